@@ -1,1 +1,3 @@
-//! Replay.
+//! The parts of `replay`: a trace or a generated workload, the published experiment, and what is made of the results.
+
+pub mod trace;
