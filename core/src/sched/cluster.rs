@@ -1,0 +1,387 @@
+//! The index of nodes that the scheduler decides on: [`Cluster`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustc_hash::FxHashMap;
+use uuid::Uuid;
+
+use super::change_log::ChangeLog;
+use super::class::{Class, ClassState, Slot, Slots};
+use super::demand::{Demand, Tag};
+use super::fits::{Misfit, Offer, judge};
+use super::members::{Members, NodeKey};
+use super::node::{InvalidNode, NodeState, Running};
+use super::totals::Totals;
+
+/// Marks a place in the table of nodes that is not in use.
+const VACANT: u32 = u32::MAX;
+
+/// Tells clusters apart, so that what a scheduler remembers of one is never used on another.
+static NEXT_UID: AtomicU64 = AtomicU64::new(1);
+
+fn next_uid() -> u64 {
+    NEXT_UID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// All nodes, grouped in classes of equal free state.
+///
+/// It is filled from a snapshot of the store and kept up to date from the feed ([`upsert`](Self::upsert),
+/// [`remove`](Self::remove)) or by the planner itself ([`place`](Self::place), [`release`](Self::release)).
+/// A change costs the same however many nodes there are. Two clusters are equal when their nodes are.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(super) uid: u64,
+    nodes: Vec<Node>,
+    free_nodes: Vec<u32>,
+    by_id: FxHashMap<Uuid, u32>,
+    /// Tasks of each kind on each node, never 0.
+    pub(super) running: FxHashMap<(u32, Tag), u32>,
+    models: Vec<String>,
+    classes: Vec<Option<Class>>,
+    free_classes: Vec<u32>,
+    by_state: FxHashMap<ClassState, u32>,
+    next_stamp: u64,
+    pub(super) log: ChangeLog,
+    pub(super) totals: Totals,
+}
+
+/// One node: who it is, its class, and its GPUs in slot order. The rest of its state is its class's.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) key: NodeKey,
+    pub(super) slots: Slots,
+    class: u32,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for Cluster {
+    fn clone(&self) -> Self {
+        Self {
+            uid: next_uid(),
+            nodes: self.nodes.clone(),
+            free_nodes: self.free_nodes.clone(),
+            by_id: self.by_id.clone(),
+            running: self.running.clone(),
+            models: self.models.clone(),
+            classes: self.classes.clone(),
+            free_classes: self.free_classes.clone(),
+            by_state: self.by_state.clone(),
+            next_stamp: self.next_stamp,
+            log: self.log.clone(),
+            totals: self.totals,
+        }
+    }
+}
+
+impl PartialEq for Cluster {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.class_count() == other.class_count()
+            && self.totals == other.totals
+            && self.by_id.keys().all(|id| self.get(id) == other.get(id))
+    }
+}
+
+impl Eq for Cluster {}
+
+impl Cluster {
+    /// A cluster without nodes.
+    pub fn new() -> Self {
+        Self {
+            uid: next_uid(),
+            nodes: Vec::new(),
+            free_nodes: Vec::new(),
+            by_id: FxHashMap::default(),
+            running: FxHashMap::default(),
+            models: Vec::new(),
+            classes: Vec::new(),
+            free_classes: Vec::new(),
+            by_state: FxHashMap::default(),
+            next_stamp: 0,
+            log: ChangeLog::default(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// The number of nodes.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The number of classes: of distinct states of nodes. The cost of a decision grows with it, not with the nodes.
+    pub fn class_count(&self) -> usize {
+        self.by_state.len()
+    }
+
+    /// Sums over all nodes.
+    pub const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The nodes, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = NodeState> + '_ {
+        self.by_id.keys().filter_map(|id| self.get(id))
+    }
+
+    /// The present state of a node.
+    pub fn get(&self, id: &Uuid) -> Option<NodeState> {
+        let index = *self.by_id.get(id)?;
+        let node = self.node(index)?;
+        let state = self.class(node.class)?.state;
+        let mut running = Running::default();
+        for tag in tags(state.tags) {
+            running.add(tag, self.running.get(&(index, tag)).copied().unwrap_or(0));
+        }
+        Some(NodeState {
+            id: node.key.id,
+            rank: node.key.rank,
+            model: self.model(&state).map(ToOwned::to_owned),
+            schedulable: state.schedulable,
+            cpu_free: state.cpu,
+            memory_free: state.memory,
+            storage_free: state.storage,
+            gpus: node.slots.iter().map(Slot::to_gpu).collect(),
+            running,
+        })
+    }
+
+    /// Takes in a node as it is now, whether it was there or not.
+    pub fn upsert(&mut self, node: &NodeState) -> Result<(), InvalidNode> {
+        node.validate()?;
+        self.remove(&node.id);
+        let slots = Slots::from_gpus(&node.gpus);
+        let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
+        (state.cpu, state.memory, state.storage) = (node.cpu_free, node.memory_free, node.storage_free);
+        state.schedulable = node.schedulable;
+        let entry = Node {
+            key: NodeKey {
+                rank: node.rank,
+                id: node.id,
+            },
+            slots,
+            class: VACANT,
+        };
+        let index = match self.free_nodes.pop() {
+            Some(index) => {
+                if let Some(place) = self.node_mut(index) {
+                    *place = entry;
+                }
+                index
+            }
+            None => {
+                self.nodes.push(entry);
+                last_index(self.nodes.len())
+            }
+        };
+        for (tag, tasks) in node.running.iter() {
+            state.tags |= 1 << tag.index();
+            self.running.insert((index, tag), tasks);
+        }
+        self.by_id.insert(node.id, index);
+        self.totals.add(&slots);
+        self.attach(index, state);
+        Ok(())
+    }
+
+    /// Forgets a node. Answers whether it was there.
+    pub fn remove(&mut self, id: &Uuid) -> bool {
+        let Some(index) = self.by_id.remove(id) else {
+            return false;
+        };
+        let Some(slots) = self.node(index).map(|node| node.slots) else {
+            return false;
+        };
+        if let Some(state) = self.detach(index) {
+            for tag in tags(state.tags) {
+                self.running.remove(&(index, tag));
+            }
+        }
+        if let Some(node) = self.node_mut(index) {
+            node.class = VACANT;
+        }
+        self.free_nodes.push(index);
+        self.totals.remove(&slots);
+        true
+    }
+
+    /// Opens or closes a node for new tasks. Answers whether the node is there.
+    pub fn set_schedulable(&mut self, id: &Uuid, schedulable: bool) -> bool {
+        let Some(&index) = self.by_id.get(id) else {
+            return false;
+        };
+        self.change(index, |state| state.schedulable = schedulable);
+        true
+    }
+
+    fn intern(&mut self, model: Option<&str>) -> u32 {
+        let Some(model) = model else { return 0 };
+        let at = self
+            .models
+            .iter()
+            .position(|known| known == model)
+            .unwrap_or_else(|| {
+                self.models.push(model.to_owned());
+                self.models.len() - 1
+            });
+        last_index(at + 2)
+    }
+
+    /// The name of a class's GPU model.
+    pub(super) fn model(&self, state: &ClassState) -> Option<&str> {
+        let at = usize::try_from(state.model).ok()?.checked_sub(1)?;
+        self.models.get(at).map(String::as_str)
+    }
+
+    pub(super) fn node(&self, index: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(index).ok()?)
+    }
+
+    pub(super) fn node_mut(&mut self, index: u32) -> Option<&mut Node> {
+        self.nodes.get_mut(usize::try_from(index).ok()?)
+    }
+
+    pub(super) fn index_of(&self, id: &Uuid) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(super) fn class_of(&self, node: u32) -> Option<&Class> {
+        self.class(self.node(node)?.class)
+    }
+
+    pub(super) fn class(&self, index: u32) -> Option<&Class> {
+        self.classes.get(usize::try_from(index).ok()?)?.as_ref()
+    }
+
+    /// All classes with their numbers.
+    pub(super) fn classes(&self) -> impl Iterator<Item = (u32, &Class)> {
+        (0..)
+            .zip(&self.classes)
+            .filter_map(|(index, class)| Some((index, class.as_ref()?)))
+    }
+
+    /// The key of the node of a class that is taken first.
+    pub(super) fn first_key(&self, class: &Class) -> Option<NodeKey> {
+        Some(self.node(class.members.first()?)?.key)
+    }
+
+    /// [`fits`](super::fits::fits) for all nodes of a class.
+    #[inline]
+    pub(super) fn judge(&self, state: &ClassState, demand: &Demand) -> Result<(), Misfit> {
+        let offer = Offer {
+            schedulable: state.schedulable,
+            model: if demand.models().is_empty() {
+                None
+            } else {
+                self.model(state)
+            },
+            cpu_free: state.cpu,
+            memory_free: state.memory,
+            storage_free: state.storage,
+        };
+        judge(offer, state.gpus().iter().copied().map(i64::from), demand)
+    }
+
+    /// Moves a node to the class of its changed state.
+    pub(super) fn change(&mut self, node: u32, change: impl FnOnce(&mut ClassState)) {
+        if let Some(mut state) = self.detach(node) {
+            change(&mut state);
+            self.attach(node, state);
+        }
+    }
+
+    /// Takes a node out of its class, which goes if this was the last one.
+    fn detach(&mut self, node: u32) -> Option<ClassState> {
+        let number = self.node(node)?.class;
+        let nodes = &self.nodes;
+        let place = self.classes.get_mut(usize::try_from(number).ok()?)?;
+        let class = place.as_mut()?;
+        let state = class.state;
+        if !class.members.remove(node, |index| key_of(nodes, index)) {
+            *place = None;
+            self.by_state.remove(&state);
+            self.free_classes.push(number);
+        }
+        self.log.version += 1;
+        Some(state)
+    }
+
+    /// Puts a node into the class of this state, making the class if it is the first one.
+    fn attach(&mut self, node: u32, state: ClassState) {
+        self.log.version += 1;
+        let number = match self.by_state.get(&state) {
+            Some(number) => *number,
+            None => self.new_class(state, node),
+        };
+        let nodes = &self.nodes;
+        let live = self.by_state.len();
+        let place = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.classes.get_mut(at)?.as_mut());
+        if let Some(class) = place {
+            if class.members.first() != Some(node) {
+                class.members.insert(node, |index| key_of(nodes, index));
+            }
+            if class.members.first() == Some(node) {
+                class.changed = self.log.push(number, live);
+            }
+        }
+        if let Some(entry) = self.node_mut(node) {
+            entry.class = number;
+        }
+    }
+
+    fn new_class(&mut self, state: ClassState, node: u32) -> u32 {
+        self.next_stamp += 1;
+        let class = Class {
+            state,
+            members: Members::One(node),
+            stamp: self.next_stamp,
+            changed: 0,
+        };
+        let number = self.free_classes.pop().unwrap_or_else(|| {
+            self.classes.push(None);
+            last_index(self.classes.len())
+        });
+        if let Some(place) = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.classes.get_mut(at))
+        {
+            *place = Some(class);
+        }
+        self.by_state.insert(state, number);
+        number
+    }
+}
+
+/// The kinds of task in a set of bits.
+fn tags(bits: u32) -> impl Iterator<Item = Tag> {
+    (0..u32::BITS)
+        .filter(move |bit| bits & (1 << bit) != 0)
+        .map(Tag::from_index)
+}
+
+fn key_of(nodes: &[Node], index: u32) -> NodeKey {
+    let node = usize::try_from(index).ok().and_then(|at| nodes.get(at));
+    node.map_or(
+        NodeKey {
+            rank: u64::MAX,
+            id: Uuid::max(),
+        },
+        |node| node.key,
+    )
+}
+
+/// The index of the last of so many things. A cluster of 2^32 nodes does not fit in memory.
+fn last_index(len: usize) -> u32 {
+    u32::try_from(len.saturating_sub(1)).unwrap_or(VACANT)
+}

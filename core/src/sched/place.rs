@@ -1,0 +1,163 @@
+//! Taking and giving back: [`Cluster::place`] and [`Cluster::release`].
+
+use uuid::Uuid;
+
+use super::class::{Slots, WHOLE};
+use super::cluster::Cluster;
+use super::fits::Misfit;
+use super::placement::Placement;
+
+/// A placement that cannot be placed or released; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The cluster has no such node.
+    #[error("no node {node}")]
+    UnknownNode {
+        /// The node that the placement names.
+        node: Uuid,
+    },
+    /// The demand does not fit the node as it is now.
+    #[error("the demand does not fit node {node}")]
+    DoesNotFit {
+        /// The node that the placement names.
+        node: Uuid,
+        /// What is lacking.
+        #[source]
+        misfit: Misfit,
+    },
+    /// The GPUs of the placement are not those of its demand: as many, in ascending order, as much of each.
+    #[error("the placement does not name the gpus that its demand asks for")]
+    WrongGpus,
+    /// A GPU is not there, does not work, or has too little free.
+    #[error("gpu {slot} cannot give {milli} milli")]
+    GpuTaken {
+        /// The position of the GPU on the node.
+        slot: u32,
+        /// What was asked of it.
+        milli: i64,
+    },
+    /// A GPU to release is not there or has less in use.
+    #[error("gpu {slot} does not have {milli} milli in use")]
+    NotHeld {
+        /// The position of the GPU on the node.
+        slot: u32,
+        /// What was to be given back.
+        milli: i64,
+    },
+    /// No task of this kind runs on the node.
+    #[error("no such task runs on node {node}")]
+    NotRunning {
+        /// The node that the placement names.
+        node: Uuid,
+    },
+}
+
+impl Cluster {
+    /// Takes what a placement says from its node.
+    ///
+    /// The demand is judged by [`fits`](super::fits()) once more, and so is each GPU: a plan made on an older state
+    /// is refused here instead of over-committing the node.
+    pub fn place(&mut self, placement: &Placement) -> Result<(), PlaceError> {
+        let (index, milli) = self.locate(placement)?;
+        let node = placement.node;
+        let unknown = PlaceError::UnknownNode { node };
+        let state = self.class_of(index).ok_or(unknown.clone())?.state;
+        self.judge(&state, &placement.demand)
+            .map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
+        let slots = self.node(index).ok_or(unknown)?.slots;
+        for &slot in &placement.gpus {
+            if slots.get(slot).is_none_or(|gpu| gpu.usable() < milli) {
+                return Err(PlaceError::GpuTaken {
+                    slot,
+                    milli: i64::from(milli),
+                });
+            }
+        }
+        if let Some(tag) = placement.demand.tag() {
+            *self.running.entry((index, tag)).or_insert(0) += 1;
+        }
+        self.apply(index, &slots, placement, true);
+        Ok(())
+    }
+
+    /// Gives back what [`place`](Self::place) took: its exact inverse, whatever happened in between.
+    ///
+    /// A node that closed or whose GPU broke meanwhile takes it back all the same.
+    pub fn release(&mut self, placement: &Placement) -> Result<(), PlaceError> {
+        let (index, milli) = self.locate(placement)?;
+        let node = placement.node;
+        let slots = self.node(index).ok_or(PlaceError::UnknownNode { node })?.slots;
+        for &slot in &placement.gpus {
+            if slots.get(slot).is_none_or(|gpu| WHOLE - gpu.free() < milli) {
+                return Err(PlaceError::NotHeld {
+                    slot,
+                    milli: i64::from(milli),
+                });
+            }
+        }
+        if let Some(tag) = placement.demand.tag() {
+            let count = self
+                .running
+                .get_mut(&(index, tag))
+                .ok_or(PlaceError::NotRunning { node })?;
+            *count -= 1;
+            if *count == 0 {
+                self.running.remove(&(index, tag));
+            }
+        }
+        self.apply(index, &slots, placement, false);
+        Ok(())
+    }
+
+    /// The node of a placement and how much it takes of each GPU, if the placement is well formed.
+    fn locate(&self, placement: &Placement) -> Result<(u32, u16), PlaceError> {
+        let (count, each) = placement.demand.gpu().need();
+        let named = u32::try_from(placement.gpus.len());
+        if named != Ok(count) || each != placement.milli_per_gpu || !placement.gpus.is_sorted_by(|a, b| a < b)
+        {
+            return Err(PlaceError::WrongGpus);
+        }
+        let milli = u16::try_from(each.get()).map_err(|_| PlaceError::WrongGpus)?;
+        let index = self
+            .index_of(&placement.node)
+            .ok_or(PlaceError::UnknownNode { node: placement.node })?;
+        Ok((index, milli))
+    }
+
+    /// Writes the change: takes from the node, or gives back to it.
+    fn apply(&mut self, index: u32, before: &Slots, placement: &Placement, take: bool) {
+        let demand = &placement.demand;
+        let milli = u16::try_from(placement.milli_per_gpu.get()).unwrap_or(WHOLE);
+        let mut after = *before;
+        for &slot in &placement.gpus {
+            if let Some(gpu) = before.get(slot) {
+                let free = if take {
+                    gpu.free() - milli
+                } else {
+                    gpu.free() + milli
+                };
+                after.set(slot, gpu.with_free(free));
+            }
+        }
+        self.totals.remove(before);
+        self.totals.add(&after);
+        if let Some(node) = self.node_mut(index) {
+            node.slots = after;
+        }
+        let tag = demand.tag();
+        let runs = tag.is_some_and(|tag| self.running.contains_key(&(index, tag)));
+        let sign = if take { -1 } else { 1 };
+        self.change(index, |state| {
+            state.cpu = state.cpu.saturating_add(sign * demand.cpu().get());
+            state.memory = state.memory.saturating_add(sign * demand.memory().get());
+            state.storage = state.storage.saturating_add(sign * demand.storage().get());
+            for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from != to) {
+                state.change_gpu(from.usable(), to.usable());
+            }
+            if let Some(tag) = tag {
+                state.set_runs(tag, runs);
+            }
+        });
+    }
+}
