@@ -288,3 +288,6 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

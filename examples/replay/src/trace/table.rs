@@ -1,7 +1,9 @@
 //! A CSV file with a header, whose fields are asked for by column name.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use apportion::amount::OutOfRange;
 use csv::{ErrorKind, Position, StringRecord};
@@ -11,7 +13,10 @@ use super::{MAX_GPUS, TraceError};
 /// An open file, at one of its rows.
 pub(super) struct Table {
     path: PathBuf,
-    reader: csv::Reader<std::fs::File>,
+    bytes: Arc<[u8]>,
+    reader: csv::Reader<Cursor<Arc<[u8]>>>,
+    /// The line that begins at this byte: where the last row was.
+    at: (usize, u64),
     columns: BTreeMap<String, usize>,
     record: StringRecord,
 }
@@ -26,11 +31,14 @@ pub(super) struct Row<'table> {
 
 impl Table {
     pub(super) fn open(path: &Path) -> Result<Self, TraceError> {
-        let file = std::fs::File::open(path)
-            .map_err(|source| TraceError::Unreadable { path: path.to_owned(), source })?;
+        let bytes: Arc<[u8]> = std::fs::read(path)
+            .map_err(|source| TraceError::Unreadable { path: path.to_owned(), source })?
+            .into();
         let mut table = Self {
             path: path.to_owned(),
-            reader: csv::Reader::from_reader(file),
+            bytes: Arc::clone(&bytes),
+            reader: csv::Reader::from_reader(Cursor::new(bytes)),
+            at: (0, 1),
             columns: BTreeMap::new(),
             record: StringRecord::new(),
         };
@@ -54,20 +62,28 @@ impl Table {
 
     pub(super) fn next_row(&mut self) -> Result<Option<Row<'_>>, TraceError> {
         match self.reader.read_record(&mut self.record) {
-            Ok(false) => Ok(None),
-            Ok(true) => Ok(Some(Row {
-                path: &self.path,
-                line: self.record.position().map_or(0, Position::line),
-                columns: &self.columns,
-                record: &self.record,
-            })),
-            Err(error) => Err(self.refuse(error)),
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error) => return Err(self.refuse(error)),
         }
+        let line = self.line_of(self.record.position().cloned().as_ref());
+        Ok(Some(Row { path: &self.path, line, columns: &self.columns, record: &self.record }))
     }
 
-    fn refuse(&self, error: csv::Error) -> TraceError {
+    /// The line on which a record begins. The reader's own count is that of the blank lines before it.
+    fn line_of(&mut self, position: Option<&Position>) -> u64 {
+        let byte = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or_default();
+        let blank = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let start = byte + self.bytes.iter().skip(byte).take_while(|byte| blank(byte)).count();
+        let (from, line) = self.at;
+        let between = self.bytes.get(from..start).unwrap_or_default();
+        self.at = (start, between.iter().fold(line, |line, byte| line + u64::from(*byte == b'\n')));
+        self.at.1
+    }
+
+    fn refuse(&mut self, error: csv::Error) -> TraceError {
         let path = self.path.clone();
-        let line = error.position().map_or(1, Position::line);
+        let line = self.line_of(error.position());
         match error.into_kind() {
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 TraceError::FieldCount { path, line, expected: expected_len, got: len }
