@@ -1,4 +1,7 @@
 //! apportion is the control-plane core of a GPU cloud, as a library.
 
 pub mod amount;
+pub mod id;
 pub mod sched;
+pub mod store;
+pub mod time;
