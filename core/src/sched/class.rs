@@ -59,10 +59,6 @@ impl ClassState {
         self.gpus().iter().copied().map(i64::from).sum()
     }
 
-    pub(crate) const fn runs(&self, tag: Tag) -> bool {
-        self.tags & (1 << tag.index()) != 0
-    }
-
     pub(crate) const fn set_runs(&mut self, tag: Tag, runs: bool) {
         let bit = 1 << tag.index();
         self.tags = if runs { self.tags | bit } else { self.tags & !bit };
@@ -147,7 +143,7 @@ impl Slots {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + Clone + '_ {
         self.slots.iter().copied().take(usize::from(self.count))
     }
 

@@ -53,6 +53,13 @@ pub(super) struct Node {
     class: u32,
 }
 
+impl Node {
+    /// The number of the node's class.
+    pub(super) const fn class(&self) -> u32 {
+        self.class
+    }
+}
+
 impl Default for Cluster {
     fn default() -> Self {
         Self::new()
@@ -171,17 +178,14 @@ impl Cluster {
             slots,
             class: VACANT,
         };
-        let index = match self.free_nodes.pop() {
-            Some(index) => {
-                if let Some(place) = self.node_mut(index) {
-                    *place = entry;
-                }
-                index
+        let index = if let Some(index) = self.free_nodes.pop() {
+            if let Some(place) = self.node_mut(index) {
+                *place = entry;
             }
-            None => {
-                self.nodes.push(entry);
-                last_index(self.nodes.len())
-            }
+            index
+        } else {
+            self.nodes.push(entry);
+            last_index(self.nodes.len())
         };
         for (tag, tasks) in node.running.iter() {
             state.tags |= 1 << tag.index();

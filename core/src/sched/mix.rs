@@ -1,0 +1,247 @@
+//! What tasks are typical: [`TaskMix`], and how it is learnt: [`MixLearner`].
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::demand::{Demand, GpuDemand};
+use crate::amount::CpuMilli;
+
+/// The share of all tasks that the typical ones cover, in percent.
+pub const COVERED_PERCENT: u64 = 95;
+
+/// Weights add up to at most this, so that sums over a node's GPUs stay exact.
+const MAX_WEIGHT: u64 = 1 << 40;
+
+/// A kind of task that is typical, and how often it comes.
+///
+/// Memory and disk are left out: GPUs are what fragments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypicalTask {
+    /// Processor time asked for.
+    pub cpu: CpuMilli,
+    /// GPUs asked for.
+    pub gpu: GpuDemand,
+    /// GPU models that will do, sorted; none means any.
+    pub models: Vec<String>,
+    /// How often it comes, beside the other weights of the mix.
+    pub weight: u64,
+}
+
+/// The typical workload M by which fragments are measured: the most frequent kinds of task, until they cover
+/// [`COVERED_PERCENT`] of all.
+///
+/// Source: Weng et al., "Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient
+/// Descent", USENIX ATC 2023, section 3.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskMix {
+    tasks: Vec<TypicalTask>,
+    total: u64,
+}
+
+/// What makes two tasks the same kind.
+type Kind = (CpuMilli, GpuDemand, Vec<String>);
+
+impl TaskMix {
+    /// The typical workload among these tasks.
+    pub fn from_demands<'a>(demands: impl IntoIterator<Item = &'a Demand>) -> Self {
+        let mut counts: FxHashMap<Kind, u64> = FxHashMap::default();
+        for demand in demands {
+            *counts.entry(kind(demand)).or_insert(0) += 1;
+        }
+        Self::from_kinds(counts.into_iter())
+    }
+
+    /// The typical workload among tasks that come so often.
+    pub fn from_counts<'a>(counts: impl IntoIterator<Item = (&'a Demand, u64)>) -> Self {
+        let mut kinds: FxHashMap<Kind, u64> = FxHashMap::default();
+        for (demand, count) in counts {
+            let held = kinds.entry(kind(demand)).or_insert(0);
+            *held = held.saturating_add(count);
+        }
+        Self::from_kinds(kinds.into_iter())
+    }
+
+    fn from_kinds(kinds: impl Iterator<Item = (Kind, u64)>) -> Self {
+        let mut kinds: Vec<(Kind, u64)> = kinds.filter(|(_, count)| *count > 0).collect();
+        // Equally frequent kinds in the order of what they ask for, so that the cut does not depend on a hash.
+        kinds.sort_unstable_by(|(a, count_a), (b, count_b)| count_b.cmp(count_a).then_with(|| a.cmp(b)));
+        let all: u128 = kinds.iter().map(|(_, count)| u128::from(*count)).sum();
+        let mut covered: u128 = 0;
+        kinds.retain(|(_, count)| {
+            let wanted = covered * 100 < all * u128::from(COVERED_PERCENT);
+            covered += u128::from(*count);
+            wanted
+        });
+        let sum: u128 = kinds.iter().map(|(_, count)| u128::from(*count)).sum();
+        let scale = sum.div_ceil(u128::from(MAX_WEIGHT)).max(1);
+        let tasks: Vec<TypicalTask> = kinds
+            .into_iter()
+            .map(|((cpu, gpu, models), count)| {
+                let weight = u64::try_from(u128::from(count) / scale)
+                    .unwrap_or(MAX_WEIGHT)
+                    .max(1);
+                TypicalTask {
+                    cpu,
+                    gpu,
+                    models,
+                    weight,
+                }
+            })
+            .collect();
+        let total = tasks.iter().map(|task| task.weight).sum();
+        Self { tasks, total }
+    }
+
+    /// The typical tasks, the most frequent first.
+    pub fn tasks(&self) -> &[TypicalTask] {
+        &self.tasks
+    }
+
+    /// The sum of all weights; 0 if nothing is known.
+    pub const fn total_weight(&self) -> u64 {
+        self.total
+    }
+}
+
+fn kind(demand: &Demand) -> Kind {
+    (demand.cpu(), demand.gpu(), demand.models().to_vec())
+}
+
+/// Learns the typical workload from the tasks that come.
+///
+/// Old tasks fade: whenever [`WINDOW`](Self::WINDOW) tasks have been counted, all counts are halved. A new mix is
+/// made when the count has grown by an eighth, not at every task, since all remembered scores go with the old mix.
+/// The outcome depends only on the order of what was observed.
+#[derive(Debug, Clone, Default)]
+pub struct MixLearner {
+    counts: BTreeMap<Kind, u64>,
+    counted: u64,
+    fresh: u64,
+    mix: TaskMix,
+    version: u64,
+}
+
+impl MixLearner {
+    /// How many tasks are counted before the counts are halved.
+    pub const WINDOW: u64 = 1 << 16;
+
+    /// The most kinds of task that are told apart; of more, the rare ones are forgotten.
+    pub const MAX_KINDS: usize = 4096;
+
+    /// The fewest tasks after which a new mix is made.
+    const MIN_FRESH: u64 = 64;
+
+    /// Counts a task that came. Answers whether the mix is now another one.
+    pub fn observe(&mut self, demand: &Demand) -> bool {
+        if self.counted >= Self::WINDOW || self.counts.len() >= Self::MAX_KINDS {
+            self.fade();
+        }
+        let kind = kind(demand);
+        if self.counts.len() < Self::MAX_KINDS || self.counts.contains_key(&kind) {
+            *self.counts.entry(kind).or_insert(0) += 1;
+            self.counted += 1;
+        }
+        self.fresh += 1;
+        if self.fresh < (self.counted / 8).max(Self::MIN_FRESH) {
+            return false;
+        }
+        self.fresh = 0;
+        let mix = TaskMix::from_kinds(self.counts.iter().map(|(kind, count)| (kind.clone(), *count)));
+        let changed = mix != self.mix;
+        if changed {
+            self.mix = mix;
+            self.version += 1;
+        }
+        changed
+    }
+
+    /// The typical workload as last made; empty before the first [`MIN_FRESH`](Self::MIN_FRESH) tasks.
+    pub const fn mix(&self) -> &TaskMix {
+        &self.mix
+    }
+
+    /// Raised whenever the mix becomes another one.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn fade(&mut self) {
+        self.counts.retain(|_, count| {
+            *count /= 2;
+            *count > 0
+        });
+        self.counted = self.counts.values().sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::{GpuMilli, MemoryMib, StorageMib};
+
+    fn share(milli: u32) -> Demand {
+        let gpu = GpuDemand::Share(GpuMilli::from_u32(milli));
+        Demand::new(
+            CpuMilli::from_u32(1000),
+            MemoryMib::from_u32(milli),
+            StorageMib::ZERO,
+            gpu,
+            vec![],
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_rarest_five_percent_are_not_typical() {
+        let tasks: Vec<Demand> = [(100, 60), (200, 34), (300, 3), (400, 2), (500, 1)]
+            .into_iter()
+            .flat_map(|(milli, count)| std::iter::repeat_n(share(milli), count))
+            .collect();
+        let mix = TaskMix::from_demands(&tasks);
+        assert_eq!(
+            mix.tasks().iter().map(|task| task.weight).collect::<Vec<_>>(),
+            [60, 34, 3]
+        );
+        assert_eq!(mix.total_weight(), 97);
+        assert_eq!(
+            TaskMix::from_counts([(&share(100), 60), (&share(200), 34), (&share(300), 6)]).total_weight(),
+            100
+        );
+    }
+
+    #[test]
+    fn memory_does_not_tell_typical_tasks_apart() {
+        let more = Demand::new(
+            CpuMilli::from_u32(1000),
+            MemoryMib::from_u32(9),
+            StorageMib::from_u32(9),
+            share(100).gpu(),
+            vec![],
+        );
+        assert_eq!(
+            TaskMix::from_demands(&[share(100), more.unwrap()]).tasks().len(),
+            1
+        );
+    }
+
+    #[test]
+    fn weights_keep_their_proportions_when_they_are_huge() {
+        let mix = TaskMix::from_counts([(&share(1), u64::MAX), (&share(2), u64::MAX / 2)]);
+        let weights: Vec<u64> = mix.tasks().iter().map(|task| task.weight).collect();
+        assert!(mix.total_weight() <= MAX_WEIGHT && weights[0] / weights[1] == 2);
+    }
+
+    #[test]
+    fn a_learner_follows_what_comes_and_forgets_what_no_longer_does() {
+        let mut learner = MixLearner::default();
+        let changes = (0..64).filter(|_| learner.observe(&share(100))).count();
+        assert_eq!((changes, learner.version()), (1, 1));
+        assert_eq!(learner.mix(), &TaskMix::from_counts([(&share(100), 64)]));
+        for _ in 0..MixLearner::WINDOW * 5 {
+            learner.observe(&share(200));
+        }
+        assert_eq!(learner.mix().tasks().len(), 1);
+        assert_eq!(learner.mix().tasks()[0].gpu, share(200).gpu());
+    }
+}

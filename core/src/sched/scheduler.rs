@@ -1,0 +1,225 @@
+//! The decision: [`Scheduler`].
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
+use rustc_hash::FxHashMap;
+use uuid::Uuid;
+
+use super::cluster::Cluster;
+use super::demand::Demand;
+use super::members::NodeKey;
+use super::memo::Memo;
+use super::mix::TaskMix;
+use super::placement::{NoFit, Placement};
+use super::policy::Policy;
+use super::scorer::Scorer;
+
+/// The most shapes of demand that are remembered.
+const MAX_SHAPES: usize = 4096;
+
+/// The most classes that are remembered over all shapes, some 48 bytes each.
+const MAX_ENTRIES: usize = 1 << 22;
+
+/// Decides where tasks go.
+///
+/// It is deterministic: the same policy, mix and seed, asked the same of the same cluster in the same order, give the
+/// same answers. It remembers the scores of classes for each shape of demand, of one cluster at a time; asked of
+/// another cluster it forgets and starts again, with the same outcome.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    scorer: Scorer,
+    rng: Pcg64,
+    cluster: u64,
+    shapes: FxHashMap<Demand, Memo>,
+    entries: usize,
+}
+
+impl Scheduler {
+    /// A scheduler with a policy. The seed matters to [`Policy::Random`] only.
+    ///
+    /// [`Policy::Fgd`] needs to know what is typical, see [`with_mix`](Self::with_mix); without, all nodes are equal to
+    /// it and the first that fits is taken.
+    pub fn new(policy: Policy, seed: u64) -> Self {
+        Self {
+            scorer: Scorer::new(policy, TaskMix::default()),
+            rng: Pcg64::seed_from_u64(seed),
+            cluster: 0,
+            shapes: FxHashMap::default(),
+            entries: 0,
+        }
+    }
+
+    /// The same scheduler with a typical workload.
+    pub fn with_mix(mut self, mix: TaskMix) -> Self {
+        self.set_mix(mix);
+        self
+    }
+
+    /// Puts another typical workload. What is remembered is kept if it is the same one.
+    pub fn set_mix(&mut self, mix: TaskMix) {
+        if mix != *self.scorer.mix() {
+            self.scorer = Scorer::new(self.scorer.policy(), mix);
+            self.forget();
+        }
+    }
+
+    /// The policy.
+    pub const fn policy(&self) -> Policy {
+        self.scorer.policy()
+    }
+
+    /// The typical workload.
+    pub const fn mix(&self) -> &TaskMix {
+        self.scorer.mix()
+    }
+
+    /// Chooses the node and the GPUs for one task, apart from some nodes. Nothing is taken yet: that is
+    /// [`Cluster::place`].
+    pub fn decide(
+        &mut self,
+        cluster: &Cluster,
+        demand: &Demand,
+        exclude: &[Uuid],
+    ) -> Result<Placement, NoFit> {
+        let mut excluded: Vec<u32> = exclude.iter().filter_map(|id| cluster.index_of(id)).collect();
+        excluded.sort_unstable();
+        excluded.dedup();
+        let node = match self.scorer.policy() {
+            Policy::Random => self.any(cluster, demand, &excluded),
+            _ => self.best(cluster, demand, &excluded),
+        };
+        let Some(node) = node else {
+            return Err(self.no_fit(cluster, demand, &excluded));
+        };
+        let rng = &mut self.rng;
+        let gpus = self
+            .scorer
+            .choose_gpus(cluster, node, demand, |count| rng.random_range(0..count));
+        Ok(Placement {
+            node: cluster.node(node).map_or_else(Uuid::nil, |node| node.key.id),
+            gpus,
+            milli_per_gpu: demand.gpu().need().1,
+            demand: demand.clone(),
+        })
+    }
+
+    /// Places tasks in the given order, each before the next is decided; the answers are in the same order.
+    pub fn plan_many(&mut self, cluster: &mut Cluster, demands: &[Demand]) -> Vec<Result<Placement, NoFit>> {
+        let mut one = |demand| {
+            let placement = self.decide(cluster, demand, &[])?;
+            // What was just decided on this very state fits it.
+            let placed = cluster.place(&placement);
+            debug_assert_eq!(placed, Ok(()));
+            Ok(placement)
+        };
+        demands.iter().map(&mut one).collect()
+    }
+
+    pub(super) const fn scorer(&mut self) -> &mut Scorer {
+        &mut self.scorer
+    }
+
+    /// Forgets what belongs to another cluster, or too much of it.
+    pub(super) fn turn_to(&mut self, cluster: &Cluster) {
+        if self.cluster != cluster.uid {
+            self.scorer.forget();
+            self.forget();
+            self.cluster = cluster.uid;
+        }
+        if self.entries > MAX_ENTRIES || self.shapes.len() > MAX_SHAPES {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.shapes.clear();
+        self.entries = 0;
+    }
+
+    fn best(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<u32> {
+        self.turn_to(cluster);
+        if !self.shapes.contains_key(demand) {
+            self.shapes.insert(demand.clone(), Memo::default());
+        }
+        let memo = self.shapes.get_mut(demand)?;
+        let before = memo.len();
+        memo.catch_up(cluster, demand, &mut self.scorer);
+        let best = if excluded.is_empty() {
+            memo.best(cluster)
+        } else {
+            memo.best_without(cluster, excluded)
+        };
+        self.entries = self.entries - before + memo.len();
+        best
+    }
+
+    /// Any node that fits, each as likely as the others: the classes that fit in the order of their first nodes, and
+    /// in each class the nodes in their order, make one list, from which one is drawn.
+    fn any(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<u32> {
+        self.turn_to(cluster);
+        let mut fitting: Vec<(NodeKey, u32, u64)> = Vec::new();
+        for (number, class) in cluster.classes() {
+            if cluster.judge(&class.state, demand).is_ok()
+                && let Some(first) = cluster.first_key(class)
+            {
+                fitting.push((first, number, u64::from(class.members.len())));
+            }
+        }
+        fitting.sort_unstable();
+        for (_, number, nodes) in &mut fitting {
+            let inside = |node: &&u32| cluster.node(**node).is_some_and(|node| node.class() == *number);
+            *nodes -= excluded.iter().filter(inside).count() as u64;
+        }
+        let all: u64 = fitting.iter().map(|(_, _, nodes)| nodes).sum();
+        if all == 0 {
+            return None;
+        }
+        let mut place = self.rng.random_range(0..all);
+        for (_, number, nodes) in fitting {
+            if place < nodes {
+                let members = &cluster.class(number)?.members;
+                let place = usize::try_from(place).ok()?;
+                return if excluded.is_empty() {
+                    members.nth(place)
+                } else {
+                    members.iter().filter(|node| !excluded.contains(node)).nth(place)
+                };
+            }
+            place -= nodes;
+        }
+        None
+    }
+
+    /// Counts what each filter removed.
+    fn no_fit(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> NoFit {
+        let memo = self.shapes.get_mut(demand);
+        let known = memo.as_ref().and_then(|memo| memo.no_fit(cluster));
+        let mut no_fit = known.unwrap_or_else(|| recount(cluster, demand).0);
+        if let Some(memo) = memo {
+            memo.remember_no_fit(cluster, no_fit);
+        }
+        for &node in excluded {
+            if let Some(class) = cluster.class_of(node) {
+                no_fit.exclude(cluster.judge(&class.state, demand).err());
+            }
+        }
+        no_fit
+    }
+}
+
+/// How many nodes each filter removes.
+pub(super) fn recount(cluster: &Cluster, demand: &Demand) -> (NoFit, u64) {
+    let mut removed = NoFit {
+        nodes: cluster.totals().nodes,
+        ..NoFit::default()
+    };
+    let mut fitting = 0;
+    for (_, class) in cluster.classes() {
+        let nodes = u64::from(class.members.len());
+        match cluster.judge(&class.state, demand) {
+            Ok(()) => fitting += nodes,
+            Err(misfit) => removed.count(misfit, nodes),
+        }
+    }
+    (removed, fitting)
+}
