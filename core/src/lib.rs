@@ -1,7 +1,11 @@
 //! apportion is the control-plane core of a GPU cloud, as a library.
 
 pub mod amount;
+pub mod entity;
+pub mod error;
 pub mod id;
 pub mod sched;
 pub mod store;
 pub mod time;
+
+pub use error::{Error, Result};
