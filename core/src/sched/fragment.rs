@@ -13,7 +13,6 @@
 
 use std::ops::{AddAssign, SubAssign};
 
-use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use super::class::ClassState;
@@ -87,7 +86,9 @@ pub fn fragmentation(cluster: &Cluster, mix: &TaskMix) -> Fragmentation {
 #[derive(Debug, Clone)]
 pub struct FragmentMeter {
     mix: TaskMix,
-    tables: FxHashMap<Option<String>, Table>,
+    /// The mix made ready for each GPU model met so far; there are few.
+    tables: Vec<(Option<String>, Table)>,
+    levels: Vec<Level>,
 }
 
 impl FragmentMeter {
@@ -95,7 +96,8 @@ impl FragmentMeter {
     pub fn new(mix: TaskMix) -> Self {
         Self {
             mix,
-            tables: FxHashMap::default(),
+            tables: Vec::new(),
+            levels: Vec::new(),
         }
     }
 
@@ -121,17 +123,21 @@ impl FragmentMeter {
     }
 
     fn state(&mut self, cluster: &Cluster, state: &ClassState) -> Fragmentation {
-        let model = cluster.model(state).map(ToOwned::to_owned);
-        let table = self
-            .tables
-            .entry(model)
-            .or_insert_with_key(|model| Table::new(&self.mix, model.as_deref()));
+        let model = cluster.model(state);
+        if !self.tables.iter().any(|(known, _)| known.as_deref() == model) {
+            self.tables
+                .push((model.map(ToOwned::to_owned), Table::new(&self.mix, model)));
+        }
         let idle_milli = state.gpu_idle();
-        let mut levels = Vec::new();
-        table.levels_of(state.gpus(), &mut levels);
-        let served = table.served(table.row(state.cpu), &levels);
+        let mut served = 0;
+        let mut total = 0;
+        if let Some((_, table)) = self.tables.iter().find(|(known, _)| known.as_deref() == model) {
+            table.levels_of(state.gpus(), &mut self.levels);
+            served = table.served(table.row(state.cpu), &self.levels);
+            total = table.total;
+        }
         Fragmentation {
-            weighted: i128::from(idle_milli) * i128::from(table.total) - i128::from(served),
+            weighted: i128::from(idle_milli) * i128::from(total) - i128::from(served),
             weight: self.mix.total_weight(),
             idle_milli,
         }
