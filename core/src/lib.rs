@@ -4,6 +4,7 @@ pub mod amount;
 pub mod entity;
 pub mod error;
 pub mod id;
+pub mod ports;
 pub mod sched;
 pub mod store;
 pub mod time;

@@ -185,6 +185,11 @@ impl Json {
         Ok(Self(text.into()))
     }
 
+    /// The empty object.
+    pub fn empty() -> Self {
+        Self("{}".into())
+    }
+
     /// Parses any JSON text and brings it into the canonical form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let document: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
