@@ -1,6 +1,13 @@
 //! The parts of `replay`: a trace or a generated workload, the published experiment, and what is made of the results.
 
+pub mod cli;
+pub mod error;
 pub mod events;
 pub mod generate;
+pub mod inflate;
+pub mod inflate_cli;
+pub mod input;
+pub mod published;
 pub mod report;
+pub mod table;
 pub mod trace;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib};
 
-mod table;
+pub(crate) mod table;
 
 use table::{Row, Table};
 

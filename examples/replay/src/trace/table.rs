@@ -11,7 +11,7 @@ use csv::{ErrorKind, Position, StringRecord};
 use super::{MAX_GPUS, TraceError};
 
 /// An open file, at one of its rows.
-pub(super) struct Table {
+pub(crate) struct Table {
     path: PathBuf,
     bytes: Arc<[u8]>,
     reader: csv::Reader<Cursor<Arc<[u8]>>>,
@@ -22,15 +22,15 @@ pub(super) struct Table {
 }
 
 /// One line.
-pub(super) struct Row<'table> {
-    pub(super) path: &'table Path,
-    pub(super) line: u64,
+pub(crate) struct Row<'table> {
+    pub(crate) path: &'table Path,
+    pub(crate) line: u64,
     columns: &'table BTreeMap<String, usize>,
     record: &'table StringRecord,
 }
 
 impl Table {
-    pub(super) fn open(path: &Path) -> Result<Self, TraceError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, TraceError> {
         let bytes: Arc<[u8]> = std::fs::read(path)
             .map_err(|source| TraceError::Unreadable { path: path.to_owned(), source })?
             .into();
@@ -50,7 +50,7 @@ impl Table {
         Ok(table)
     }
 
-    pub(super) fn require(&self, column: &'static str) -> Result<(), TraceError> {
+    pub(crate) fn require(&self, column: &'static str) -> Result<(), TraceError> {
         if self.columns.is_empty() {
             return Err(TraceError::Empty { path: self.path.clone() });
         }
@@ -60,7 +60,7 @@ impl Table {
         Err(TraceError::MissingColumn { path: self.path.clone(), column })
     }
 
-    pub(super) fn next_row(&mut self) -> Result<Option<Row<'_>>, TraceError> {
+    pub(crate) fn next_row(&mut self) -> Result<Option<Row<'_>>, TraceError> {
         match self.reader.read_record(&mut self.record) {
             Ok(false) => return Ok(None),
             Ok(true) => {}
@@ -101,15 +101,15 @@ impl Table {
 
 impl Row<'_> {
     /// The field, empty where the header has no such column.
-    pub(super) fn text(&self, column: &str) -> &str {
+    pub(crate) fn text(&self, column: &str) -> &str {
         self.columns.get(column).and_then(|at| self.record.get(*at)).unwrap_or_default()
     }
 
-    pub(super) fn optional_text(&self, column: &str) -> Option<String> {
+    pub(crate) fn optional_text(&self, column: &str) -> Option<String> {
         Some(self.text(column)).filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
-    pub(super) fn bad(&self, column: &'static str, problem: &str) -> TraceError {
+    pub(crate) fn bad(&self, column: &'static str, problem: &str) -> TraceError {
         TraceError::BadValue {
             path: self.path.to_owned(),
             line: self.line,
@@ -127,7 +127,7 @@ impl Row<'_> {
         }
     }
 
-    pub(super) fn amount<T>(
+    pub(crate) fn amount<T>(
         &self,
         column: &'static str,
         make: impl FnOnce(i64) -> Result<T, OutOfRange>,
@@ -135,14 +135,14 @@ impl Row<'_> {
         make(self.count(column)?).map_err(|_| self.bad(column, "is too large"))
     }
 
-    pub(super) fn gpus(&self, column: &'static str) -> Result<u32, TraceError> {
+    pub(crate) fn gpus(&self, column: &'static str) -> Result<u32, TraceError> {
         u32::try_from(self.count(column)?)
             .ok()
             .filter(|gpus| *gpus <= MAX_GPUS)
             .ok_or_else(|| self.bad(column, &format!("is more than {MAX_GPUS} GPUs")))
     }
 
-    pub(super) fn optional_seconds(&self, column: &'static str) -> Result<Option<i64>, TraceError> {
+    pub(crate) fn optional_seconds(&self, column: &'static str) -> Result<Option<i64>, TraceError> {
         if self.text(column).is_empty() { Ok(None) } else { self.count(column).map(Some) }
     }
 }

@@ -1,0 +1,314 @@
+//! The command line, and what of it can be judged before anything is read or written.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use apportion::sched::Policy;
+use clap::{Args, Parser, Subcommand};
+
+use crate::generate::{PUBLISHED_NODES, PUBLISHED_PODS};
+
+/// Replays a GPU cluster's workload through the whole durable control plane, and writes a report.
+///
+/// With no arguments it generates a cluster and a workload of the published shape: 8,152 pods on 1,523 nodes.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// Something else than the replay.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to replay.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+}
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the published experiment, which fills the cluster until nothing fits, and compares the policies.
+    Inflate(InflateArgs),
+}
+
+/// Where the cluster and the workload come from, how they are replayed, and where the results go.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The cluster, as a CSV file with the columns sn, cpu_milli, memory_mib, gpu, model.
+    #[arg(long, value_name = "FILE", requires = "pods")]
+    pub nodes: Option<PathBuf>,
+    /// The workload, as a CSV file with the columns name, cpu_milli, memory_mib, num_gpu, gpu_milli and, where it has
+    /// them, gpu_spec, creation_time and deletion_time.
+    #[arg(long, value_name = "FILE", requires = "nodes")]
+    pub pods: Option<PathBuf>,
+    /// How many nodes to generate where no file is given.
+    #[arg(long, value_name = "N", default_value_t = PUBLISHED_NODES, value_parser = at_most::<1, 1_000_000>, conflicts_with = "nodes")]
+    pub nodes_count: usize,
+    /// How many pods to generate where no file is given.
+    #[arg(long, value_name = "N", default_value_t = PUBLISHED_PODS, value_parser = at_most::<1, 10_000_000>, conflicts_with = "nodes")]
+    pub pods_count: usize,
+    /// How many users the instances belong to.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 100_000>)]
+    pub users: usize,
+    /// Where the state is kept: a file (PATH or redb:PATH), or memory: for a trial that leaves nothing.
+    ///
+    /// Default: replay.redb, or, for a generated workload, a temporary file that is removed at the end.
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<StoreArg>,
+    /// How many changes are under way at once, and so can share one sync of the disk.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 4_096>)]
+    pub concurrency: usize,
+    /// How nodes are chosen: random, dot-product, clustering, packing, best-fit or fgd.
+    #[arg(long, value_name = "POLICY", default_value_t = Policy::Fgd)]
+    pub policy: Policy,
+    /// The seed of the generated workload and of every random choice.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Continue a replay that was cut short, on the file that it left.
+    #[arg(long)]
+    pub resume: bool,
+    /// Where the report goes.
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub report: PathBuf,
+    /// Write every figure to this file, for machines.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What to run the experiment on, and what to compare it with.
+#[derive(Debug, Args)]
+pub struct InflateArgs {
+    /// A policy, as often as wanted, or `all`.
+    #[arg(long, value_name = "POLICY", default_value = "all")]
+    pub policy: Vec<PolicyArg>,
+    /// How many seeds to run each policy with; the first one is 42.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_most::<1, 1_000>)]
+    pub seeds: usize,
+    /// The cluster; the nodes without GPUs are left out.
+    #[arg(long, value_name = "FILE", requires = "pods")]
+    pub nodes: Option<PathBuf>,
+    /// The workloads, each an experiment of its own.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "nodes")]
+    pub pods: Vec<PathBuf>,
+    /// The published results, to print beside: a CSV file with the columns metric, trace, policy, arrived_pct, mean.
+    #[arg(long, value_name = "FILE")]
+    pub published: Option<PathBuf>,
+    /// Write the results of every run to this file, for machines.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl InflateArgs {
+    /// The policies asked for, each once, in their fixed order.
+    pub fn policies(&self) -> Vec<Policy> {
+        let asked = |policy: &Policy| self.policy.iter().any(|arg| arg.covers(*policy));
+        Policy::ALL.into_iter().filter(asked).collect()
+    }
+}
+
+/// One policy or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyArg {
+    /// `all`.
+    All,
+    /// This one.
+    One(Policy),
+}
+
+impl PolicyArg {
+    fn covers(self, policy: Policy) -> bool {
+        self == Self::All || self == Self::One(policy)
+    }
+}
+
+impl FromStr for PolicyArg {
+    type Err = apportion::sched::UnknownPolicy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
+}
+
+/// A store as `--store` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreArg {
+    /// `memory:`, which is gone at the end.
+    Memory,
+    /// A redb file: `redb:PATH` or just `PATH`.
+    Redb(PathBuf),
+}
+
+impl FromStr for StoreArg {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.strip_prefix("redb:") {
+            _ if text == "memory:" => Self::Memory,
+            Some(path) => Self::Redb(path.into()),
+            None => Self::Redb(text.into()),
+        })
+    }
+}
+
+/// Where a replay keeps its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAt {
+    /// In memory.
+    Memory,
+    /// In this redb file, which stays.
+    File(PathBuf),
+    /// In a redb file in the system's temporary folder, which goes with the replay.
+    Temporary,
+}
+
+/// Arguments that cannot be followed, found before anything was written.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// A replay would be mixed into a store that is not empty.
+    #[error("{} is there already: continue it with --resume, or name another file with --store", path.display())]
+    StoreExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no file to continue.
+    #[error("{} is not there: there is nothing to --resume", path.display())]
+    NothingToResume {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Only a file can be continued.
+    #[error("--resume continues a file: name it with --store")]
+    ResumeWithoutFile,
+    /// A result could not be written at the end.
+    #[error("{} cannot be written: its folder is not there", path.display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl ReplayArgs {
+    /// Judges where the state and the results would go.
+    pub fn store_at(&self) -> Result<StoreAt, UsageError> {
+        for path in [Some(&self.report), self.json.as_ref()].into_iter().flatten() {
+            folder_of(path)?;
+        }
+        let path = match &self.store {
+            Some(StoreArg::Memory) | None if self.resume && (self.store.is_some() || self.nodes.is_none()) => {
+                return Err(UsageError::ResumeWithoutFile);
+            }
+            Some(StoreArg::Memory) => return Ok(StoreAt::Memory),
+            None if self.nodes.is_none() => return Ok(StoreAt::Temporary),
+            None => Path::new("replay.redb"),
+            Some(StoreArg::Redb(path)) => path.as_path(),
+        };
+        folder_of(path)?;
+        match (path.exists(), self.resume) {
+            (true, false) => Err(UsageError::StoreExists { path: path.to_owned() }),
+            (false, true) => Err(UsageError::NothingToResume { path: path.to_owned() }),
+            _ => Ok(StoreAt::File(path.to_owned())),
+        }
+    }
+}
+
+/// Refuses a path whose folder is not there.
+pub fn folder_of(path: &Path) -> Result<(), UsageError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_none_or(Path::is_dir) { Ok(()) } else { Err(UsageError::NoFolder { path: path.to_owned() }) }
+}
+
+/// Reads a number and says its range where it is outside.
+fn at_most<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| String::from("not a whole number"))?;
+    if (LEAST..=MOST).contains(&number) { Ok(number) } else { Err(format!("must be from {LEAST} to {MOST}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    fn replay(line: &str) -> ReplayArgs {
+        parse(line).unwrap().replay
+    }
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_arguments_are_the_main_job() {
+        let args = replay("replay");
+        assert_eq!((args.nodes_count, args.pods_count, args.users, args.concurrency), (1_523, 8_152, 64, 64));
+        assert_eq!((args.policy, args.seed, args.resume), (Policy::Fgd, 42, false));
+        assert_eq!(args.store_at(), Ok(StoreAt::Temporary));
+    }
+
+    #[test]
+    fn nodes_and_pods_go_together() {
+        for line in ["replay --nodes a", "replay --pods a", "replay inflate --nodes a", "replay inflate --pods a"] {
+            assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::MissingRequiredArgument, "{line}");
+        }
+        let line = "replay --nodes a --pods b --pods-count 3";
+        assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_unknown_policies_are_refused() {
+        for line in ["replay --users 0", "replay --concurrency 4097", "replay --policy best", "replay inflate --seeds 0"] {
+            assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ValueValidation, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_store_is_a_path_with_or_without_its_scheme() {
+        assert_eq!("memory:".parse(), Ok(StoreArg::Memory));
+        assert_eq!("redb:a/b.redb".parse(), Ok(StoreArg::Redb("a/b.redb".into())));
+        assert_eq!("a/b.redb".parse(), Ok(StoreArg::Redb("a/b.redb".into())));
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_only_continued_on_demand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.redb");
+        let args = |rest: &str| replay(&format!("replay --store {}{rest}", path.display()));
+        assert_eq!(args("").store_at(), Ok(StoreAt::File(path.clone())));
+        assert_eq!(args(" --resume").store_at(), Err(UsageError::NothingToResume { path: path.clone() }));
+        std::fs::write(&path, "x").unwrap();
+        assert_eq!(args(" --resume").store_at(), Ok(StoreAt::File(path.clone())));
+        let refused = args("").store_at().unwrap_err();
+        assert!(refused.to_string().ends_with("continue it with --resume, or name another file with --store"));
+    }
+
+    #[test]
+    fn what_leaves_no_file_cannot_be_continued() {
+        for line in ["replay --resume", "replay --resume --store memory:", "replay --nodes a --pods b --resume --store memory:"] {
+            assert_eq!(replay(line).store_at(), Err(UsageError::ResumeWithoutFile), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_could_not_be_written_is_refused_at_once() {
+        for line in ["replay --report no/such/r.html", "replay --json no/such/r.json", "replay --store no/such/r.redb"] {
+            assert!(matches!(replay(line).store_at(), Err(UsageError::NoFolder { .. })), "{line}");
+        }
+    }
+
+    #[test]
+    fn policies_are_repeatable_and_each_runs_once() {
+        let policies = |line: &str| match parse(line).unwrap().command {
+            Some(Command::Inflate(args)) => args.policies(),
+            None => panic!("not inflate"),
+        };
+        assert_eq!(policies("replay inflate"), Policy::ALL);
+        let line = "replay inflate --policy fgd --policy random --policy fgd";
+        assert_eq!(policies(line), [Policy::Random, Policy::Fgd]);
+    }
+}
