@@ -1,6 +1,8 @@
 //! apportion is the control-plane core of a GPU cloud, as a library.
 
 pub mod amount;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod entity;
 pub mod error;
 pub mod id;
