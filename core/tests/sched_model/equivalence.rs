@@ -1,0 +1,181 @@
+//! The index answers what a plain scan over all nodes answers: the same node, the same GPUs, the same counts.
+
+use crate::reference::{Reference, demands, node};
+use apportion::sched::{Cluster, Placement, Policy, Scheduler, TaskMix};
+use proptest::prelude::*;
+
+/// How many different nodes come and go.
+const NODES: u32 = 24;
+
+/// One cluster kept twice: by the index, and by the plain scan.
+struct Pair {
+    cluster: Cluster,
+    scheduler: Scheduler,
+    reference: Reference,
+    live: Vec<Placement>,
+}
+
+/// A step: what to do, and two numbers that say with what.
+type Step = (u8, u32, u32);
+
+impl Pair {
+    fn new(policy: Policy, seed: u64, nodes: u32) -> Self {
+        let mix = mix(seed);
+        let mut pair = Self {
+            cluster: Cluster::new(),
+            scheduler: Scheduler::new(policy, seed).with_mix(mix.clone()),
+            reference: Reference::new(policy, seed, mix),
+            live: Vec::new(),
+        };
+        (0..nodes).for_each(|at| pair.upsert(node(at)));
+        pair
+    }
+
+    fn upsert(&mut self, node: apportion::sched::NodeState) {
+        self.cluster.upsert(&node).unwrap();
+        self.live.retain(|placement| placement.node != node.id);
+        self.reference.upsert(node);
+    }
+
+    /// Asks both, compares, and places mostly.
+    fn decide(&mut self, which: u32, exclude: u32, place: bool) {
+        let demands = demands();
+        let demand = &demands[which as usize % demands.len()];
+        let excluded: Vec<_> = (0..exclude).map(|at| node((at * 5 + which % NODES) % NODES).id).collect();
+        let expected = self.reference.decide(demand, &excluded);
+        let got = self.scheduler.decide(&self.cluster, demand, &excluded);
+        assert_eq!(
+            got,
+            expected,
+            "policy {}, excluded {excluded:?}",
+            self.scheduler.policy()
+        );
+        if let Ok(placement) = got
+            && place
+        {
+            self.cluster.place(&placement).unwrap();
+            self.reference.apply(&placement, -1);
+            self.live.push(placement);
+        }
+    }
+
+    fn step(&mut self, (kind, a, b): Step) {
+        match kind {
+            0..=9 => self.decide(a, 0, true),
+            10 => self.decide(a, 0, false),
+            11 => self.decide(a, b % 6, true),
+            12..=15 => {
+                if !self.live.is_empty() {
+                    let gone = self.live.swap_remove(a as usize % self.live.len());
+                    self.cluster.release(&gone).unwrap();
+                    self.reference.apply(&gone, 1);
+                }
+            }
+            16 => self.upsert(node(a % NODES)),
+            17 => self.damage(a, b),
+            18 => {
+                let id = node(a % NODES).id;
+                let known = self.cluster.remove(&id);
+                assert_eq!(known, self.reference.find(&id).is_some());
+                self.reference.nodes.retain(|node| node.id != id);
+                self.live.retain(|placement| placement.node != id);
+            }
+            19 => {
+                let id = node(a % NODES).id;
+                let known = self.cluster.set_schedulable(&id, b % 3 != 0);
+                assert_eq!(known, self.reference.find(&id).is_some());
+                if let Some(node) = self.reference.find(&id) {
+                    node.schedulable = b % 3 != 0;
+                }
+            }
+            _ => {
+                let mix = mix(u64::from(a % 4));
+                self.scheduler.set_mix(mix.clone());
+                self.reference.mix = mix;
+            }
+        }
+    }
+
+    /// A node comes back as it is, but shrunk, or with a GPU that broke or works again; what runs stays.
+    fn damage(&mut self, a: u32, b: u32) {
+        let id = node(a % NODES).id;
+        let Some(mut changed) = self.cluster.get(&id) else {
+            return;
+        };
+        changed.cpu_free -= i64::from(b % 3) * 3000;
+        let gpus = changed.gpus.len();
+        if gpus > 0 {
+            let gpu = &mut changed.gpus[b as usize % gpus];
+            gpu.healthy = !gpu.healthy;
+        }
+        self.cluster.upsert(&changed).unwrap();
+        self.reference.upsert(changed);
+    }
+
+    /// The index as it would be if it were filled now.
+    fn rebuilt(&self) -> Cluster {
+        let mut rebuilt = Cluster::new();
+        self.reference
+            .nodes
+            .iter()
+            .for_each(|node| rebuilt.upsert(node).unwrap());
+        rebuilt
+    }
+}
+
+/// Several typical workloads; one knows nothing.
+fn mix(seed: u64) -> TaskMix {
+    let demands = demands();
+    let weight = |at: usize| (at as u64 * 7 + seed * 3) % 11;
+    let counts: Vec<_> = demands
+        .iter()
+        .enumerate()
+        .map(|(at, demand)| (demand, weight(at)))
+        .collect();
+    if seed % 4 == 3 {
+        TaskMix::default()
+    } else {
+        TaskMix::from_counts(counts)
+    }
+}
+
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((0_u8..=20, any::<u32>(), any::<u32>()), 1..most)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_policy_answers_as_a_plain_scan_does(seed in 0_u64..6, nodes in 0..=NODES, steps in steps(120)) {
+        for policy in Policy::ALL {
+            let mut pair = Pair::new(policy, seed, nodes);
+            for step in &steps {
+                pair.step(*step);
+            }
+            prop_assert_eq!(&pair.cluster, &pair.rebuilt());
+        }
+    }
+}
+
+#[test]
+fn a_long_life_with_shapes_that_come_rarely_answers_as_a_plain_scan_does() {
+    // Long enough for the change log to be cut behind the rare shapes, and for stale entries to be cleared.
+    for policy in [Policy::Fgd, Policy::BestFit] {
+        let mut pair = Pair::new(policy, 1, NODES);
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 8
+        };
+        for round in 0..14_000_u32 {
+            let (a, b) = (next(), next());
+            match round % 4 {
+                0 | 2 => pair.decide(if round % 1000 < 2 { a } else { 2 + a % 2 }, 0, true),
+                _ if pair.live.len() < 20 => pair.decide(2 + b % 2, 0, true),
+                _ => pair.step((12, a, b)),
+            }
+        }
+        assert_eq!(pair.cluster, pair.rebuilt());
+    }
+}

@@ -1,0 +1,14 @@
+//! The scheduling core against a plain scan over all nodes, and what holds of it whatever happens.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a mistake here should end the test"
+)]
+
+mod equivalence;
+mod properties;
+mod reference;
