@@ -33,11 +33,11 @@ pub enum Command {
 /// Where the cluster and the workload come from, how they are replayed, and where the results go.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The cluster, as a CSV file with the columns sn, cpu_milli, memory_mib, gpu, model.
+    /// The cluster, as a CSV file with the columns `sn`, `cpu_milli`, `memory_mib`, `gpu`, `model`.
     #[arg(long, value_name = "FILE", requires = "pods")]
     pub nodes: Option<PathBuf>,
-    /// The workload, as a CSV file with the columns name, cpu_milli, memory_mib, num_gpu, gpu_milli and, where it has
-    /// them, gpu_spec, creation_time and deletion_time.
+    /// The workload, as a CSV file with the columns `name`, `cpu_milli`, `memory_mib`, `num_gpu`, `gpu_milli` and,
+    /// where it has them, `gpu_spec`, `creation_time` and `deletion_time`.
     #[arg(long, value_name = "FILE", requires = "nodes")]
     pub pods: Option<PathBuf>,
     /// How many nodes to generate where no file is given.
@@ -89,7 +89,8 @@ pub struct InflateArgs {
     /// The workloads, each an experiment of its own.
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "nodes")]
     pub pods: Vec<PathBuf>,
-    /// The published results, to print beside: a CSV file with the columns metric, trace, policy, arrived_pct, mean.
+    /// The published results, to print beside: a CSV file with the columns `metric`, `trace`, `policy`,
+    /// `arrived_pct`, `mean`.
     #[arg(long, value_name = "FILE")]
     pub published: Option<PathBuf>,
     /// Write the results of every run to this file, for machines.
@@ -124,7 +125,11 @@ impl FromStr for PolicyArg {
     type Err = apportion::sched::UnknownPolicy;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+        if text == "all" {
+            Ok(Self::All)
+        } else {
+            text.parse().map(Self::One)
+        }
     }
 }
 
@@ -194,7 +199,9 @@ impl ReplayArgs {
             folder_of(path)?;
         }
         let path = match &self.store {
-            Some(StoreArg::Memory) | None if self.resume && (self.store.is_some() || self.nodes.is_none()) => {
+            Some(StoreArg::Memory) | None
+                if self.resume && (self.store.is_some() || self.nodes.is_none()) =>
+            {
                 return Err(UsageError::ResumeWithoutFile);
             }
             Some(StoreArg::Memory) => return Ok(StoreAt::Memory),
@@ -204,8 +211,12 @@ impl ReplayArgs {
         };
         folder_of(path)?;
         match (path.exists(), self.resume) {
-            (true, false) => Err(UsageError::StoreExists { path: path.to_owned() }),
-            (false, true) => Err(UsageError::NothingToResume { path: path.to_owned() }),
+            (true, false) => Err(UsageError::StoreExists {
+                path: path.to_owned(),
+            }),
+            (false, true) => Err(UsageError::NothingToResume {
+                path: path.to_owned(),
+            }),
             _ => Ok(StoreAt::File(path.to_owned())),
         }
     }
@@ -214,13 +225,23 @@ impl ReplayArgs {
 /// Refuses a path whose folder is not there.
 pub fn folder_of(path: &Path) -> Result<(), UsageError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_none_or(Path::is_dir) { Ok(()) } else { Err(UsageError::NoFolder { path: path.to_owned() }) }
+    if folder.is_none_or(Path::is_dir) {
+        Ok(())
+    } else {
+        Err(UsageError::NoFolder {
+            path: path.to_owned(),
+        })
+    }
 }
 
 /// Reads a number and says its range where it is outside.
 fn at_most<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| String::from("not a whole number"))?;
-    if (LEAST..=MOST).contains(&number) { Ok(number) } else { Err(format!("must be from {LEAST} to {MOST}")) }
+    if (LEAST..=MOST).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("must be from {LEAST} to {MOST}"))
+    }
 }
 
 #[cfg(test)]
@@ -246,15 +267,27 @@ mod tests {
     #[test]
     fn no_arguments_are_the_main_job() {
         let args = replay("replay");
-        assert_eq!((args.nodes_count, args.pods_count, args.users, args.concurrency), (1_523, 8_152, 64, 64));
+        assert_eq!(
+            (args.nodes_count, args.pods_count, args.users, args.concurrency),
+            (1_523, 8_152, 64, 64)
+        );
         assert_eq!((args.policy, args.seed, args.resume), (Policy::Fgd, 42, false));
         assert_eq!(args.store_at(), Ok(StoreAt::Temporary));
     }
 
     #[test]
     fn nodes_and_pods_go_together() {
-        for line in ["replay --nodes a", "replay --pods a", "replay inflate --nodes a", "replay inflate --pods a"] {
-            assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::MissingRequiredArgument, "{line}");
+        for line in [
+            "replay --nodes a",
+            "replay --pods a",
+            "replay inflate --nodes a",
+            "replay inflate --pods a",
+        ] {
+            assert_eq!(
+                parse(line).unwrap_err().kind(),
+                ErrorKind::MissingRequiredArgument,
+                "{line}"
+            );
         }
         let line = "replay --nodes a --pods b --pods-count 3";
         assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ArgumentConflict);
@@ -262,8 +295,17 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_and_unknown_policies_are_refused() {
-        for line in ["replay --users 0", "replay --concurrency 4097", "replay --policy best", "replay inflate --seeds 0"] {
-            assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ValueValidation, "{line}");
+        for line in [
+            "replay --users 0",
+            "replay --concurrency 4097",
+            "replay --policy best",
+            "replay inflate --seeds 0",
+        ] {
+            assert_eq!(
+                parse(line).unwrap_err().kind(),
+                ErrorKind::ValueValidation,
+                "{line}"
+            );
         }
     }
 
@@ -280,24 +322,46 @@ mod tests {
         let path = folder.path().join("r.redb");
         let args = |rest: &str| replay(&format!("replay --store {}{rest}", path.display()));
         assert_eq!(args("").store_at(), Ok(StoreAt::File(path.clone())));
-        assert_eq!(args(" --resume").store_at(), Err(UsageError::NothingToResume { path: path.clone() }));
+        assert_eq!(
+            args(" --resume").store_at(),
+            Err(UsageError::NothingToResume { path: path.clone() })
+        );
         std::fs::write(&path, "x").unwrap();
         assert_eq!(args(" --resume").store_at(), Ok(StoreAt::File(path.clone())));
         let refused = args("").store_at().unwrap_err();
-        assert!(refused.to_string().ends_with("continue it with --resume, or name another file with --store"));
+        assert!(
+            refused
+                .to_string()
+                .ends_with("continue it with --resume, or name another file with --store")
+        );
     }
 
     #[test]
     fn what_leaves_no_file_cannot_be_continued() {
-        for line in ["replay --resume", "replay --resume --store memory:", "replay --nodes a --pods b --resume --store memory:"] {
-            assert_eq!(replay(line).store_at(), Err(UsageError::ResumeWithoutFile), "{line}");
+        for line in [
+            "replay --resume",
+            "replay --resume --store memory:",
+            "replay --nodes a --pods b --resume --store memory:",
+        ] {
+            assert_eq!(
+                replay(line).store_at(),
+                Err(UsageError::ResumeWithoutFile),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn a_result_that_could_not_be_written_is_refused_at_once() {
-        for line in ["replay --report no/such/r.html", "replay --json no/such/r.json", "replay --store no/such/r.redb"] {
-            assert!(matches!(replay(line).store_at(), Err(UsageError::NoFolder { .. })), "{line}");
+        for line in [
+            "replay --report no/such/r.html",
+            "replay --json no/such/r.json",
+            "replay --store no/such/r.redb",
+        ] {
+            assert!(
+                matches!(replay(line).store_at(), Err(UsageError::NoFolder { .. })),
+                "{line}"
+            );
         }
     }
 

@@ -31,7 +31,7 @@ mod figures;
 #[cfg(test)]
 mod tests;
 
-use figures::{CPU_ONLY, Kind, LIFETIMES, MODELS, QOS, SHARES, SHAPES, Weighted};
+use figures::{CPU_ONLY, Kind, LIFETIMES, MODELS, QOS, SHAPES, SHARES, Weighted};
 
 /// The nodes of the published cluster.
 pub const PUBLISHED_NODES: usize = 1_523;
@@ -78,7 +78,11 @@ pub fn generate(size: &Size) -> Workload {
     drafts.sort_by_key(|draft| draft.created_s);
     let gpus: u64 = nodes.iter().map(|node| u64::from(node.gpus)).sum();
     let stretch = stretch(&drafts, gpus * 1000 * PEAK_PCT / 100);
-    let pods = drafts.into_iter().enumerate().map(|(at, draft)| draft.row(at, stretch)).collect();
+    let pods = drafts
+        .into_iter()
+        .enumerate()
+        .map(|(at, draft)| draft.row(at, stretch))
+        .collect();
     Workload { nodes, pods, stretch }
 }
 
@@ -166,7 +170,11 @@ fn stretch(drafts: &[Draft], target_milli: u64) -> u64 {
     let (mut low, mut high) = (1, LONGEST_STRETCH);
     while low < high {
         let middle = u64::midpoint(low, high);
-        if peak_milli(drafts, middle) >= target_milli { high = middle } else { low = middle + 1 }
+        if peak_milli(drafts, middle) >= target_milli {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
     }
     low
 }
@@ -210,14 +218,21 @@ impl Draw {
     fn arrival_s(&mut self) -> u64 {
         let filling = self.below(100) < 60;
         let day = loop {
-            let day =
-                if filling { self.below(FILL_DAYS) } else { FILL_DAYS + self.below(SPAN_S / DAY_S - FILL_DAYS) };
+            let day = if filling {
+                self.below(FILL_DAYS)
+            } else {
+                FILL_DAYS + self.below(SPAN_S / DAY_S - FILL_DAYS)
+            };
             // Half of what falls on a weekend is drawn again.
             if day % 7 < 5 || self.below(2) == 0 {
                 break day;
             }
         };
-        let hour = if self.below(3) < 2 { 8 + self.below(12) } else { (20 + self.below(12)) % 24 };
+        let hour = if self.below(3) < 2 {
+            8 + self.below(12)
+        } else {
+            (20 + self.below(12)) % 24
+        };
         day * DAY_S + hour * 3600 + self.below(3600)
     }
 
@@ -240,8 +255,15 @@ impl Draw {
             return Vec::new();
         }
         let wanted = self.weighted(MODELS).copied().unwrap_or_default();
-        let able: BTreeSet<&str> =
-            nodes.iter().filter(|node| node.gpus >= num_gpu).filter_map(|node| node.model.as_deref()).collect();
-        wanted.iter().filter(|model| able.contains(**model)).map(|model| (*model).to_owned()).collect()
+        let able: BTreeSet<&str> = nodes
+            .iter()
+            .filter(|node| node.gpus >= num_gpu)
+            .filter_map(|node| node.model.as_deref())
+            .collect();
+        wanted
+            .iter()
+            .filter(|model| able.contains(**model))
+            .map(|model| (*model).to_owned())
+            .collect()
     }
 }

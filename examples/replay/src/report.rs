@@ -79,7 +79,10 @@ pub struct ReportError {
 
 /// Writes the page to `path`, over what is there.
 pub fn write(path: &Path, data: &ReportData) -> Result<(), ReportError> {
-    std::fs::write(path, render(data)).map_err(|source| ReportError { path: path.to_owned(), source })
+    std::fs::write(path, render(data)).map_err(|source| ReportError {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The page as HTML. It loads nothing and runs no script.
@@ -89,8 +92,17 @@ pub fn render(data: &ReportData) -> String {
     page.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     page.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
-    put(&mut page, format_args!("<title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n", CSS));
-    put(&mut page, format_args!("<header><h1>{title}</h1><p>{}</p></header>\n", escape(&data.subtitle)));
+    put(
+        &mut page,
+        format_args!("<title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n"),
+    );
+    put(
+        &mut page,
+        format_args!(
+            "<header><h1>{title}</h1><p>{}</p></header>\n",
+            escape(&data.subtitle)
+        ),
+    );
     summary(&mut page, &data.summary);
     page.push_str("<div class=\"grid\">\n");
     for chart in series::charts(&data.series) {
@@ -119,7 +131,14 @@ fn summary(page: &mut String, rows: &[(String, String)]) {
     }
     page.push_str("<dl class=\"tiles\">\n");
     for (label, value) in rows {
-        put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(label), escape(value)));
+        put(
+            page,
+            format_args!(
+                "<div><dt>{}</dt><dd>{}</dd></div>\n",
+                escape(label),
+                escape(value)
+            ),
+        );
     }
     page.push_str("</dl>\n");
 }
@@ -131,7 +150,13 @@ fn refused(page: &mut String, reasons: &[(String, u64)]) {
         page.push_str("<p class=\"note\">Every pod was placed.</p></section>\n");
         return;
     }
-    put(page, format_args!("<p class=\"note\">{} pods found no place.</p>\n<ul class=\"bars\">\n", count(total)));
+    put(
+        page,
+        format_args!(
+            "<p class=\"note\">{} pods found no place.</p>\n<ul class=\"bars\">\n",
+            count(total)
+        ),
+    );
     let mut reasons: Vec<_> = reasons.iter().filter(|(_, pods)| *pods > 0).collect();
     reasons.sort_by_key(|(_, pods)| std::cmp::Reverse(*pods));
     let most = reasons.first().map_or(1, |(_, pods)| *pods);
@@ -154,7 +179,14 @@ fn figures(page: &mut String, rows: &[(String, String)]) {
     }
     page.push_str("<section class=\"card\"><h2>All figures</h2>\n<dl class=\"figures\">\n");
     for (label, value) in rows {
-        put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(label), escape(value)));
+        put(
+            page,
+            format_args!(
+                "<div><dt>{}</dt><dd>{}</dd></div>\n",
+                escape(label),
+                escape(value)
+            ),
+        );
     }
     page.push_str("</dl></section>\n");
 }

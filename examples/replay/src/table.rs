@@ -48,13 +48,27 @@ impl ReplayFigures {
             ("launched".to_owned(), count(self.launched)),
             ("refused".to_owned(), count(self.refused.values().sum())),
         ];
-        rows.extend(self.refused.iter().map(|(reason, pods)| (format!("  {reason}"), count(*pods))));
-        let audit = if self.audit_drift == 0 { "clean".to_owned() } else { format!("{} counters drifted", count(self.audit_drift)) };
+        rows.extend(
+            self.refused
+                .iter()
+                .map(|(reason, pods)| (format!("  {reason}"), count(*pods))),
+        );
+        let audit = if self.audit_drift == 0 {
+            "clean".to_owned()
+        } else {
+            format!("{} counters drifted", count(self.audit_drift))
+        };
         let syncs = self.syncs.map_or_else(|| "unknown".to_owned(), count);
         rows.extend(
             [
-                ("GPU allocation, mean", format!("{:.2} %", self.allocation_pct_mean)),
-                ("GPU allocation, peak", format!("{:.2} %", self.allocation_pct_peak)),
+                (
+                    "GPU allocation, mean",
+                    format!("{:.2} %", self.allocation_pct_mean),
+                ),
+                (
+                    "GPU allocation, peak",
+                    format!("{:.2} %", self.allocation_pct_peak),
+                ),
                 ("decisions per second", whole(self.decisions_per_s)),
                 ("operations per second", whole(self.operations_per_s)),
                 ("commit, median", format!("{:.2} ms", self.commit_ms_p50)),
@@ -72,12 +86,18 @@ impl ReplayFigures {
 
 /// A rate, as a whole number with its thousands set apart.
 pub fn whole(number: f64) -> String {
-    format!("{:.0}", number.max(0.0)).parse().map_or_else(|_| "unknown".to_owned(), count)
+    format!("{:.0}", number.max(0.0))
+        .parse()
+        .map_or_else(|_| "unknown".to_owned(), count)
 }
 
 fn bytes(number: u64) -> String {
     let kib = number.div_ceil(1024);
-    if kib < 10_240 { format!("{} KiB", count(kib)) } else { format!("{} MiB", count(kib.div_ceil(1024))) }
+    if kib < 10_240 {
+        format!("{} KiB", count(kib))
+    } else {
+        format!("{} MiB", count(kib.div_ceil(1024)))
+    }
 }
 
 /// Writes figures as JSON, over what is there.
@@ -87,7 +107,10 @@ pub fn write_json(path: &Path, figures: &impl Serialize) -> Result<(), AppError>
         text.push('\n');
         std::fs::write(path, text)
     };
-    write().map_err(|source| AppError::Json { path: path.to_owned(), source })
+    write().map_err(|source| AppError::Json {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Columns of text, each as wide as its widest cell; the first ones are aligned left, the others right.
@@ -114,7 +137,11 @@ impl fmt::Display for Grid {
                 .zip(&widths)
                 .enumerate()
                 .map(|(at, (cell, width))| {
-                    if at < self.left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                    if at < self.left {
+                        format!("{cell:<width$}")
+                    } else {
+                        format!("{cell:>width$}")
+                    }
                 })
                 .collect();
             writeln!(f, "{}", cells.join("  ").trim_end())?;
@@ -144,8 +171,19 @@ mod tests {
         let json = serde_json::to_value(figures()).unwrap();
         let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let mut agreed = [
-            "pods", "launched", "refused", "audit_drift", "digest", "allocation_pct_mean", "allocation_pct_peak",
-            "decisions_per_s", "operations_per_s", "commit_ms_p50", "commit_ms_p99", "syncs", "store_bytes",
+            "pods",
+            "launched",
+            "refused",
+            "audit_drift",
+            "digest",
+            "allocation_pct_mean",
+            "allocation_pct_peak",
+            "decisions_per_s",
+            "operations_per_s",
+            "commit_ms_p50",
+            "commit_ms_p99",
+            "syncs",
+            "store_bytes",
         ];
         agreed.sort_unstable();
         let mut names = names;
@@ -161,17 +199,31 @@ mod tests {
             figures.rows().contains(&(label.to_owned(), value.to_owned()))
         };
         let clean = figures();
-        for (label, value) in [("refused", "152"), ("  gpu", "150"), ("decisions per second", "212,346"), ("syncs", "unknown"), ("store size", "15 MiB"), ("audit", "clean")] {
+        for (label, value) in [
+            ("refused", "152"),
+            ("  gpu", "150"),
+            ("decisions per second", "212,346"),
+            ("syncs", "unknown"),
+            ("store size", "15 MiB"),
+            ("audit", "clean"),
+        ] {
             assert!(has(&clean, label, value), "{label} {value}: {:?}", clean.rows());
         }
-        let drifted = ReplayFigures { audit_drift: 3, syncs: Some(4_000), ..clean };
+        let drifted = ReplayFigures {
+            audit_drift: 3,
+            syncs: Some(4_000),
+            ..clean
+        };
         assert!(has(&drifted, "audit", "3 counters drifted") && has(&drifted, "syncs", "4,000"));
     }
 
     #[test]
     fn a_grid_aligns_text_left_and_numbers_right() {
         let lines = [["trace", "pods"], ["a", "8,152"], ["größer", "7"]];
-        let grid = Grid { left: 1, lines: lines.map(|line| line.map(str::to_owned).to_vec()).to_vec() };
+        let grid = Grid {
+            left: 1,
+            lines: lines.map(|line| line.map(str::to_owned).to_vec()).to_vec(),
+        };
         assert_eq!(grid.to_string(), "trace    pods\na       8,152\ngrößer      7\n");
     }
 

@@ -23,7 +23,10 @@ impl Scale {
 }
 
 /// The scale of a percentage.
-pub(super) const PERCENT: Scale = Scale { end: 100.0, step: 25.0 };
+pub(super) const PERCENT: Scale = Scale {
+    end: 100.0,
+    step: 25.0,
+};
 
 /// A scale for counts up to `most`: four to eight ticks at round numbers.
 pub(super) fn counts(most: u64) -> Scale {
@@ -33,7 +36,10 @@ pub(super) fn counts(most: u64) -> Scale {
             let step: u64 = factor * decade;
             if most <= step * 5 {
                 let ticks = most.div_ceil(step).max(1);
-                return Scale { end: wide(ticks * step), step: wide(step) };
+                return Scale {
+                    end: wide(ticks * step),
+                    step: wide(step),
+                };
             }
         }
         decade *= 10;
@@ -69,8 +75,19 @@ impl TimeAxis {
             _ => ("days", DAY_S, &[1, 2, 7, 14, 28, 56, 91, 182, 364]),
         };
         let fits = |step: &&i64| span_s / (**step * unit_s) <= 8;
-        let step = steps.iter().find(fits).copied().unwrap_or_else(|| (span_s / (8 * unit_s)).max(1));
-        Self { scale: Scale { end: real(span_s), step: real(step * unit_s) }, unit, unit_s }
+        let step = steps
+            .iter()
+            .find(fits)
+            .copied()
+            .unwrap_or_else(|| (span_s / (8 * unit_s)).max(1));
+        Self {
+            scale: Scale {
+                end: real(span_s),
+                step: real(step * unit_s),
+            },
+            unit,
+            unit_s,
+        }
     }
 
     /// A moment as a tick says it.
@@ -82,14 +99,20 @@ impl TimeAxis {
     pub(super) fn moment(&self, at_s: i64) -> String {
         let unit = self.unit.trim_end_matches('s');
         let at = real(at_s) / real(self.unit_s);
-        if self.unit_s == 1 { format!("{unit} {at}") } else { format!("{unit} {at:.1}") }
+        if self.unit_s == 1 {
+            format!("{unit} {at}")
+        } else {
+            format!("{unit} {at:.1}")
+        }
     }
 }
 
 /// A value of a count axis.
 pub(super) fn count_tick(value: f64) -> String {
     // Ticks are whole by construction.
-    format!("{value:.0}").parse().map_or_else(|_| String::new(), count)
+    format!("{value:.0}")
+        .parse()
+        .map_or_else(|_| String::new(), count)
 }
 
 #[cfg(test)]
@@ -101,7 +124,10 @@ mod tests {
         for most in [0, 1, 4, 7, 10, 99, 100, 101, 8_152, 12_345, 1_000_000] {
             let scale = counts(most);
             let most = wide(most);
-            assert!(scale.end >= most && scale.end <= (most * 1.7).max(1.0), "{most}: {scale:?}");
+            assert!(
+                scale.end >= most && scale.end <= (most * 1.7).max(1.0),
+                "{most}: {scale:?}"
+            );
             assert!((2..=6).contains(&scale.ticks().count()), "{most}: {scale:?}");
         }
     }
@@ -109,9 +135,21 @@ mod tests {
     #[test]
     fn time_is_read_in_the_unit_that_suits_its_span() {
         let axis = TimeAxis::new(149 * DAY_S);
-        assert_eq!((axis.unit, axis.moment(57 * DAY_S + DAY_S / 2).as_str()), ("days", "day 57.5"));
-        assert_eq!(axis.scale.ticks().map(|at| axis.tick(at)).collect::<Vec<_>>(), ["0", "28", "56", "84", "112", "140"]);
-        for (span, unit) in [(0, "seconds"), (60, "seconds"), (3_600, "minutes"), (40_000, "hours"), (1 << 40, "days")] {
+        assert_eq!(
+            (axis.unit, axis.moment(57 * DAY_S + DAY_S / 2).as_str()),
+            ("days", "day 57.5")
+        );
+        assert_eq!(
+            axis.scale.ticks().map(|at| axis.tick(at)).collect::<Vec<_>>(),
+            ["0", "28", "56", "84", "112", "140"]
+        );
+        for (span, unit) in [
+            (0, "seconds"),
+            (60, "seconds"),
+            (3_600, "minutes"),
+            (40_000, "hours"),
+            (1 << 40, "days"),
+        ] {
             let axis = TimeAxis::new(span);
             assert_eq!(axis.unit, unit);
             assert!(axis.scale.ticks().count() <= 10, "{span}: {axis:?}");

@@ -41,7 +41,10 @@ impl Chart {
         let class = if self.wide { "card wide" } else { "card" };
         put(
             page,
-            format_args!("<section class=\"{class}\"><h2>{}</h2><p class=\"note\">{}</p>\n", self.title, self.note),
+            format_args!(
+                "<section class=\"{class}\"><h2>{}</h2><p class=\"note\">{}</p>\n",
+                self.title, self.note
+            ),
         );
         if self.lines.len() > 1 {
             self.legend(page);
@@ -61,7 +64,13 @@ impl Chart {
         self.probes(page);
         page.push_str("</svg>\n");
         self.labels(page);
-        put(page, format_args!("</div>\n<p class=\"unit\">{} since the start</p></section>\n", self.time.unit));
+        put(
+            page,
+            format_args!(
+                "</div>\n<p class=\"unit\">{} since the start</p></section>\n",
+                self.time.unit
+            ),
+        );
     }
 
     fn x(&self, at_s: i64) -> f64 {
@@ -87,7 +96,12 @@ impl Chart {
             .map(|line| {
                 let highest = line.points.iter().map(|point| point.1).fold(0.0, f64::max);
                 let last = line.points.last().map_or(0.0, |point| point.1);
-                format!("{}: at most {}, at the end {}", line.name, self.say(highest), self.say(last))
+                format!(
+                    "{}: at most {}, at the end {}",
+                    line.name,
+                    self.say(highest),
+                    self.say(last)
+                )
             })
             .collect();
         format!("{}. {}", self.title, lines.join("; "))
@@ -96,7 +110,10 @@ impl Chart {
     fn legend(&self, page: &mut String) {
         page.push_str("<ul class=\"legend\">");
         for line in &self.lines {
-            put(page, format_args!("<li class=\"{}\">{}</li>", line.class, line.name));
+            put(
+                page,
+                format_args!("<li class=\"{}\">{}</li>", line.class, line.name),
+            );
         }
         page.push_str("</ul>\n");
     }
@@ -108,14 +125,22 @@ impl Chart {
         }
         page.push_str("\"/>\n");
         if let Some(mean) = self.mean {
-            put(page, format_args!("<path class=\"mean\" d=\"M0 {:.2}H{WIDTH}\"/>\n", self.y(mean)));
+            put(
+                page,
+                format_args!("<path class=\"mean\" d=\"M0 {:.2}H{WIDTH}\"/>\n", self.y(mean)),
+            );
         }
     }
 
     fn line(&self, page: &mut String, line: &Line) {
         // A state holds until the next one: steps, not slopes.
         let mut path = String::new();
-        for (at, (x, y)) in line.points.iter().map(|(at_s, value)| (self.x(*at_s), self.y(*value))).enumerate() {
+        for (at, (x, y)) in line
+            .points
+            .iter()
+            .map(|(at_s, value)| (self.x(*at_s), self.y(*value)))
+            .enumerate()
+        {
             if at == 0 {
                 put(&mut path, format_args!("M{x:.1} {y:.2}"));
             } else {
@@ -123,14 +148,27 @@ impl Chart {
             }
         }
         if line.area {
-            put(page, format_args!("<path class=\"area {}\" d=\"{path}V{HEIGHT}H0Z\"/>\n", line.class));
+            put(
+                page,
+                format_args!("<path class=\"area {}\" d=\"{path}V{HEIGHT}H0Z\"/>\n", line.class),
+            );
         }
-        put(page, format_args!("<path class=\"line {}\" d=\"{path}\"/>\n", line.class));
+        put(
+            page,
+            format_args!("<path class=\"line {}\" d=\"{path}\"/>\n", line.class),
+        );
     }
 
     /// Invisible strips, each of which tells its moment's values to the pointer.
     fn probes(&self, page: &mut String) {
-        let Some(end_s) = self.lines.first().and_then(|line| line.points.last()).map(|point| point.0) else { return };
+        let Some(end_s) = self
+            .lines
+            .first()
+            .and_then(|line| line.points.last())
+            .map(|point| point.0)
+        else {
+            return;
+        };
         let (count, end_s) = (PROBES.min(end_s.max(1)), end_s.max(1));
         let width = WIDTH / real(count);
         for probe in 0..count {
@@ -158,19 +196,31 @@ impl Chart {
         for tick in self.scale.ticks() {
             put(
                 page,
-                format_args!("<span class=\"y\" style=\"bottom:{:.2}%\">{}{percent}</span>\n", self.scale.pct(tick), count_tick(tick)),
+                format_args!(
+                    "<span class=\"y\" style=\"bottom:{:.2}%\">{}{percent}</span>\n",
+                    self.scale.pct(tick),
+                    count_tick(tick)
+                ),
             );
         }
         for tick in self.time.scale.ticks() {
             put(
                 page,
-                format_args!("<span class=\"x\" style=\"left:{:.2}%\">{}</span>\n", self.time.scale.pct(tick), self.time.tick(tick)),
+                format_args!(
+                    "<span class=\"x\" style=\"left:{:.2}%\">{}</span>\n",
+                    self.time.scale.pct(tick),
+                    self.time.tick(tick)
+                ),
             );
         }
         if let Some(mean) = self.mean {
             put(
                 page,
-                format_args!("<span class=\"mark\" style=\"bottom:{:.2}%\">mean {}</span>\n", self.scale.pct(mean), self.say(mean)),
+                format_args!(
+                    "<span class=\"mark\" style=\"bottom:{:.2}%\">mean {}</span>\n",
+                    self.scale.pct(mean),
+                    self.say(mean)
+                ),
             );
         }
     }

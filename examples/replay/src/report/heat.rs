@@ -19,11 +19,26 @@ pub(super) fn draw(page: &mut String, nodes: &[NodeHeat], fullest: &str) {
     }
     let per_cell = nodes.len().div_ceil(MAX_CELLS);
     page.push_str("<section class=\"card\"><h2>The nodes, GPU by GPU</h2>\n");
-    let cell = if per_cell == 1 { "One cell is one node".to_owned() } else { format!("One cell is {per_cell} nodes") };
-    put(page, format_args!("<p class=\"note\">{cell}; the colour is the share of its GPU capacity that is given out.</p>\n"));
+    let cell = if per_cell == 1 {
+        "One cell is one node".to_owned()
+    } else {
+        format!("One cell is {per_cell} nodes")
+    };
+    put(
+        page,
+        format_args!(
+            "<p class=\"note\">{cell}; the colour is the share of its GPU capacity that is given out.</p>\n"
+        ),
+    );
     legend(page);
     page.push_str("<div class=\"maps\">\n");
-    map(page, &format!("When the cluster was fullest ({fullest})"), nodes, per_cell, |node| node.peak_milli);
+    map(
+        page,
+        &format!("When the cluster was fullest ({fullest})"),
+        nodes,
+        per_cell,
+        |node| node.peak_milli,
+    );
     map(page, "At the end", nodes, per_cell, |node| node.end_milli);
     page.push_str("</div></section>\n");
 }
@@ -31,7 +46,11 @@ pub(super) fn draw(page: &mut String, nodes: &[NodeHeat], fullest: &str) {
 fn legend(page: &mut String) {
     page.push_str("<p class=\"scale\"><span>empty</span>");
     for step in 0..=STEPS {
-        let share = if step == STEPS { "full".to_owned() } else { format!("{}–{} %", step * 10, step * 10 + 10) };
+        let share = if step == STEPS {
+            "full".to_owned()
+        } else {
+            format!("{}–{} %", step * 10, step * 10 + 10)
+        };
         put(page, format_args!("<i class=\"h{step}\" title=\"{share}\"></i>"));
     }
     page.push_str("<span>full</span></p>\n");
@@ -55,7 +74,11 @@ fn map(page: &mut String, title: &str, nodes: &[NodeHeat], per_cell: usize, mill
         for cell in nodes.chunks(per_cell) {
             let (given, capacity) = totals(cell, milli);
             let first = cell.first().map_or("", |node| node.name.as_str());
-            let more = if cell.len() > 1 { format!(" and {} more", cell.len() - 1) } else { String::new() };
+            let more = if cell.len() > 1 {
+                format!(" and {} more", cell.len() - 1)
+            } else {
+                String::new()
+            };
             put(
                 page,
                 format_args!(
@@ -84,7 +107,10 @@ fn by_model(nodes: &[NodeHeat]) -> Vec<(&str, Vec<NodeHeat>)> {
 }
 
 fn totals(nodes: &[NodeHeat], milli: Milli) -> (i64, i64) {
-    (nodes.iter().map(milli).sum(), nodes.iter().map(|node| i64::from(node.gpus) * 1000).sum())
+    (
+        nodes.iter().map(milli).sum(),
+        nodes.iter().map(|node| i64::from(node.gpus) * 1000).sum(),
+    )
 }
 
 /// The colour: its own for what is completely full, and none shared between empty and nearly empty.

@@ -22,21 +22,39 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
     }
     let (start_s, time) = time(series);
     let points = |of: fn(&Sample) -> f64| {
-        let all: Vec<_> = series.iter().map(|sample| (sample.at_s - start_s, of(sample))).collect();
+        let all: Vec<_> = series
+            .iter()
+            .map(|sample| (sample.at_s - start_s, of(sample)))
+            .collect();
         thin_out(&all, MAX_POINTS)
     };
     let most = |of: fn(&Sample) -> u64| series.iter().map(of).max().unwrap_or_default();
     let waits = most(|sample| sample.pending) > 0;
-    let mut refusals = vec![Line { name: "refused so far", class: "c", area: true, points: points(|sample| wide(sample.refused)) }];
+    let mut refusals = vec![Line {
+        name: "refused so far",
+        class: "c",
+        area: true,
+        points: points(|sample| wide(sample.refused)),
+    }];
     if waits {
-        refusals.push(Line { name: "waiting", class: "d", area: false, points: points(|sample| wide(sample.pending)) });
+        refusals.push(Line {
+            name: "waiting",
+            class: "d",
+            area: false,
+            points: points(|sample| wide(sample.pending)),
+        });
     }
     vec![
         Chart {
             title: "GPU allocation",
             note: "GPU capacity given out, in per cent of all GPUs of the cluster.",
             wide: true,
-            lines: vec![Line { name: "allocated", class: "a", area: true, points: points(|sample| sample.allocation_pct) }],
+            lines: vec![Line {
+                name: "allocated",
+                class: "a",
+                area: true,
+                points: points(|sample| sample.allocation_pct),
+            }],
             mean: Some(mean_allocation_pct(series)),
             scale: PERCENT,
             unit: Unit::Percent,
@@ -46,7 +64,12 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
             title: "Fragmentation",
             note: "Idle GPU capacity that a typical pod cannot use, in per cent of what is idle.",
             wide: false,
-            lines: vec![Line { name: "unusable", class: "b", area: true, points: points(|sample| sample.fragmentation_pct) }],
+            lines: vec![Line {
+                name: "unusable",
+                class: "b",
+                area: true,
+                points: points(|sample| sample.fragmentation_pct),
+            }],
             mean: None,
             scale: PERCENT,
             unit: Unit::Percent,
@@ -56,14 +79,23 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
             title: "Running instances",
             note: "Instances that hold resources at a time.",
             wide: false,
-            lines: vec![Line { name: "running", class: "a", area: true, points: points(|sample| wide(sample.running)) }],
+            lines: vec![Line {
+                name: "running",
+                class: "a",
+                area: true,
+                points: points(|sample| wide(sample.running)),
+            }],
             mean: None,
             scale: counts(most(|sample| sample.running)),
             unit: Unit::Count,
             time,
         },
         Chart {
-            title: if waits { "Refused and waiting pods" } else { "Refused pods" },
+            title: if waits {
+                "Refused and waiting pods"
+            } else {
+                "Refused pods"
+            },
             note: "Pods that found no place, added up over time.",
             wide: false,
             lines: refusals,
@@ -94,7 +126,9 @@ pub fn mean_allocation_pct(series: &[Sample]) -> f64 {
 /// Thins a course out to at most `max` points: of each stretch of time the lowest and the highest stay, so that no
 /// peak is lost, and so do the first and the last point.
 pub(super) fn thin_out(points: &[(i64, f64)], max: usize) -> Vec<(i64, f64)> {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return Vec::new();
+    };
     if points.len() <= max {
         return points.to_vec();
     }
@@ -103,7 +137,10 @@ pub(super) fn thin_out(points: &[(i64, f64)], max: usize) -> Vec<(i64, f64)> {
     let mut thin = vec![*first];
     for stretch in inner.chunks(length) {
         let by_value = |a: &&(i64, f64), b: &&(i64, f64)| a.1.total_cmp(&b.1);
-        let (Some(low), Some(high)) = (stretch.iter().min_by(by_value), stretch.iter().max_by(by_value)) else { continue };
+        let (Some(low), Some(high)) = (stretch.iter().min_by(by_value), stretch.iter().max_by(by_value))
+        else {
+            continue;
+        };
         // The first lowest may be the last highest too: a flat stretch has one point.
         let (early, late) = if low.0 <= high.0 { (low, high) } else { (high, low) };
         thin.push(*early);

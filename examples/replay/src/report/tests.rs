@@ -9,12 +9,36 @@ fn data() -> ReportData {
         refused: vec![("no node has room".into(), 1), ("quota".into(), 0)],
         series: vec![
             Sample::default(),
-            Sample { at_s: 100, allocation_pct: 40.0, running: 2, ..Sample::default() },
-            Sample { at_s: 200, allocation_pct: 20.0, fragmentation_pct: 12.5, refused: 1, running: 1, pending: 0 },
+            Sample {
+                at_s: 100,
+                allocation_pct: 40.0,
+                running: 2,
+                ..Sample::default()
+            },
+            Sample {
+                at_s: 200,
+                allocation_pct: 20.0,
+                fragmentation_pct: 12.5,
+                refused: 1,
+                running: 1,
+                pending: 0,
+            },
         ],
         nodes: vec![
-            NodeHeat { name: "n1".into(), model: "T4".into(), gpus: 2, peak_milli: 1_460, end_milli: 0 },
-            NodeHeat { name: "n2".into(), model: "G2".into(), gpus: 8, peak_milli: 8_000, end_milli: 1 },
+            NodeHeat {
+                name: "n1".into(),
+                model: "T4".into(),
+                gpus: 2,
+                peak_milli: 1_460,
+                end_milli: 0,
+            },
+            NodeHeat {
+                name: "n2".into(),
+                model: "G2".into(),
+                gpus: 8,
+                peak_milli: 8_000,
+                end_milli: 1,
+            },
         ],
         peak_at_s: 100,
         figures: vec![("digest".into(), "ab12".into())],
@@ -43,7 +67,9 @@ fn the_page_shows_what_it_was_given() {
 #[test]
 fn the_page_loads_nothing_and_runs_nothing() {
     let page = render(&data());
-    for part in ["http:", "https:", "//", "<script", "<link", "@import", "url(", "<img"] {
+    for part in [
+        "http:", "https:", "//", "<script", "<link", "@import", "url(", "<img",
+    ] {
         assert!(!page.contains(part), "{part}");
     }
 }
@@ -68,16 +94,24 @@ fn hostile_text_stays_text() {
 
 #[test]
 fn a_replay_of_nothing_still_has_a_page() {
-    let page = render(&ReportData { title: "Nothing".into(), ..ReportData::default() });
+    let page = render(&ReportData {
+        title: "Nothing".into(),
+        ..ReportData::default()
+    });
     assert!(page.contains("Every pod was placed.") && page.ends_with("</html>\n"));
 }
 
 #[test]
 fn thinning_out_keeps_every_peak_the_ends_and_the_order() {
-    let points: Vec<(i64, f64)> =
-        (0_i32..100_000).map(|at| (i64::from(at), if at == 54_321 { 99.0 } else { f64::from(at % 7) })).collect();
+    let points: Vec<(i64, f64)> = (0_i32..100_000)
+        .map(|at| (i64::from(at), if at == 54_321 { 99.0 } else { f64::from(at % 7) }))
+        .collect();
     let thin = thin_out(&points, MAX_POINTS);
-    assert!(thin.len() <= MAX_POINTS && thin.len() > MAX_POINTS / 2, "{}", thin.len());
+    assert!(
+        thin.len() <= MAX_POINTS && thin.len() > MAX_POINTS / 2,
+        "{}",
+        thin.len()
+    );
     assert!(thin.contains(&(54_321, 99.0)));
     assert_eq!((thin.first(), thin.last()), (points.first(), points.last()));
     assert!(thin.is_sorted_by_key(|point| point.0));
@@ -86,8 +120,17 @@ fn thinning_out_keeps_every_peak_the_ends_and_the_order() {
 
 #[test]
 fn a_huge_cluster_has_several_nodes_to_a_cell() {
-    let node = |at: u32| NodeHeat { name: format!("n{at}"), model: "G2".into(), gpus: 8, peak_milli: 4_000, end_milli: 0 };
-    let page = render(&ReportData { nodes: (0..100_000).map(node).collect(), ..data() });
+    let node = |at: u32| NodeHeat {
+        name: format!("n{at}"),
+        model: "G2".into(),
+        gpus: 8,
+        peak_milli: 4_000,
+        end_milli: 0,
+    };
+    let page = render(&ReportData {
+        nodes: (0..100_000).map(node).collect(),
+        ..data()
+    });
     assert!(page.contains("One cell is 25 nodes"));
     assert!(page.contains("title=\"n0 and 24 more: 100 of 200 GPUs\""));
     assert!(page.matches("<i class=\"h5\"").count() <= 4_001);
@@ -97,27 +140,8 @@ fn a_huge_cluster_has_several_nodes_to_a_cell() {
 fn a_page_that_cannot_be_written_names_its_file() {
     let path = Path::new("no/such/folder/report.html");
     let error = write(path, &data()).unwrap_err();
-    assert_eq!(error.to_string(), "no/such/folder/report.html: the report cannot be written");
-}
-
-#[test]
-fn zz_sample() {
-    use crate::events::{Change, in_event_time};
-    let w = crate::generate::generate(&crate::generate::Size { nodes: 1523, pods: 8152, seed: 42 });
-    let mut held = 0i64; let mut run = 0u64; let mut refused = 0u64; let mut out = vec![false; w.pods.len()];
-    let mut series = vec![];
-    for e in in_event_time(&w.pods) {
-        let g = w.pods[e.pod].total_gpu_milli();
-        match e.change { Change::Create => if held + g > 5_920_000 { refused += 1; out[e.pod] = true } else { held += g; run += 1 },
-          Change::Delete => if !out[e.pod] { held -= g; run -= 1 } }
-        let a = held as f64 / 62_120.0;
-        series.push(Sample { at_s: e.at_s, allocation_pct: a, fragmentation_pct: 13.0 + 80.0 * (a / 100.0).powi(6) + (e.pod % 13) as f64 / 4.0, pending: 0, refused, running: run });
-    }
-    let nodes = w.nodes.iter().enumerate().filter(|(_, n)| n.gpus > 0).map(|(i, n)| { let cap = i64::from(n.gpus) * 1000; let r = (i * 7919 % 101) as i64; NodeHeat { name: n.name.clone(), model: n.model.clone().unwrap(), gpus: n.gpus, peak_milli: if r > 25 { cap } else { cap * r / 26 }, end_milli: if r > 45 { cap } else { cap * r / 46 } } }).collect();
-    let data = ReportData { title: "8,152 pods on 1,523 nodes and 6,212 GPUs".into(), subtitle: "A generated workload of the published shape, seed 42, 149 days of event time, placed by fgd for 64 users, every change durable on redb.".into(),
-      summary: [("Launched", "7,894"), ("Refused", "258"), ("Peak allocation", "95.3 %"), ("Mean allocation", "74.0 %"), ("Operations per second", "5,312"), ("Audit", "clean")].map(|(a, b)| (a.into(), b.into())).into(),
-      refused: vec![("no node with enough free GPUs".into(), 180), ("no free GPU of the model asked for".into(), 60), ("not enough cores left".into(), 18)],
-      series, nodes, peak_at_s: 126 * 86400 + 7000,
-      figures: [("Pods", "8,152"), ("Decisions per second", "212,000"), ("Commit, median", "5.1 ms"), ("Commit, 99th percentile", "9.8 ms"), ("Syncs", "188"), ("Store", "14.2 MiB"), ("Digest of the final state", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")].map(|(a, b)| (a.into(), b.into())).into() };
-    write(Path::new("/tmp/replay-sample.html"), &data).unwrap();
+    assert_eq!(
+        error.to_string(),
+        "no/such/folder/report.html: the report cannot be written"
+    );
 }
