@@ -33,7 +33,7 @@ fn close(got: f64, wanted: f64, by: f64) {
 
 #[test]
 fn a_seed_always_gives_the_same_rows() {
-    assert_eq!(digest(&PUBLISHED), 0x3b09_5748_68ff_1fb2);
+    assert_eq!(digest(&PUBLISHED), 0x68c1_2771_42ad_8be6);
     assert_ne!(
         digest(&PUBLISHED),
         digest(&Size {
@@ -104,7 +104,7 @@ fn pods_have_the_published_mix() {
     close(pct(&pods, |pod| pod.num_gpu == 4), 1.8, 0.3);
     close(pct(&pods, |pod| pod.num_gpu == 8), 4.1, 0.4);
     close(pct(&pods, |pod| pod.gpu_milli.get() == 810), 12.3, 0.6);
-    close(pct(&pods, |pod| !pod.gpu_spec.is_empty()), 8.7, 0.6);
+    close(pct(&pods, |pod| !pod.gpu_spec.is_empty()), 4.3, 0.5);
     close(pct(&pods, |pod| pod.qos.as_deref() == Some("LS")), 57.0, 1.0);
 }
 
