@@ -1,10 +1,43 @@
 //! What the control plane keeps: one file an entity, each with its table, its mapping and its repository.
 
+mod compute_node;
+mod field;
+mod gpu;
+mod gpu_binding;
+mod image;
+mod instance;
+mod log;
+mod login_retries;
+mod managed_instance;
+mod node_ledger;
+mod node_lifecycle;
+mod port_map;
+mod quota;
 mod repository;
 mod test_a;
+mod test_b;
+mod text;
+mod user;
+mod user_access;
 
+pub use compute_node::{COMPUTE_NODES, ComputeNode, GpuDriver, NodeId};
+pub use gpu::{GPUS, Gpu, GpuHealth, GpuId};
+pub use gpu_binding::{BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
+pub use image::{IMAGES, Image, ImageId, ImageStatus};
+pub use instance::{INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, NetworkMode};
+pub use log::{LOGS, Log, LogId};
+pub use login_retries::{LOGIN_RETRIES, LoginRetries};
+pub use managed_instance::{MANAGED_INSTANCES, ManagedInstance, ManagedInstanceId};
+pub use node_ledger::{NODE_LEDGERS, NodeLedger};
+pub use node_lifecycle::{NODE_LIFECYCLES, NodeEvent, NodeLifecycle, NodeState};
+pub use port_map::{PORT_MAPS, PortMap, PortMapId};
+pub use quota::{AccountId, Limits, QUOTAS, Quota};
 pub use repository::{Entry, ListPage, PageRequest, Repositories};
 pub use test_a::{TEST_A, TestA, TestAFilter, TestARepository};
+pub use test_b::{TEST_B, TestB};
+pub use text::{DisplayName, Email, InstanceName, NodeName, SecretText};
+pub use user::{USERS, User, UserId, UserPermission};
+pub use user_access::{AccessState, USER_ACCESS, UserAccess};
 
 #[cfg(feature = "mock")]
 pub use test_a::MockTestARepository;
@@ -29,4 +62,21 @@ pub(crate) trait Entity: Sized + PartialEq + Send + Sync {
 }
 
 /// Every table of the control plane, parents before children: what a store is opened with.
-pub static TABLES: &[&Table] = &[&TEST_A];
+pub static TABLES: &[&Table] = &[
+    &USERS,
+    &USER_ACCESS,
+    &LOGIN_RETRIES,
+    &QUOTAS,
+    &COMPUTE_NODES,
+    &NODE_LIFECYCLES,
+    &NODE_LEDGERS,
+    &GPUS,
+    &IMAGES,
+    &INSTANCES,
+    &GPU_BINDINGS,
+    &PORT_MAPS,
+    &MANAGED_INSTANCES,
+    &LOGS,
+    &TEST_A,
+    &TEST_B,
+];

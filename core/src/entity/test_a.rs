@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::field::entity;
 use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Index, NewRow, Row, Scan, StoreError, Table, Value};
+use crate::store::{Column, Index, Scan, Table};
 use crate::time::Timestamp;
 
 /// A fixture without product meaning.
@@ -38,33 +39,10 @@ pub static TEST_A: Table = Table::new(
 )
 .indexes(&[Index::new("test_as_title", &["title"])]);
 
-impl Entity for TestA {
-    const KIND: &'static str = "test_a";
-    const TABLE: &'static Table = &TEST_A;
-
-    fn from_row(row: &Row) -> std::result::Result<Self, StoreError> {
-        Ok(Self {
-            id: row.id("id")?,
-            title: row.opt_text("title")?.map(str::to_owned),
-            description: row.opt_text("description")?.map(str::to_owned),
-            big_int: row.opt_int("big_int")?,
-            timestamp: row.time("timestamp")?,
-        })
-    }
-
-    fn to_row(&self) -> NewRow {
-        let row = NewRow::new(&TEST_A).set("id", self.id).set("timestamp", self.timestamp);
-        self.plain().into_iter().fold(row, |row, (column, value)| row.set(column, value))
-    }
-
-    fn plain(&self) -> Vec<(&'static str, Value)> {
-        vec![
-            ("title", self.title.as_deref().into()),
-            ("description", self.description.as_deref().into()),
-            ("big_int", self.big_int.into()),
-        ]
-    }
-}
+entity!(TestA, "test_a", TEST_A {
+    fixed: id, timestamp;
+    plain: title, description, big_int;
+});
 
 /// Which fixtures a list gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

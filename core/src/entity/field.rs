@@ -1,0 +1,246 @@
+//! How a field of an entity is kept in a column: [`Field`], and the macro [`entity!`] that maps a whole struct.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+use crate::id::Id;
+use crate::ports::{Family, PortRanges, Protocol};
+use crate::store::{Fingerprint, Json, Row, StoreError, Value};
+use crate::time::Timestamp;
+
+/// What one column can hold.
+///
+/// `from_value` gives `None` for whatever `to_value` never makes, null included; only an `Option` reads null.
+pub(crate) trait Field: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
+    fn to_value(&self) -> Value;
+}
+
+/// Reads a field; what it cannot hold is `Corrupt` and names table, row and column.
+pub(crate) fn read<F: Field>(row: &Row, column: &'static str) -> Result<F, StoreError> {
+    row.decode(column, F::from_value)
+}
+
+impl<F: Field> Field for Option<F> {
+    fn from_value(value: &Value) -> Option<Self> {
+        if value.is_null() { Some(None) } else { F::from_value(value).map(Some) }
+    }
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Field::to_value)
+    }
+}
+
+impl<T> Field for Id<T> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Uuid(id) => Some(Self::new(*id)),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Field for uuid::Uuid {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Uuid(id) => Some(*id),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Field for Timestamp {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Time(time) => Some(*time),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Field for bool {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Bool(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Field for String {
+    fn from_value(value: &Value) -> Option<Self> {
+        text(value).map(str::to_owned)
+    }
+    fn to_value(&self) -> Value {
+        self.as_str().into()
+    }
+}
+
+/// A type kept as an integer that may lie outside its range.
+macro_rules! integers {
+    ($($name:ty),*) => {$(
+        impl Field for $name {
+            fn from_value(value: &Value) -> Option<Self> {
+                match value {
+                    Value::Int(number) => Self::try_from(*number).ok(),
+                    _ => None,
+                }
+            }
+            fn to_value(&self) -> Value {
+                Value::Int((*self).into())
+            }
+        }
+    )*};
+}
+integers!(i64, u32, u16, CpuMilli, MemoryMib, StorageMib, GpuMilli);
+
+/// A type kept as its text.
+macro_rules! as_text {
+    ($($name:ty),*) => {$(
+        impl Field for $name {
+            fn from_value(value: &Value) -> Option<Self> {
+                text(value)?.parse().ok()
+            }
+            fn to_value(&self) -> Value {
+                self.to_string().into()
+            }
+        }
+    )*};
+}
+as_text!(Ipv4Addr, Ipv6Addr, IpAddr, Family, Protocol);
+
+pub(crate) fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A list of texts is a JSON array.
+impl Field for Vec<String> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Json(json) => serde_json::from_str(json.as_str()).ok(),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        // A text with a NUL has no canonical form; null then fails where a column may not be null, and an entity
+        // whose column may be null checks its texts before.
+        Json::new(&self.as_slice().into()).map_or(Value::Null, Value::Json)
+    }
+}
+
+impl Field for PortRanges {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Json(json) => Self::from_json(json).ok(),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        self.to_json().into()
+    }
+}
+
+/// How port ranges are serialized: as the document in their column.
+pub(crate) mod port_ranges_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::ports::PortRanges;
+    use crate::store::Json;
+
+    pub(crate) fn serialize<S: Serializer>(ranges: &Option<PortRanges>, to: S) -> Result<S::Ok, S::Error> {
+        ranges.as_ref().map(|ranges| ranges.to_json().to_value()).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PortRanges>, D::Error> {
+        let Some(document) = Option::<serde_json::Value>::deserialize(from)? else {
+            return Ok(None);
+        };
+        let json = Json::new(&document).map_err(D::Error::custom)?;
+        PortRanges::from_json(&json).map(Some).map_err(D::Error::custom)
+    }
+}
+
+/// 32 hexadecimal digits.
+impl Field for Fingerprint {
+    fn from_value(value: &Value) -> Option<Self> {
+        let text = text(value)?;
+        if text.len() != 32 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(|bits| Self(bits.to_be_bytes()))
+    }
+    fn to_value(&self) -> Value {
+        format!("{:032x}", u128::from_be_bytes(self.0)).into()
+    }
+}
+
+/// How a fingerprint is serialized: as in its column.
+pub(crate) mod fingerprint_hex {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::{Field, text};
+    use crate::store::{Fingerprint, Value};
+
+    pub(crate) fn serialize<S: Serializer>(fingerprint: &Fingerprint, to: S) -> Result<S::Ok, S::Error> {
+        text(&fingerprint.to_value()).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Fingerprint, D::Error> {
+        let hex = Value::from(String::deserialize(from)?);
+        Fingerprint::from_value(&hex).ok_or_else(|| D::Error::custom("a fingerprint has 32 hexadecimal digits"))
+    }
+}
+
+/// Maps an entity: every field goes to the column of its name.
+///
+/// `fixed` are the key and the immutable columns, `plain` those that an update may change, `counters` those that
+/// only operations change.
+macro_rules! entity {
+    ($name:ident, $kind:literal, $table:ident {
+        fixed: $($fixed:ident),+;
+        $(plain: $($plain:ident),+;)?
+        $(counters: $($counter:ident),+;)?
+    }) => {
+        impl $crate::entity::Entity for $name {
+            const KIND: &'static str = $kind;
+            const TABLE: &'static $crate::store::Table = &$table;
+
+            fn from_row(row: &$crate::store::Row) -> std::result::Result<Self, $crate::store::StoreError> {
+                Ok(Self {
+                    $($fixed: $crate::entity::field::read(row, stringify!($fixed))?,)+
+                    $($($plain: $crate::entity::field::read(row, stringify!($plain))?,)+)?
+                    $($($counter: $crate::entity::field::read(row, stringify!($counter))?,)+)?
+                })
+            }
+
+            fn to_row(&self) -> $crate::store::NewRow {
+                use $crate::entity::field::Field as _;
+                $crate::store::NewRow::new(&$table)
+                    $(.set(stringify!($fixed), self.$fixed.to_value()))+
+                    $($(.set(stringify!($plain), self.$plain.to_value()))+)?
+                    $($(.set(stringify!($counter), self.$counter.to_value()))+)?
+            }
+
+            fn plain(&self) -> Vec<(&'static str, $crate::store::Value)> {
+                #[allow(unused_imports, reason = "an entity without plain columns converts none")]
+                use $crate::entity::field::Field as _;
+                vec![$($((stringify!($plain), self.$plain.to_value()),)+)?]
+            }
+        }
+    };
+}
+pub(crate) use entity;

@@ -1,0 +1,233 @@
+//! A container that somebody launched: [`Instance`], [`InstanceState`].
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::compute_node::NodeId;
+use super::field::{entity, fingerprint_hex};
+use super::image::ImageId;
+use super::text::{InstanceName, text_enum};
+use super::user::UserId;
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::store::{Column, Fingerprint, Index, Invariant, Reference, Table, Unique};
+use crate::time::Timestamp;
+
+/// The id of an [`Instance`].
+pub type InstanceId = Id<Instance>;
+
+/// A container that a user launched.
+///
+/// In a terminal state it keeps its history and gives up what it pointed to: name, node and image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The id, chosen by the caller.
+    pub id: InstanceId,
+    /// Who launched it.
+    pub owner_id: UserId,
+    /// Its name.
+    pub name: InstanceName,
+    /// Its name while it is live, which no two live instances of one owner share; `None` in a terminal state.
+    pub live_name: Option<InstanceName>,
+    /// The node that it is on; `None` in a terminal state.
+    pub node_id: Option<NodeId>,
+    /// The node that it is or was on, which may be gone.
+    pub last_node_id: NodeId,
+    /// The image that it was made from; `None` in a terminal state.
+    pub image_id: Option<ImageId>,
+    /// The container runtime's id for it, at most 128 bytes; `None` until it is made.
+    pub key: Option<String>,
+    /// Its state.
+    pub state: InstanceState,
+    /// Why it is in this state, at most 1,024 bytes.
+    pub status_info: Option<String>,
+    /// The address under which it is reached from outside.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The address under which it is reached from outside.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Its address in the node's own network.
+    pub local_ipv4: Option<Ipv4Addr>,
+    /// Its address in the node's own network.
+    pub local_ipv6: Option<Ipv6Addr>,
+    /// Processor time that it holds.
+    pub cpu_milli: CpuMilli,
+    /// Memory that it holds.
+    pub memory_mib: MemoryMib,
+    /// Disk space that it holds.
+    pub storage_mib: StorageMib,
+    /// The size of the disk that it sees.
+    pub total_storage_mib: Option<StorageMib>,
+    /// How many GPUs it has.
+    pub gpu_count: u32,
+    /// Thousandths of each of its GPUs that it holds.
+    pub gpu_milli: GpuMilli,
+    /// The GPU models that were acceptable; `None` where any was.
+    pub gpu_models: Option<Vec<String>>,
+    /// At most 4,096 bytes.
+    pub description: Option<String>,
+    /// How it is connected.
+    pub network_mode: NetworkMode,
+    /// The name of the SSH key that opens it, at most 256 bytes.
+    pub ssh_key_name: Option<String>,
+    /// The SSH key that opens it, at most 4,096 bytes.
+    pub ssh_key: Option<String>,
+    /// The name of the image that it was made from, at most 1,024 bytes.
+    pub base_image: Option<String>,
+    /// Which request made it: the same one again is answered with it.
+    #[serde(with = "fingerprint_hex")]
+    pub request_fingerprint: Fingerprint,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+text_enum!(
+    /// The state of an instance.
+    InstanceState, "state" {
+        /// It has its place and is to be made.
+        Requested = "requested",
+        /// It is being made.
+        Creating = "creating",
+        /// It runs.
+        Running = "running",
+        /// It is made and does not run. It keeps all that it holds.
+        Stopped = "stopped",
+        /// It is being removed.
+        Deleting = "deleting",
+        /// It was removed. Terminal.
+        Deleted = "deleted",
+        /// It could not be made. Terminal.
+        Failed = "failed",
+        /// It went with its node. Terminal.
+        Lost = "lost",
+    }
+);
+
+text_enum!(
+    /// What is asked of an instance.
+    InstanceEvent, "event" {
+        /// To stop running.
+        Stop = "stop",
+        /// To run again.
+        Start = "start",
+        /// To be removed, with all that it holds.
+        Delete = "delete",
+    }
+);
+
+text_enum!(
+    /// How an instance is connected.
+    NetworkMode, "network_mode" {
+        /// To the node's own interfaces.
+        Host = "host",
+        /// To a network inside the node.
+        Bridge = "bridge",
+    }
+);
+
+impl InstanceState {
+    /// Whether nothing can happen to it any more.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Deleted | Self::Failed | Self::Lost)
+    }
+
+    /// Whether it has a place on a node: the opposite of terminal.
+    pub const fn is_live(self) -> bool {
+        !self.is_terminal()
+    }
+
+    /// The state after an event, or `WrongState` with what could be asked instead.
+    ///
+    /// Stopping what is stopped is refused here too; that it is an answer and no error is for the operation to say.
+    pub fn on(self, event: InstanceEvent) -> Result<Self> {
+        self.after(event).ok_or_else(|| Error::WrongState {
+            kind: "instance",
+            state: self.as_str(),
+            event: event.as_str(),
+            allowed: InstanceEvent::ALL
+                .iter()
+                .filter(|event| self.after(**event).is_some())
+                .map(|event| event.as_str())
+                .collect(),
+        })
+    }
+
+    const fn after(self, event: InstanceEvent) -> Option<Self> {
+        match (self, event) {
+            (Self::Running, InstanceEvent::Stop) => Some(Self::Stopped),
+            (Self::Stopped, InstanceEvent::Start) => Some(Self::Running),
+            (state, InstanceEvent::Delete) if state.is_live() => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
+/// The table of [`Instance`].
+pub static INSTANCES: Table = Table::new(
+    "instances",
+    &[
+        Column::uuid("id"),
+        Column::uuid("owner_id").immutable(),
+        Column::text("name", 32).immutable(),
+        Column::text("live_name", 32).nullable(),
+        Column::uuid("node_id").nullable(),
+        Column::uuid("last_node_id").immutable(),
+        Column::uuid("image_id").nullable(),
+        Column::text("key", 128).nullable(),
+        Column::text("state", 32),
+        Column::text("status_info", 1024).nullable(),
+        Column::text("ipv4", 45).nullable(),
+        Column::text("ipv6", 45).nullable(),
+        Column::text("local_ipv4", 45).nullable(),
+        Column::text("local_ipv6", 45).nullable(),
+        Column::int("cpu_milli"),
+        Column::int("memory_mib"),
+        Column::int("storage_mib"),
+        Column::int("total_storage_mib").nullable(),
+        Column::int("gpu_count"),
+        Column::int("gpu_milli"),
+        Column::json("gpu_models", 4096).nullable(),
+        Column::text("description", 4096).nullable(),
+        Column::text("network_mode", 32),
+        Column::text("ssh_key_name", 256).nullable(),
+        Column::text("ssh_key", 4096).nullable(),
+        Column::text("base_image", 1024).nullable(),
+        Column::text("request_fingerprint", 32).immutable(),
+        Column::time("created_at").immutable(),
+        Column::time("updated_at"),
+    ],
+    &["id"],
+)
+.uniques(&[
+    Unique::new("instances_owner_live_name", &["owner_id", "live_name"]),
+    Unique::new("instances_node_key", &["node_id", "key"]),
+])
+// The unique keys begin with owner and node too, but lists go by id.
+.indexes(&[Index::new("instances_owner", &["owner_id"]), Index::new("instances_node", &["node_id"])])
+.references(&[
+    Reference::new("instances_owner", &["owner_id"], "users"),
+    Reference::new("instances_node", &["node_id"], "compute_nodes"),
+    Reference::new("instances_image", &["image_id"], "images"),
+])
+.invariants(&[
+    Invariant::one_of("instances_state", "state", InstanceState::TEXTS),
+    Invariant::one_of("instances_network_mode", "network_mode", NetworkMode::TEXTS),
+    Invariant::together_null("instances_live_together", &["live_name", "node_id"]),
+    Invariant::at_least("instances_cpu_not_negative", "cpu_milli", 0),
+    Invariant::at_least("instances_memory_not_negative", "memory_mib", 0),
+    Invariant::at_least("instances_storage_not_negative", "storage_mib", 0),
+    Invariant::at_least("instances_total_storage_not_negative", "total_storage_mib", 0),
+    Invariant::at_least("instances_gpu_count_not_negative", "gpu_count", 0),
+    Invariant::at_least("instances_gpu_milli_not_negative", "gpu_milli", 0),
+    Invariant::at_most("instances_gpu_milli_at_most_whole", "gpu_milli", 1000),
+]);
+
+entity!(Instance, "instance", INSTANCES {
+    fixed: id, owner_id, name, last_node_id, request_fingerprint, created_at;
+    plain: live_name, node_id, image_id, key, state, status_info, ipv4, ipv6, local_ipv4, local_ipv6, cpu_milli,
+        memory_mib, storage_mib, total_storage_mib, gpu_count, gpu_milli, gpu_models, description, network_mode,
+        ssh_key_name, ssh_key, base_image, updated_at;
+});

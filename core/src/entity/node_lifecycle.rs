@@ -1,0 +1,105 @@
+//! Whether a node takes work: [`NodeLifecycle`], [`NodeState`].
+
+use serde::{Deserialize, Serialize};
+
+use super::compute_node::NodeId;
+use super::field::entity;
+use super::text::text_enum;
+use crate::error::{Error, Result};
+use crate::store::{Column, Invariant, Reference, Table};
+
+/// The state of a node: the row that every launch on it guards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLifecycle {
+    /// The node.
+    pub node_id: NodeId,
+    /// Its state.
+    pub state: NodeState,
+}
+
+text_enum!(
+    /// The state of a node.
+    NodeState, "state" {
+        /// It is known, and has not reported what it has.
+        Initializing = "initializing",
+        /// It takes work.
+        Active = "active",
+        /// It takes no new work and is to become empty.
+        Draining = "draining",
+        /// It takes no new work and keeps what it has.
+        Cordoned = "cordoned",
+        /// It has been silent. What runs there is unknown, and is still charged.
+        Unknown = "unknown",
+        /// Somebody said that it is gone for good.
+        Dead = "dead",
+    }
+);
+
+text_enum!(
+    /// What happens to the state of a node.
+    NodeEvent, "event" {
+        /// It reported what it has.
+        Activate = "activate",
+        /// It is to take no new work.
+        Cordon = "cordon",
+        /// It is to take work again.
+        Uncordon = "uncordon",
+        /// It is to become empty.
+        Drain = "drain",
+        /// It has been silent for too long.
+        MarkUnknown = "mark_unknown",
+        /// It is gone for good.
+        MarkDead = "mark_dead",
+        /// It is heard again.
+        Revive = "revive",
+    }
+);
+
+impl NodeState {
+    /// Whether new instances may be placed there.
+    pub const fn takes_work(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
+    /// The state after an event, or `WrongState` where it cannot happen.
+    ///
+    /// A cordoned or draining node that falls silent stays what it is: it takes no work anyway, and to be heard
+    /// again must not undo what an operator wanted.
+    pub fn on(self, event: NodeEvent) -> Result<Self> {
+        self.after(event).ok_or_else(|| Error::WrongState {
+            kind: "compute_node",
+            state: self.as_str(),
+            event: event.as_str(),
+            allowed: NodeEvent::ALL
+                .iter()
+                .filter(|event| self.after(**event).is_some())
+                .map(|event| event.as_str())
+                .collect(),
+        })
+    }
+
+    const fn after(self, event: NodeEvent) -> Option<Self> {
+        match (self, event) {
+            (Self::Initializing, NodeEvent::Activate)
+            | (Self::Cordoned | Self::Draining, NodeEvent::Uncordon)
+            | (Self::Unknown, NodeEvent::Revive) => Some(Self::Active),
+            (Self::Active | Self::Draining, NodeEvent::Cordon) => Some(Self::Cordoned),
+            (Self::Active | Self::Cordoned, NodeEvent::Drain) => Some(Self::Draining),
+            (Self::Active, NodeEvent::MarkUnknown) => Some(Self::Unknown),
+            (Self::Dead, _) => None,
+            (_, NodeEvent::MarkDead) => Some(Self::Dead),
+            _ => None,
+        }
+    }
+}
+
+/// The table of [`NodeLifecycle`].
+pub static NODE_LIFECYCLES: Table =
+    Table::new("node_lifecycles", &[Column::uuid("node_id"), Column::text("state", 32)], &["node_id"])
+        .references(&[Reference::new("node_lifecycles_node", &["node_id"], "compute_nodes")])
+        .invariants(&[Invariant::one_of("node_lifecycles_state", "state", NodeState::TEXTS)]);
+
+entity!(NodeLifecycle, "node_lifecycle", NODE_LIFECYCLES {
+    fixed: node_id;
+    plain: state;
+});
