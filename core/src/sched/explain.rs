@@ -38,9 +38,9 @@ impl Scheduler {
         self.turn_to(cluster);
         let (removed, fitting) = recount(cluster, demand);
         let mut best: Vec<(Reverse<i64>, NodeKey)> = Vec::new();
-        for (_, class) in cluster.classes() {
+        for (number, class) in cluster.classes() {
             if cluster.judge(&class.state, demand).is_ok() {
-                let score = self.scorer().score(cluster, &class.state, demand);
+                let score = i64::from(self.scorer().score(cluster, number, class, demand));
                 let nodes = class
                     .members
                     .iter()

@@ -223,6 +223,11 @@ impl Table {
         }
     }
 
+    /// The most levels that a table of this mix can have: distinct amounts asked of each GPU.
+    pub(super) fn most_levels(mix: &TaskMix) -> usize {
+        distinct(mix.tasks().iter().map(|task| task.gpu.need().1)).len()
+    }
+
     /// The weights of the groups on a node with so much processor time free.
     pub(super) fn row(&self, cpu_free: i64) -> &[i64] {
         let met = self.cpu.partition_point(|asked| *asked <= cpu_free);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::cluster::Cluster;
 use super::demand::Demand;
 use super::members::NodeKey;
-use super::memo::Memo;
+use super::memo::{Context, Memo};
 use super::mix::TaskMix;
 use super::placement::{NoFit, Placement};
 use super::policy::Policy;
@@ -17,7 +17,7 @@ use super::scorer::Scorer;
 /// The most shapes of demand that are remembered.
 const MAX_SHAPES: usize = 4096;
 
-/// The most classes that are remembered over all shapes, some 48 bytes each.
+/// The most classes that are remembered over all shapes, some 40 bytes each.
 const MAX_ENTRIES: usize = 1 << 22;
 
 /// Decides where tasks go.
@@ -32,6 +32,7 @@ pub struct Scheduler {
     cluster: u64,
     shapes: FxHashMap<Demand, Memo>,
     entries: usize,
+    decisions: u64,
 }
 
 impl Scheduler {
@@ -46,6 +47,7 @@ impl Scheduler {
             cluster: 0,
             shapes: FxHashMap::default(),
             entries: 0,
+            decisions: 0,
         }
     }
 
@@ -127,8 +129,19 @@ impl Scheduler {
             self.cluster = cluster.uid;
         }
         if self.entries > MAX_ENTRIES || self.shapes.len() > MAX_SHAPES {
-            self.forget();
+            self.forget_half();
         }
+    }
+
+    /// Forgets the half of the shapes that was not used for longest.
+    fn forget_half(&mut self) {
+        let mut used: Vec<u64> = self.shapes.values().map(|memo| memo.used).collect();
+        let middle = used.len() / 2;
+        if middle < used.len() {
+            let (_, &mut limit, _) = used.select_nth_unstable(middle);
+            self.shapes.retain(|_, memo| memo.used > limit);
+        }
+        self.entries = self.shapes.values().map(Memo::len).sum();
     }
 
     fn forget(&mut self) {
@@ -138,16 +151,22 @@ impl Scheduler {
 
     fn best(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<u32> {
         self.turn_to(cluster);
-        if !self.shapes.contains_key(demand) {
-            self.shapes.insert(demand.clone(), Memo::default());
-        }
-        let memo = self.shapes.get_mut(demand)?;
+        self.decisions += 1;
+        let memo = match self.shapes.get_mut(demand) {
+            Some(memo) => memo,
+            None => self.shapes.entry(demand.clone()).or_default(),
+        };
+        memo.used = self.decisions;
         let before = memo.len();
-        memo.catch_up(cluster, demand, &mut self.scorer);
+        let mut context = Context {
+            cluster,
+            demand,
+            scorer: &mut self.scorer,
+        };
         let best = if excluded.is_empty() {
-            memo.best(cluster)
+            memo.best(&mut context)
         } else {
-            memo.best_without(cluster, excluded)
+            memo.best_without(&mut context, excluded)
         };
         self.entries = self.entries - before + memo.len();
         best

@@ -1,6 +1,6 @@
 //! The score of a node, and the GPUs on it, under one policy: [`Scorer`].
 
-use super::class::{ClassState, WHOLE};
+use super::class::{Class, WHOLE};
 use super::cluster::Cluster;
 use super::demand::{Demand, GpuDemand};
 use super::fragment::{Level, Table};
@@ -14,16 +14,36 @@ pub(super) struct Scorer {
     mix: TaskMix,
     /// The mix made ready for each GPU model, by the cluster's number of the model.
     tables: Vec<Option<Table>>,
+    /// What gradient descent needs of each class, by the number of the class.
+    prepared: Vec<Prepared>,
+    /// The levels of these classes, [`width`](Self::width) of them each.
     levels: Vec<Level>,
+    scratch: Vec<Level>,
+    width: usize,
+}
+
+/// What is the same for every demand on a class.
+#[derive(Debug, Clone, Copy, Default)]
+struct Prepared {
+    /// The class that it was made for; 0 for none.
+    stamp: u64,
+    /// What is served of it, see [`Table::served`].
+    served: i64,
+    levels: usize,
 }
 
 impl Scorer {
-    pub(super) const fn new(policy: Policy, mix: TaskMix) -> Self {
+    pub(super) fn new(policy: Policy, mix: TaskMix) -> Self {
+        let width = Table::most_levels(&mix);
+        let (tables, prepared, levels, scratch) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self {
             policy,
             mix,
-            tables: Vec::new(),
-            levels: Vec::new(),
+            tables,
+            prepared,
+            levels,
+            scratch,
+            width,
         }
     }
 
@@ -35,23 +55,27 @@ impl Scorer {
         &self.mix
     }
 
-    /// Forgets what belongs to a cluster: another one numbers its models otherwise.
+    /// Forgets what belongs to a cluster: another one numbers its models and classes otherwise.
     pub(super) fn forget(&mut self) {
         self.tables.clear();
+        self.prepared.clear();
+        self.levels.clear();
     }
 
-    /// The score of a node in this state, on which the demand fits.
-    pub(super) fn score(&mut self, cluster: &Cluster, state: &ClassState, demand: &Demand) -> i64 {
-        match self.policy {
+    /// The score of the nodes of a class, on which the demand fits.
+    pub(super) fn score(&mut self, cluster: &Cluster, number: u32, class: &Class, demand: &Demand) -> i32 {
+        let score = match self.policy {
             Policy::Random => 0,
-            Policy::DotProduct => dot_product::score(state, demand),
-            Policy::Clustering => clustering::score(state, demand),
-            Policy::Packing => packing::score(state, demand),
-            Policy::BestFit => best_fit::score(state, demand),
+            Policy::DotProduct => dot_product::score(&class.state, demand),
+            Policy::Clustering => clustering::score(&class.state, demand),
+            Policy::Packing => packing::score(&class.state, demand),
+            Policy::BestFit => best_fit::score(&class.state, demand),
             Policy::Fgd => self
-                .prepare(cluster, state)
-                .map_or(0, |(table, levels)| fgd::score(state, demand, table, levels)),
-        }
+                .gradient(cluster, number, class, demand)
+                .map_or(0, |gradient| gradient.score(&class.state, demand)),
+        };
+        // Amounts are bounded before they enter a score, which is therefore far from the limits.
+        i32::try_from(score).unwrap_or(if score < 0 { i32::MIN } else { i32::MAX })
     }
 
     /// The slots that a demand takes on a node on which it fits, ascending.
@@ -103,11 +127,11 @@ impl Scorer {
         demand: &Demand,
         roomy: impl Iterator<Item = (u32, u16)>,
     ) -> Option<u32> {
-        let state = cluster.class_of(node)?.state;
-        let (table, levels) = self.prepare(cluster, &state)?;
+        let number = cluster.node(node)?.class();
+        let gradient = self.gradient(cluster, number, cluster.class(number)?, demand)?;
         let mut best: Option<(i64, u32)> = None;
         for (slot, free) in roomy {
-            let score = fgd::share_score(&state, demand, table, levels, free);
+            let score = gradient.share(free);
             if best.is_none_or(|(highest, _)| score > highest) {
                 best = Some((score, slot));
             }
@@ -115,16 +139,45 @@ impl Scorer {
         best.map(|(_, slot)| slot)
     }
 
-    fn prepare(&mut self, cluster: &Cluster, state: &ClassState) -> Option<(&Table, &[Level])> {
-        let at = usize::try_from(state.model).ok()?;
-        if self.tables.len() <= at {
-            self.tables.resize(at + 1, None);
+    /// The gradient for a demand on a class, reading what was made ready for the class or making it ready.
+    fn gradient(
+        &mut self,
+        cluster: &Cluster,
+        number: u32,
+        class: &Class,
+        demand: &Demand,
+    ) -> Option<fgd::Gradient<'_>> {
+        let model = usize::try_from(class.state.model).ok()?;
+        if self.tables.len() <= model {
+            self.tables.resize(model + 1, None);
         }
         let table = self
             .tables
-            .get_mut(at)?
-            .get_or_insert_with(|| Table::new(&self.mix, cluster.model(state)));
-        table.levels_of(state.gpus(), &mut self.levels);
-        Some((table, &self.levels))
+            .get_mut(model)?
+            .get_or_insert_with(|| Table::new(&self.mix, cluster.model(&class.state)));
+        let at = usize::try_from(number).ok()?;
+        if self.prepared.len() <= at {
+            self.prepared.resize(at + 1, Prepared::default());
+            self.levels.resize((at + 1) * self.width, Level::default());
+        }
+        let prepared = self.prepared.get_mut(at)?;
+        let levels = self.levels.get_mut(at * self.width..(at + 1) * self.width)?;
+        if prepared.stamp != class.stamp {
+            table.levels_of(class.state.gpus(), &mut self.scratch);
+            levels
+                .iter_mut()
+                .zip(&self.scratch)
+                .for_each(|(to, level)| *to = *level);
+            prepared.stamp = class.stamp;
+            prepared.levels = self.scratch.len();
+            prepared.served = table.served(table.row(class.state.cpu), levels);
+        }
+        Some(fgd::Gradient::new(
+            &class.state,
+            demand,
+            table,
+            levels.get(..prepared.levels)?,
+            prepared.served,
+        ))
     }
 }
