@@ -126,6 +126,19 @@ pub struct Receipt {
     pub repeated: bool,
 }
 
+impl Receipt {
+    /// The receipt of a batch that was committed once, as a backend read it.
+    pub const fn new(batch: Uuid, fingerprint: Fingerprint, at: Timestamp, position: Option<u64>) -> Self {
+        Self {
+            batch,
+            fingerprint,
+            at,
+            position,
+            repeated: false,
+        }
+    }
+}
+
 /// What is stored under a batch id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

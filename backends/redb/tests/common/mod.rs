@@ -1,0 +1,109 @@
+//! Tables, clocks and checks that the tests share.
+#![allow(dead_code, reason = "each test uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apportion::id::{IdSource, TimeOrderedIds};
+use apportion::store::{
+    Batch, Ceiling, Column, Cursor, Fixed, Index, Invariant, NewRow, Record, Reference, Row, Scan, Store,
+    StoreExt, Table, Unique, Write,
+};
+use apportion::time::{Clock, SystemClock};
+use uuid::Uuid;
+
+pub(crate) static ACCOUNTS: Table = Table::new(
+    "accounts",
+    &[
+        Column::uuid("id"),
+        Column::text("name", 64),
+        Column::int("units").counter().default(Fixed::Int(0)),
+        Column::int("unit_limit").nullable(),
+    ],
+    &["id"],
+)
+.uniques(&[Unique::new("accounts_name", &["name"])])
+.invariants(&[Invariant::at_least("accounts_units_not_negative", "units", 0)])
+.ceilings(&[Ceiling::column("accounts_unit_limit", "units", "unit_limit")]);
+
+pub(crate) static UNITS: Table = Table::new(
+    "units",
+    &[
+        Column::uuid("id"),
+        Column::uuid("account_id"),
+        Column::text("state", 16),
+        Column::text("label", 64).nullable(),
+        Column::int("seen").counter().default(Fixed::Int(0)),
+    ],
+    &["id"],
+)
+.uniques(&[Unique::new("units_label", &["label"])])
+.indexes(&[Index::new("units_by_state", &["state"])])
+.references(&[Reference::new("units_account", &["account_id"], "accounts")]);
+
+pub(crate) static TABLES: [&Table; 2] = [&ACCOUNTS, &UNITS];
+
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+pub(crate) fn ids() -> Arc<dyn IdSource> {
+    Arc::new(TimeOrderedIds::new(clock()))
+}
+
+pub(crate) fn account(id: Uuid, name: &str, limit: Option<i64>) -> Write {
+    Write::Insert(
+        NewRow::new(&ACCOUNTS)
+            .set("id", id)
+            .set("name", name)
+            .set("unit_limit", limit),
+    )
+}
+
+pub(crate) fn unit(id: Uuid, account: Uuid, label: Option<&str>) -> Write {
+    Write::Insert(
+        NewRow::new(&UNITS)
+            .set("id", id)
+            .set("account_id", account)
+            .set("state", "new")
+            .set("label", label),
+    )
+}
+
+/// Takes one unit of an account: a row, and one more on the counter.
+pub(crate) fn take(batch: Uuid, unit_id: Uuid, account: Uuid) -> Batch {
+    Batch::new(batch, "take")
+        .with(unit(unit_id, account, None))
+        .with(Write::admit(&ACCOUNTS, account, "units", 1))
+}
+
+/// Every row of a table by its id.
+pub(crate) async fn rows(store: &dyn Store, table: &'static Table) -> BTreeMap<Uuid, Row> {
+    let all = store.scan_all(Scan::of(table).limit(1000)).await.unwrap();
+    all.into_iter()
+        .map(|row| (row.key().as_uuid().unwrap(), row))
+        .collect()
+}
+
+/// Every record of the feed, which must be dense from 1.
+pub(crate) async fn feed(store: &dyn Store) -> Vec<Arc<Record>> {
+    let mut records = Vec::new();
+    let mut after = Cursor::START;
+    loop {
+        let changes = store.changes(after, 1000).await.unwrap();
+        records.extend(changes.records);
+        after = changes.next;
+        if changes.lag == 0 {
+            break;
+        }
+    }
+    for (at, record) in records.iter().enumerate() {
+        assert_eq!(
+            record.position,
+            u64::try_from(at).unwrap() + 1,
+            "the feed is dense"
+        );
+    }
+    records
+}
