@@ -57,6 +57,14 @@ pub enum Error {
     /// No node can take what was asked for; the figures say why.
     #[error("no node can take it: {0}")]
     NoCapacity(Box<NoFit>),
+    /// The nodes that have room have too few free ports.
+    #[error("none of {nodes} nodes with room has {asked} free ports of the kinds asked for")]
+    NoFreePort {
+        /// How many ports were asked for.
+        asked: u32,
+        /// How many nodes with room were tried.
+        nodes: usize,
+    },
     /// It cannot be deleted while something refers to it.
     #[error("the {kind} is still used by {by}")]
     StillUsed {
@@ -122,6 +130,7 @@ impl Error {
             Self::Conflict { .. } => "conflict",
             Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::NoCapacity(_) => "no_capacity",
+            Self::NoFreePort { .. } => "no_free_port",
             Self::StillUsed { .. } => "still_used",
             Self::WrongState { .. } => "wrong_state",
             Self::Denied { .. } => "denied",

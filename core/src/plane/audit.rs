@@ -1,0 +1,142 @@
+//! Recomputing every counter from the rows that it counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::ControlPlane;
+use crate::entity::{COMPUTE_NODES, GPU_BINDINGS, GPUS, INSTANCES, NODE_LEDGERS, QUOTAS};
+use crate::error::Result;
+use crate::store::{Answer, Key, MAX_EXAMINED, MAX_PAGE, Query, Row, Scan, Snapshot, StoreError, Table};
+
+/// What [`ControlPlane::audit`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditReport {
+    /// The counters that differ from their recount; empty where all is well.
+    pub drifts: Vec<Drift>,
+    /// How many counters were recounted.
+    pub counters: u64,
+    /// How many live instances were counted.
+    pub live_instances: u64,
+}
+
+impl AuditReport {
+    /// Whether every counter equals its recount.
+    pub fn is_clean(&self) -> bool {
+        self.drifts.is_empty()
+    }
+}
+
+/// A counter that differs from its recount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drift {
+    /// The table.
+    pub table: &'static str,
+    /// The row.
+    pub key: Key,
+    /// The counter.
+    pub column: &'static str,
+    /// What the counter says.
+    pub recorded: i64,
+    /// What the rows say.
+    pub recounted: i64,
+}
+
+/// What was counted, by table, row and column.
+type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
+
+impl ControlPlane {
+    /// Recomputes all ledgers, quotas and GPUs from the instances and bindings, on one consistent view, and reports
+    /// what differs. It changes nothing.
+    pub async fn audit(&self) -> Result<AuditReport> {
+        let snapshot = self.store.snapshot().await?;
+        let mut report = AuditReport::default();
+        let mut counts = Counts::new();
+        each(&snapshot, &INSTANCES, |row| {
+            if let Some(node) = row.opt_id::<()>("node_id")? {
+                report.live_instances += 1;
+                count_instance(&mut counts, row, node.uuid())?;
+            }
+            Ok(())
+        })
+        .await?;
+        each(&snapshot, &COMPUTE_NODES, |row| {
+            let owner = row.id::<()>("owner_id")?.uuid();
+            *counts.entry((QUOTAS.name, owner, "nodes")).or_default() += 1;
+            Ok(())
+        })
+        .await?;
+        each(&snapshot, &GPU_BINDINGS, |row| {
+            if let Some(gpu) = row.opt_id::<()>("gpu_id")? {
+                *counts.entry((GPUS.name, gpu.uuid(), "used_milli")).or_default() += row.int("milli")?;
+            }
+            Ok(())
+        })
+        .await?;
+        for (table, columns) in [
+            (&QUOTAS, &["instances", "nodes", "gpu_milli"][..]),
+            (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
+            (&GPUS, &["used_milli"]),
+        ] {
+            each(&snapshot, table, |row| compare(&mut report, &mut counts, row, columns)).await?;
+        }
+        // What is counted on a row that is not there.
+        let left = counts.into_iter().filter(|(_, count)| *count != 0);
+        report.drifts.extend(left.map(|((table, id, column), recounted)| Drift { table, key: id.into(), column, recorded: 0, recounted }));
+        Ok(report)
+    }
+}
+
+fn count_instance(counts: &mut Counts, row: &Row, node: Uuid) -> std::result::Result<(), StoreError> {
+    let owner = row.id::<()>("owner_id")?.uuid();
+    let gpu_milli = row.int("gpu_count")? * row.int("gpu_milli")?;
+    for (table, id, column, amount) in [
+        (QUOTAS.name, owner, "instances", 1),
+        (QUOTAS.name, owner, "gpu_milli", gpu_milli),
+        (NODE_LEDGERS.name, node, "instances", 1),
+        (NODE_LEDGERS.name, node, "cpu_milli", row.int("cpu_milli")?),
+        (NODE_LEDGERS.name, node, "memory_mib", row.int("memory_mib")?),
+        (NODE_LEDGERS.name, node, "storage_mib", row.int("storage_mib")?),
+        (NODE_LEDGERS.name, node, "gpu_milli", gpu_milli),
+    ] {
+        *counts.entry((table, id, column)).or_default() += amount;
+    }
+    Ok(())
+}
+
+fn compare(report: &mut AuditReport, counts: &mut Counts, row: &Row, columns: &'static [&'static str]) -> std::result::Result<(), StoreError> {
+    let key = row.key();
+    let Some(id) = key.as_uuid() else { return Ok(()) };
+    let table = row.table().name;
+    for column in columns {
+        report.counters += 1;
+        let recorded = row.int(column)?;
+        let recounted = counts.remove(&(table, id, *column)).unwrap_or(0);
+        if recorded != recounted {
+            report.drifts.push(Drift { table, key: key.clone(), column, recorded, recounted });
+        }
+    }
+    Ok(())
+}
+
+/// Shows every row of a table in a snapshot to `look`.
+async fn each(
+    snapshot: &Arc<dyn Snapshot>,
+    table: &'static Table,
+    mut look: impl FnMut(&Row) -> std::result::Result<(), StoreError> + Send,
+) -> Result<()> {
+    let mut after = None;
+    loop {
+        let scan = Scan::of(table).limit(MAX_PAGE).examine(MAX_EXAMINED).after(after);
+        let reads = snapshot.read(vec![Query::Scan(scan)]).await?;
+        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else { return Ok(()) };
+        page.rows.iter().try_for_each(&mut look)?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}

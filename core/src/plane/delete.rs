@@ -1,0 +1,165 @@
+//! Deleting an instance: everything that it was given comes back, exactly once.
+
+use uuid::Uuid;
+
+use super::ControlPlane;
+use super::nodes::adds;
+use super::retry::{Retry, lost_race};
+use super::users::{Happened, log};
+use super::view::Pending;
+use crate::entity::{
+    Entity as _, Entry, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, MANAGED_INSTANCES, NODE_LEDGERS,
+    PORT_MAPS, PortMap, QUOTAS,
+};
+use crate::error::{Error, Result};
+use crate::store::{Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Value, Write};
+use crate::time::Timestamp;
+
+use super::request::PortKey;
+
+/// The rows that a deletion is decided on.
+#[derive(Debug, Default)]
+pub(super) struct DeleteRows {
+    pub(super) instance: Option<Row>,
+    bindings: Vec<Row>,
+    ports: Vec<Row>,
+    grants: Vec<Row>,
+}
+
+/// What was decided on a deletion.
+#[derive(Debug)]
+pub(super) enum Deletion {
+    /// It was deleted before.
+    Done(Box<Entry<Instance>>),
+    /// This batch deletes it.
+    Commit(Box<Instance>, i64, Batch),
+}
+
+impl ControlPlane {
+    /// Deletes an instance: its GPUs, ports, capacity and quota come back in one batch, what its rows say and not what
+    /// anybody says. Deleting a deleted one changes nothing.
+    #[tracing::instrument(skip(self))]
+    pub async fn delete(&self, id: InstanceId) -> Result<Entry<Instance>> {
+        let mut retry = Retry::new("instance.delete", &*self.ids, &*self.metrics);
+        loop {
+            let reads = self.store.read(delete_queries(id)).await?;
+            let rows = DeleteRows::from_answers(&mut reads.answers.into_iter());
+            let (instance, revision, batch) = match self.decide_delete(id, &rows, reads.now)? {
+                Deletion::Done(entry) => return Ok(*entry),
+                Deletion::Commit(instance, revision, batch) => (instance, revision, batch),
+            };
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(Entry::new(*instance, revision)),
+                Err(error) if lost_race(&error) => retry.again().await?,
+                Err(error) => return Err(Error::of_store("instance", error)),
+            }
+        }
+    }
+
+    /// Decides a deletion over the instance's rows.
+    pub(super) fn decide_delete(&self, id: InstanceId, rows: &DeleteRows, now: Timestamp) -> Result<Deletion> {
+        let row = rows.instance.as_ref().ok_or_else(|| Error::not_found("instance", id))?;
+        let mut instance = Instance::from_row(row)?;
+        if instance.state == InstanceState::Deleted {
+            return Ok(Deletion::Done(Box::new(Entry::new(instance, row.revision()))));
+        }
+        instance.state = instance.state.on(InstanceEvent::Delete)?;
+        let Some(node) = instance.node_id.take() else {
+            let no_node = StoreError::corrupt(INSTANCES.name, Some(id.into()), "node_id", "a live instance has a node");
+            return Err(no_node.into());
+        };
+        (instance.live_name, instance.image_id, instance.updated_at) = (None, None, now);
+        let mut batch = Batch::new(self.ids.next_id(), "instance.delete").by(instance.owner_id.uuid());
+        batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));
+        for binding in &rows.bindings {
+            release(&mut batch, binding, now)?;
+        }
+        for port in rows.ports.iter().chain(&rows.grants) {
+            batch.push(Write::delete(port.table(), port.key(), port.revision()));
+        }
+        let gpu_total = i64::from(instance.gpu_count) * instance.gpu_milli.get();
+        let given_back = adds(&[
+            ("instances", -1),
+            ("cpu_milli", -instance.cpu_milli.get()),
+            ("memory_mib", -instance.memory_mib.get()),
+            ("storage_mib", -instance.storage_mib.get()),
+            ("gpu_milli", -gpu_total),
+        ]);
+        batch.push(Write::patch(&NODE_LEDGERS, node, Vec::new(), given_back));
+        let credit = adds(&[("instances", -1), ("gpu_milli", -gpu_total)]);
+        batch.push(Write::patch(&QUOTAS, instance.owner_id, Vec::new(), credit));
+        let happened = Happened {
+            operation: "instance.delete",
+            actor: Some(instance.owner_id.uuid()),
+            kind: "instance",
+            subject: id.uuid(),
+            description: instance.name.as_str(),
+        };
+        batch.push(log(self.ids.next_id(), happened, now));
+        Ok(Deletion::Commit(Box::new(instance), row.revision() + 1, batch))
+    }
+}
+
+/// Releases a binding, and gives its part of the GPU back.
+fn release(batch: &mut Batch, binding: &Row, now: Timestamp) -> Result<()> {
+    let gpu = binding.id::<()>("gpu_id")?;
+    let set = vec![
+        ("gpu_id", Value::Null),
+        ("instance_id", Value::Null),
+        ("state", "released".into()),
+        ("released_at", now.into()),
+    ];
+    batch.push(Write::update(&GPU_BINDINGS, binding.key(), binding.revision(), set));
+    let milli = -binding.int("milli")?;
+    batch.push(Write::patch(&GPUS, gpu, Vec::new(), vec![("used_milli", Change::Add(milli))]));
+    Ok(())
+}
+
+/// What a deletion reads in one round trip. An instance has at most 16 GPUs and [`MAX_PORTS`](super::MAX_PORTS) ports;
+/// grants beyond a page make it refuse.
+pub(super) fn delete_queries(id: InstanceId) -> Vec<Query> {
+    let of = |table, reference| Query::Scan(Scan::of(table).by(reference).with(id).limit(MAX_PAGE));
+    vec![
+        Query::Get { table: &INSTANCES, key: id.into() },
+        of(&GPU_BINDINGS, "gpu_bindings_instance"),
+        of(&PORT_MAPS, "port_maps_instance"),
+        of(&MANAGED_INSTANCES, "managed_instances_instance"),
+    ]
+}
+
+impl DeleteRows {
+    /// The rows, from the answers to [`delete_queries`].
+    pub(super) fn from_answers(answers: &mut impl Iterator<Item = Answer>) -> Self {
+        let instance = match answers.next() {
+            Some(Answer::Row(row)) => row,
+            _ => None,
+        };
+        let mut page = || match answers.next() {
+            Some(Answer::Page(page)) => page.rows,
+            _ => Vec::new(),
+        };
+        Self { instance, bindings: page(), ports: page(), grants: page() }
+    }
+
+    /// What a deletion gives back to its node.
+    pub(super) fn pending(&self, node: Uuid) -> Result<Pending> {
+        let row = self.instance.as_ref().ok_or_else(|| Error::not_found("instance", ""))?;
+        let gpus: std::result::Result<Vec<Uuid>, StoreError> =
+            self.bindings.iter().map(|binding| binding.id::<()>("gpu_id").map(crate::id::Id::uuid)).collect();
+        let mut ports = Vec::with_capacity(self.ports.len());
+        for row in &self.ports {
+            let map = PortMap::from_row(row)?;
+            ports.push(PortKey { family: map.family, protocol: map.protocol, port: map.port });
+        }
+        Ok(Pending {
+            node,
+            release: true,
+            gpus: gpus?,
+            milli_per_gpu: row.int("gpu_milli")?,
+            cpu_milli: row.int("cpu_milli")?,
+            memory_mib: row.int("memory_mib")?,
+            storage_mib: row.int("storage_mib")?,
+            ports,
+        })
+    }
+}

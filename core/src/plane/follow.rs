@@ -1,0 +1,111 @@
+//! Keeps a [`View`] up to date: from a snapshot at first, then from the feed.
+
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use uuid::Uuid;
+
+use super::view::View;
+use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
+use crate::store::{Answer, Cursor, MAX_PAGE, MAX_CHANGES, Query, Scan, Snapshot, Store, StoreError};
+
+/// A view that many tasks use, and one at a time brings up to date.
+#[derive(Debug)]
+pub(super) struct Followed {
+    store: Arc<dyn Store>,
+    view: Mutex<Option<View>>,
+    gate: futures_util::lock::Mutex<()>,
+}
+
+impl Followed {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, view: Mutex::new(None), gate: futures_util::lock::Mutex::new(()) }
+    }
+
+    /// Runs `look` on the view as it is.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut View) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut view = self.lock();
+        let view = view.get_or_insert_with(|| View::new(Cursor::START));
+        look(view)
+    }
+
+    /// Brings the view to the head of the feed, unless another task is doing so.
+    pub(super) async fn refresh_if_idle(&self) -> Result<(), StoreError> {
+        if let Some(_gate) = self.gate.try_lock() {
+            return self.follow().await;
+        }
+        if self.lock().is_some() {
+            return Ok(());
+        }
+        // The first one builds the view: there is nothing to decide on before.
+        self.refresh().await
+    }
+
+    /// Brings the view to the head of the feed.
+    pub(super) async fn refresh(&self) -> Result<(), StoreError> {
+        let _gate = self.gate.lock().await;
+        self.follow().await
+    }
+
+    async fn follow(&self) -> Result<(), StoreError> {
+        loop {
+            let cursor = self.lock().as_ref().map(|view| view.cursor);
+            let Some(cursor) = cursor else {
+                self.rebuild().await?;
+                continue;
+            };
+            let changes = match self.store.changes(cursor, MAX_CHANGES).await {
+                // Pruned behind our back, or another history: begin again.
+                Err(StoreError::CursorExpired { .. } | StoreError::CursorForeign { .. }) => {
+                    self.rebuild().await?;
+                    continue;
+                }
+                changes => changes?,
+            };
+            let mut view = self.lock();
+            if let Some(view) = view.as_mut().filter(|view| view.cursor == cursor) {
+                changes.records.iter().try_for_each(|record| view.take_record(record))?;
+            }
+            if changes.lag == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn rebuild(&self) -> Result<(), StoreError> {
+        let snapshot = self.store.snapshot().await?;
+        let mut view = View::new(snapshot.cursor());
+        view.skip = snapshot.already_seen().iter().copied().collect();
+        for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS, &PORT_MAPS] {
+            take_all(&mut view, &*snapshot, Scan::of(table)).await?;
+        }
+        // Only what is on a node: the order of the reference, without its nulls.
+        let live = Scan::of(&INSTANCES).by("instances_node").range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
+        take_all(&mut view, &*snapshot, live).await?;
+        *self.lock() = Some(view);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<View>> {
+        self.view.lock().unwrap_or_else(|poisoned| {
+            // Something panicked in the middle of a change: what it left is not to be trusted.
+            self.view.clear_poison();
+            let mut view = poisoned.into_inner();
+            *view = None;
+            view
+        })
+    }
+}
+
+async fn take_all(view: &mut View, snapshot: &dyn Snapshot, scan: Scan) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let reads = snapshot.read(vec![Query::Scan(scan.clone().limit(MAX_PAGE).after(after))]).await?;
+        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else { return Ok(()) };
+        page.rows.iter().try_for_each(|row| view.take_row(row))?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}

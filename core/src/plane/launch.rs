@@ -1,0 +1,338 @@
+//! Launching an instance: one batch takes everything that it needs, or nothing.
+
+use super::nodes::adds;
+use super::place::Chosen;
+use super::retry::{Retry, lost_race};
+use super::users::{Happened, log};
+use super::{ControlPlane, LaunchRequest};
+use crate::entity::{
+    AccessState, Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, INSTANCES, Image, ImageStatus, Instance, InstanceId, InstanceName, InstanceState,
+    MANAGED_INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, NodeId, PORT_MAPS, QUOTAS, Quota, USER_ACCESS, UserAccess,
+};
+use crate::error::{Error, Result};
+use crate::sched::Demand;
+use crate::store::{Answer, Batch, Change, NewRow, Query, Receipt, Row, StoreError, StoreExt as _, Test, Write};
+use crate::time::Timestamp;
+
+/// The rows that a launch is decided on.
+#[derive(Debug, Default)]
+pub(super) struct LaunchRows {
+    access: Option<Row>,
+    quota: Option<Row>,
+    existing: Option<Row>,
+    image: Option<Row>,
+}
+
+/// How much of an account earlier decisions of the same window use, before they are committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tentative {
+    pub(super) instances: i64,
+    pub(super) gpu_milli: i64,
+}
+
+/// What was decided on a launch.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// The same request was carried out before.
+    Done(Box<Entry<Instance>>),
+    /// This batch carries it out.
+    Commit(Box<Instance>, Batch),
+}
+
+impl ControlPlane {
+    /// Launches an instance: chooses a node, GPUs and ports, and takes them together with the owner's quota, in one batch.
+    ///
+    /// The same request again, with its id, is answered with the instance that is there. A stopped instance keeps what it
+    /// was given; only deleting it gives back.
+    #[tracing::instrument(skip_all, fields(name = %request.name))]
+    pub async fn launch(&self, request: LaunchRequest) -> Result<Entry<Instance>> {
+        // One id for all attempts: an outcome that is unknown can be asked for again.
+        let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let mut retry = Retry::new("instance.launch", &*self.ids, &*self.metrics);
+        self.followed.refresh_if_idle().await?;
+        let mut refreshed = false;
+        loop {
+            let reads = self.store.read(launch_queries(&request)).await?;
+            let rows = LaunchRows::from_answers(&request, reads.answers);
+            let decided = self.decide_launch(&request, id, &rows, Tentative::default(), reads.now, retry.attempt());
+            let (instance, batch) = match decided {
+                Ok(Decision::Done(entry)) => return Ok(*entry),
+                Ok(Decision::Commit(instance, batch)) => (instance, batch),
+                // What was freed by others may not have been seen yet: look once more before saying no.
+                Err(Error::NoCapacity(_) | Error::NoFreePort { .. }) if !refreshed => {
+                    self.followed.refresh().await?;
+                    refreshed = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(Entry::new(*instance, 1)),
+                Err(error) => {
+                    self.forget(id)?;
+                    if !lost_race(&error) {
+                        return Err(launch_error(error));
+                    }
+                }
+            }
+            retry.again().await?;
+            self.followed.refresh().await?;
+        }
+    }
+
+    /// Forgets a launch that was about to be committed.
+    pub(super) fn forget(&self, id: InstanceId) -> Result<()> {
+        Ok(self.followed.with(|view| view.end(id.uuid()))?)
+    }
+
+    /// Answers a committed launch, and forgets a refused one.
+    pub(super) fn launched(&self, instance: Instance, receipt: std::result::Result<Receipt, StoreError>) -> Result<Entry<Instance>> {
+        match receipt {
+            Ok(_) => Ok(Entry::new(instance, 1)),
+            Err(error) => {
+                self.forget(instance.id)?;
+                Err(launch_error(error))
+            }
+        }
+    }
+
+    /// Decides a launch over the rows that it depends on, and takes it off the view until it is committed.
+    pub(super) fn decide_launch(
+        &self,
+        request: &LaunchRequest,
+        id: InstanceId,
+        rows: &LaunchRows,
+        tentative: Tentative,
+        now: Timestamp,
+        attempt: u32,
+    ) -> Result<Decision> {
+        let (instance, demand) = match self.describe(request, id, rows, tentative, now)? {
+            Described::Done(entry) => return Ok(Decision::Done(entry)),
+            Described::New(instance, demand) => (instance, demand),
+        };
+        let pinned = rows.pinned(request)?;
+        let hash = instance.id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut planner = self.planner();
+        if attempt == 0 {
+            planner.observe(&demand);
+        }
+        // Choosing and taking is one step: two launches never choose the same capacity.
+        let chosen = self.followed.with(|view| {
+            let chosen = planner.choose(view, request, &demand, pinned, hash);
+            if let Ok(chosen) = &chosen {
+                view.begin(id.uuid(), chosen.pending(&demand))?;
+            }
+            Ok(chosen)
+        })??;
+        drop(planner);
+        let mut instance = instance;
+        instance.node_id = Some(NodeId::new(chosen.node));
+        instance.last_node_id = NodeId::new(chosen.node);
+        let batch = self.launch_batch(request, &instance, &chosen, rows, now);
+        Ok(Decision::Commit(instance, batch))
+    }
+
+    /// Checks everything about a launch but where it goes, and describes the instance. Its node is not chosen yet.
+    pub(super) fn describe(
+        &self,
+        request: &LaunchRequest,
+        id: InstanceId,
+        rows: &LaunchRows,
+        tentative: Tentative,
+        now: Timestamp,
+    ) -> Result<Described> {
+        request.check()?;
+        let name = InstanceName::try_from(request.name.clone()).map_err(|error| Error::invalid("name", error.to_string()))?;
+        let demand = request.demand()?;
+        let fingerprint = request.fingerprint()?;
+        if let Some(row) = &rows.existing {
+            let found = Instance::from_row(row)?;
+            if found.request_fingerprint == fingerprint {
+                return Ok(Described::Done(Box::new(Entry::new(found, row.revision()))));
+            }
+            return Err(Error::AlreadyExists { kind: "instance", key: "id" });
+        }
+        rows.check_owner(request, &demand, tentative)?;
+        let (ssh_key_name, ssh_key) = request.ssh_key.clone().unzip();
+        let instance = Instance {
+            id,
+            owner_id: request.owner,
+            live_name: Some(name.clone()),
+            name,
+            node_id: None,
+            last_node_id: NodeId::new(uuid::Uuid::nil()),
+            image_id: request.image,
+            key: None,
+            state: InstanceState::Running,
+            status_info: None,
+            ipv4: None,
+            ipv6: None,
+            local_ipv4: None,
+            local_ipv6: None,
+            cpu_milli: request.cpu,
+            memory_mib: request.memory,
+            storage_mib: request.storage,
+            total_storage_mib: None,
+            gpu_count: request.gpus,
+            gpu_milli: request.gpu_milli,
+            gpu_models: (!request.gpu_models.is_empty()).then(|| request.gpu_models.clone()),
+            description: request.description.clone(),
+            network_mode: request.network_mode,
+            ssh_key_name,
+            ssh_key,
+            base_image: request.base_image.clone(),
+            request_fingerprint: fingerprint,
+            created_at: now,
+            updated_at: now,
+        };
+        Ok(Described::New(Box::new(instance), demand))
+    }
+
+    /// The batch of a launch: it guards what was decided on, and takes what was chosen.
+    fn launch_batch(&self, request: &LaunchRequest, instance: &Instance, chosen: &Chosen, rows: &LaunchRows, now: Timestamp) -> Batch {
+        let gpu_total = i64::from(instance.gpu_count) * instance.gpu_milli.get();
+        let mut batch = Batch::new(self.ids.next_id(), "instance.launch").by(request.owner.uuid());
+        batch.push(Write::Insert(instance.to_row()));
+        if let Some(access) = &rows.access {
+            batch.push(Write::guard(&USER_ACCESS, request.owner, access.revision()));
+        }
+        batch.push(Write::guard(&NODE_LIFECYCLES, chosen.node, chosen.lifecycle_revision));
+        if let Some((image, row)) = request.image.zip(rows.image.as_ref()) {
+            batch.push(Write::guard(&IMAGES, image, row.revision()));
+        }
+        let charges = adds(&[("instances", 1), ("gpu_milli", gpu_total)]);
+        batch.push(Write::patch(&QUOTAS, request.owner, Vec::new(), charges));
+        let taken = adds(&[
+            ("instances", 1),
+            ("cpu_milli", instance.cpu_milli.get()),
+            ("memory_mib", instance.memory_mib.get()),
+            ("storage_mib", instance.storage_mib.get()),
+            ("gpu_milli", gpu_total),
+        ]);
+        batch.push(Write::patch(&NODE_LEDGERS, chosen.node, Vec::new(), taken));
+        for gpu in &chosen.gpus {
+            let milli = instance.gpu_milli.get();
+            // The decision read that the GPU is healthy: the batch tests it.
+            let healthy = vec![Test::eq("health", "healthy")];
+            batch.push(Write::patch(&GPUS, *gpu, healthy, vec![("used_milli", Change::Add(milli))]));
+            let binding = NewRow::new(&GPU_BINDINGS)
+                .set("id", self.ids.next_id())
+                .set("gpu_id", *gpu)
+                .set("instance_id", instance.id)
+                .set("held_by", instance.id)
+                .set("milli", milli)
+                .set("state", "bound")
+                .set("created_at", now);
+            batch.push(Write::Insert(binding));
+        }
+        for port in &chosen.ports {
+            let row = NewRow::new(&PORT_MAPS)
+                .set("id", self.ids.next_id())
+                .set("node_id", chosen.node)
+                .set("instance_id", instance.id)
+                .set("family", port.family.as_str())
+                .set("protocol", port.protocol.as_str())
+                .set("port", port.port)
+                .set("created_at", now);
+            batch.push(Write::Insert(row));
+        }
+        let grant = NewRow::new(&MANAGED_INSTANCES)
+            .set("id", self.ids.next_id())
+            .set("user_id", request.owner)
+            .set("node_id", chosen.node)
+            .set("instance_id", instance.id)
+            .set("created_at", now);
+        batch.push(Write::Insert(grant));
+        let happened = Happened {
+            operation: "instance.launch",
+            actor: Some(request.owner.uuid()),
+            kind: "instance",
+            subject: instance.id.uuid(),
+            description: &format!("{} on node {}", instance.name, chosen.node),
+        };
+        batch.push(log(self.ids.next_id(), happened, now));
+        batch
+    }
+}
+
+/// A launch that passed every check but capacity.
+#[derive(Debug)]
+pub(super) enum Described {
+    Done(Box<Entry<Instance>>),
+    New(Box<Instance>, Demand),
+}
+
+/// What a launch reads in one round trip.
+pub(super) fn launch_queries(request: &LaunchRequest) -> Vec<Query> {
+    let mut queries = vec![
+        Query::Get { table: &USER_ACCESS, key: request.owner.into() },
+        Query::Get { table: &QUOTAS, key: request.owner.into() },
+    ];
+    queries.extend(request.id.map(|id| Query::Get { table: &INSTANCES, key: id.into() }));
+    queries.extend(request.image.map(|id| Query::Get { table: &IMAGES, key: id.into() }));
+    queries
+}
+
+impl LaunchRows {
+    /// The rows, from the answers to [`launch_queries`].
+    pub(super) fn from_answers(request: &LaunchRequest, answers: Vec<Answer>) -> Self {
+        let mut rows = answers.into_iter().map(|answer| match answer {
+            Answer::Row(row) => row,
+            _ => None,
+        });
+        let mut next = || rows.next().flatten();
+        let (access, quota) = (next(), next());
+        let existing = if request.id.is_some() { next() } else { None };
+        let image = if request.image.is_some() { next() } else { None };
+        Self { access, quota, existing, image }
+    }
+
+    /// Whether the owner is there, active, and within the limits. The store judges the limits again at the commit.
+    fn check_owner(&self, request: &LaunchRequest, demand: &Demand, tentative: Tentative) -> Result<()> {
+        let (Some(access), Some(quota)) = (&self.access, &self.quota) else {
+            return Err(Error::not_found("user", request.owner));
+        };
+        if UserAccess::from_row(access)?.state != AccessState::Active {
+            return Err(Error::Denied { action: "launch an instance while suspended" });
+        }
+        let quota = Quota::from_row(quota)?;
+        let limits = [
+            ("instance_limit", Some(i64::from(quota.instance_limit)), i64::from(quota.instances) + tentative.instances, 1),
+            (
+                "gpu_milli_limit",
+                quota.gpu_milli_limit.map(i64::from),
+                quota.gpu_milli.get() + tentative.gpu_milli,
+                demand.gpu_milli_total(),
+            ),
+        ];
+        for (limit_name, limit, used, asked) in limits {
+            if let Some(limit) = limit.filter(|limit| asked > 0 && used + asked > *limit) {
+                return Err(Error::QuotaExceeded { limit_name, limit, used, asked });
+            }
+        }
+        Ok(())
+    }
+
+    /// The only node that will do, by request or by image.
+    pub(super) fn pinned(&self, request: &LaunchRequest) -> Result<Option<NodeId>> {
+        let Some(id) = request.image else { return Ok(request.node) };
+        let image = self.image.as_ref().ok_or_else(|| Error::not_found("image", id))?;
+        let image = Image::from_row(image)?;
+        if image.status != ImageStatus::Ready {
+            let state = image.status.as_str();
+            return Err(Error::WrongState { kind: "image", state, event: "starting from it", allowed: Vec::new() });
+        }
+        if request.node.is_some_and(|node| node != image.node_id) {
+            return Err(Error::invalid("image", "it is on another node than the one asked for"));
+        }
+        Ok(Some(image.node_id))
+    }
+}
+
+fn launch_error(error: StoreError) -> Error {
+    match Error::of_store("instance", error) {
+        Error::AlreadyExists { key: "instances_owner_live_name", .. } => Error::AlreadyExists { kind: "instance", key: "name" },
+        other => other,
+    }
+}
+

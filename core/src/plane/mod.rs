@@ -1,0 +1,138 @@
+//! The operations: [`ControlPlane`].
+//!
+//! Each operation reads rows, decides with a pure function, and commits one batch that guards everything the decision
+//! read. A lost race is decided again, in one place, a bounded number of times.
+
+mod audit;
+mod delete;
+mod explain;
+mod follow;
+mod launch;
+mod lifecycle;
+mod many;
+mod nodes;
+mod place;
+mod request;
+mod retry;
+mod users;
+mod view;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use audit::{AuditReport, Drift};
+pub use explain::{Explained, LaunchPlan};
+pub use many::{Operation, Outcome};
+pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
+
+use crate::entity::Repositories;
+use crate::error::Result;
+use crate::id::{IdSource, TimeOrderedIds};
+use crate::sched::{Policy, TaskMix, Totals};
+use crate::store::{Metrics, NoMetrics, Store};
+use crate::time::SystemClock;
+use follow::Followed;
+use place::Planner;
+
+/// The control plane of a GPU cloud, over a store.
+///
+/// Any number of them, in any number of processes, may work on one store: what one decides is guarded by its batch, so
+/// no GPU or port has two owners and no limit is passed. Cheap to share behind an `Arc`; every method may be called at
+/// the same time.
+#[derive(Debug)]
+pub struct ControlPlane {
+    store: Arc<dyn Store>,
+    ids: Arc<dyn IdSource>,
+    metrics: Arc<dyn Metrics>,
+    repositories: Repositories,
+    followed: Followed,
+    planner: Mutex<Planner>,
+}
+
+/// How a control plane decides.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// How a node is chosen among those that fit.
+    pub policy: Policy,
+    /// The seed of everything random in a choice: the same one makes the same choices.
+    pub seed: u64,
+    /// The typical demands, where they are known; otherwise they are learned.
+    pub mix: Option<TaskMix>,
+    /// Where ids come from; by default from the operating system's clock and randomness.
+    pub ids: Option<Arc<dyn IdSource>>,
+    /// Where figures go.
+    pub metrics: Option<Arc<dyn Metrics>>,
+}
+
+impl Options {
+    /// Sets the policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Gives the typical demands.
+    pub fn mix(mut self, mix: TaskMix) -> Self {
+        self.mix = Some(mix);
+        self
+    }
+
+    /// Gives the source of ids.
+    pub fn ids(mut self, ids: Arc<dyn IdSource>) -> Self {
+        self.ids = Some(ids);
+        self
+    }
+
+    /// Gives the receiver of figures.
+    pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+}
+
+impl ControlPlane {
+    /// A control plane over a store that was opened with [`TABLES`](crate::entity::TABLES).
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self::with(store, Options::default())
+    }
+
+    /// A control plane that decides as `options` say.
+    pub fn with(store: Arc<dyn Store>, options: Options) -> Self {
+        let ids = options.ids.unwrap_or_else(|| Arc::new(TimeOrderedIds::new(Arc::new(SystemClock::new()))));
+        Self {
+            repositories: Repositories::new(Arc::clone(&store), Arc::clone(&ids)),
+            followed: Followed::new(Arc::clone(&store)),
+            planner: Mutex::new(Planner::new(options.policy, options.seed, options.mix)),
+            metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
+            store,
+            ids,
+        }
+    }
+
+    /// The repositories: reading, and everything that needs no decision.
+    pub fn repositories(&self) -> &Repositories {
+        &self.repositories
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The capacity of all nodes and what is allocated of it, as the planner sees it now.
+    pub async fn capacity(&self) -> Result<Totals> {
+        self.followed.refresh().await?;
+        Ok(self.followed.with(|view| Ok(view.cluster.totals()))?)
+    }
+
+    fn planner(&self) -> MutexGuard<'_, Planner> {
+        // What a planner remembers is checked against the cluster each time it is used.
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,141 @@
+//! Where a launch goes: node, GPUs and ports, chosen on a view.
+
+use uuid::Uuid;
+
+use super::request::{LaunchRequest, PortKey};
+use super::view::{Pending, View, gpu_columns};
+use crate::entity::NodeId;
+use crate::error::{Error, Result};
+use crate::sched::{Cluster, Demand, MixLearner, NoFit, Placement, Policy, Scheduler, TaskMix, fits};
+
+/// How many nodes with room are tried for their ports.
+const MAX_TRIED: usize = 64;
+
+/// Chooses nodes, and learns from every demand what is typical.
+#[derive(Debug)]
+pub(super) struct Planner {
+    scheduler: Scheduler,
+    policy: Policy,
+    seed: u64,
+    learner: Option<MixLearner>,
+}
+
+/// What was chosen for a launch.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub(super) node: Uuid,
+    /// The revision of the node's lifecycle, which the batch guards.
+    pub(super) lifecycle_revision: i64,
+    pub(super) gpus: Vec<Uuid>,
+    pub(super) ports: Vec<PortKey>,
+}
+
+impl Planner {
+    /// A planner that is given the mix of demands, or learns it.
+    pub(super) fn new(policy: Policy, seed: u64, mix: Option<TaskMix>) -> Self {
+        let scheduler = Scheduler::new(policy, seed);
+        match mix {
+            Some(mix) => Self { scheduler: scheduler.with_mix(mix), policy, seed, learner: None },
+            None => Self { scheduler, policy, seed, learner: Some(MixLearner::default()) },
+        }
+    }
+
+    /// Learns that a demand was made.
+    pub(super) fn observe(&mut self, demand: &Demand) {
+        if let Some(learner) = &mut self.learner {
+            if learner.observe(demand) {
+                self.scheduler.set_mix(learner.mix().clone());
+            }
+        }
+    }
+
+    /// The scheduler, for explanations.
+    pub(super) fn scheduler(&mut self) -> &mut Scheduler {
+        &mut self.scheduler
+    }
+
+    /// Chooses node, GPUs and ports. `pinned` is the only node that will do, where there is one.
+    pub(super) fn choose(
+        &mut self,
+        view: &View,
+        request: &LaunchRequest,
+        demand: &Demand,
+        pinned: Option<NodeId>,
+        hash: u64,
+    ) -> Result<Chosen> {
+        if let Some(node) = pinned {
+            let placement = self.on_node(view, demand, node)?;
+            return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
+        }
+        let mut without_ports = Vec::new();
+        loop {
+            let placement = match self.scheduler.decide(&view.cluster, demand, &without_ports) {
+                Ok(placement) => placement,
+                Err(no_fit) if without_ports.is_empty() => return Err(Error::NoCapacity(Box::new(no_fit))),
+                Err(_) => return Err(no_port(request, without_ports.len())),
+            };
+            if let Some(chosen) = chosen(view, &placement, request, hash) {
+                return Ok(chosen);
+            }
+            without_ports.push(placement.node);
+            if without_ports.len() >= MAX_TRIED {
+                return Err(no_port(request, without_ports.len()));
+            }
+        }
+    }
+
+    fn on_node(&self, view: &View, demand: &Demand, node: NodeId) -> Result<Placement> {
+        let state = view.state(node.uuid()).ok_or_else(|| Error::not_found("node", node))?;
+        let no_capacity = |no_fit| Error::NoCapacity(Box::new(no_fit));
+        fits(&state, demand).map_err(|misfit| {
+            let mut no_fit = NoFit { nodes: 1, ..NoFit::default() };
+            no_fit.count(misfit, 1);
+            no_capacity(no_fit)
+        })?;
+        let mut alone = Cluster::new();
+        alone.upsert(&state).map_err(|error| Error::invalid("node", error.to_string()))?;
+        let mut scheduler = Scheduler::new(self.policy, self.seed).with_mix(self.scheduler.mix().clone());
+        scheduler.decide(&alone, demand, &[]).map_err(no_capacity)
+    }
+}
+
+fn no_port(request: &LaunchRequest, nodes: usize) -> Error {
+    Error::NoFreePort { asked: request.ports.iter().map(|ports| ports.count).sum(), nodes }
+}
+
+/// Completes a placement by the ids of the GPUs and by ports; `None` where the node has not enough ports free.
+fn chosen(view: &View, placement: &Placement, request: &LaunchRequest, hash: u64) -> Option<Chosen> {
+    let node = view.node(placement.node)?;
+    let (_, lifecycle_revision) = node.lifecycle?;
+    let position = |at: &u32| usize::try_from(*at).ok().and_then(|at| node.gpus.get(at)).map(|gpu| gpu.id);
+    let gpus: Option<Vec<Uuid>> = placement.gpus.iter().map(position).collect();
+    let mut ports: Vec<PortKey> = Vec::new();
+    for wanted in &request.ports {
+        for nth in 0..wanted.count {
+            // Spread the picks of one request too: the next one starts elsewhere.
+            let hash = hash.rotate_left(nth).wrapping_add(u64::from(nth));
+            let key = |port| PortKey { family: wanted.family, protocol: wanted.protocol, port };
+            let taken = |port| ports.contains(&key(port)) || view.is_taken(placement.node, key(port));
+            let port = node.ranges(wanted.family).pick(wanted.protocol, hash, taken)?;
+            ports.push(key(port));
+        }
+    }
+    Some(Chosen { node: placement.node, lifecycle_revision, gpus: gpus?, ports })
+}
+
+impl Chosen {
+    /// What the launch takes from its node.
+    pub(super) fn pending(&self, demand: &Demand) -> Pending {
+        let (_, milli_per_gpu) = gpu_columns(demand.gpu());
+        Pending {
+            node: self.node,
+            release: false,
+            gpus: self.gpus.clone(),
+            milli_per_gpu,
+            cpu_milli: demand.cpu().get(),
+            memory_mib: demand.memory().get(),
+            storage_mib: demand.storage().get(),
+            ports: self.ports.clone(),
+        }
+    }
+}

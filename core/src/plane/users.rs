@@ -1,0 +1,115 @@
+//! Creating users.
+
+use uuid::Uuid;
+
+use super::{ControlPlane, NewUser};
+use crate::entity::{
+    AccessState, DisplayName, Email, Entity as _, Entry, LOGS, LoginRetries, Quota, USERS, User, UserAccess, UserId, UserPermission,
+};
+use crate::error::{Error, Result};
+use crate::store::{Batch, NewRow, StoreExt as _, Write};
+use crate::time::Timestamp;
+
+impl ControlPlane {
+    /// Creates a user with limits. The same request again, with its id, is answered with the user that is there.
+    pub async fn create_user(&self, request: NewUser) -> Result<Entry<User>> {
+        self.create_users(vec![request]).await.pop().unwrap_or_else(|| Err(Error::invalid("users", "none was given")))
+    }
+
+    /// Creates many users, in the given order, each on its own.
+    pub async fn create_users(&self, requests: Vec<NewUser>) -> Vec<Result<Entry<User>>> {
+        let now = match self.store.read(Vec::new()).await {
+            Ok(reads) => reads.now,
+            Err(error) => return requests.iter().map(|_| Err(error.clone().into())).collect(),
+        };
+        let mut decided = Vec::with_capacity(requests.len());
+        let mut batches = Vec::with_capacity(requests.len());
+        for request in requests {
+            decided.push(self.decide_user(request, now).map(|(user, batch)| {
+                batches.push(batch);
+                user
+            }));
+        }
+        let mut receipts = self.store.commit_many(batches).await.into_iter();
+        let mut answers = Vec::with_capacity(decided.len());
+        for user in decided {
+            answers.push(match user {
+                Err(error) => Err(error),
+                Ok(user) => match receipts.next() {
+                    Some(Ok(_)) => Ok(Entry::new(user, 1)),
+                    Some(Err(error)) => self.created_before(user, Error::of_store("user", error)).await,
+                    None => Err(Error::Conflict { what: "user.create".into() }),
+                },
+            });
+        }
+        answers
+    }
+
+    fn decide_user(&self, request: NewUser, now: Timestamp) -> Result<(User, Batch)> {
+        let email = Email::try_from(request.email).map_err(|error| Error::invalid("email", error.to_string()))?;
+        let name = DisplayName::try_from(request.name).map_err(|error| Error::invalid("name", error.to_string()))?;
+        let id: UserId = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let user = User {
+            id,
+            name,
+            phone: None,
+            email,
+            permission: if request.administrator { UserPermission::Administrator } else { UserPermission::User },
+            activated: false,
+            email_confirmation_hash: None,
+            email_confirmation_expires: None,
+            code_confirmation: None,
+            code_confirmation_expires: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let happened = Happened {
+            operation: "user.create",
+            actor: None,
+            kind: "user",
+            subject: id.uuid(),
+            description: user.name.as_str(),
+        };
+        let batch = Batch::new(self.ids.next_id(), "user.create")
+            .with(Write::Insert(user.to_row()))
+            .with(Write::Insert(UserAccess { user_id: id, state: AccessState::Active }.to_row()))
+            .with(Write::Insert(LoginRetries { user_id: id, retry_count: 0 }.to_row()))
+            .with(Write::Insert(Quota::unused(id, request.limits).to_row()))
+            .with(log(self.ids.next_id(), happened, now));
+        Ok((user, batch))
+    }
+
+    /// The answer to a refused creation: the user that an earlier call made, or the refusal.
+    async fn created_before(&self, user: User, refused: Error) -> Result<Entry<User>> {
+        if !matches!(refused, Error::AlreadyExists { key: "id", .. }) {
+            return Err(refused);
+        }
+        let found = self.repositories.get_entry::<User>(user.id).await?.ok_or_else(|| Error::not_found(USERS.name, user.id))?;
+        // Made by an earlier call: only its times differ.
+        let same = (&found.email, &found.name, found.permission) == (&user.email, &user.name, user.permission);
+        if same { Ok(found) } else { Err(refused) }
+    }
+}
+
+/// What happened to what, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Happened<'h> {
+    pub(super) operation: &'static str,
+    pub(super) actor: Option<Uuid>,
+    pub(super) kind: &'static str,
+    pub(super) subject: Uuid,
+    pub(super) description: &'h str,
+}
+
+/// The write that logs it.
+pub(super) fn log(id: Uuid, happened: Happened<'_>, now: Timestamp) -> Write {
+    let row = NewRow::new(&LOGS)
+        .set("id", id)
+        .set("title", happened.operation)
+        .set("description", happened.description)
+        .set("actor_id", happened.actor)
+        .set("subject_kind", happened.kind)
+        .set("subject_id", happened.subject)
+        .set("timestamp", now);
+    Write::Insert(row)
+}
