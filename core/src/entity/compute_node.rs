@@ -2,15 +2,20 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::field::{entity, port_ranges_json};
+use super::field::{Field, entity, port_ranges_json};
+use super::node_ledger::NodeLedger;
+use super::node_lifecycle::NodeLifecycle;
 use super::text::{NodeName, text_enum};
 use super::user::UserId;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::amount::StorageMib;
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::ports::PortRanges;
-use crate::store::{Column, Fixed, Index, Invariant, Reference, Table, Unique};
+use crate::store::{Column, Fixed, Index, Invariant, Reference, Scan, Table, Unique};
 use crate::time::Timestamp;
 
 /// The id of a [`ComputeNode`].
@@ -103,7 +108,9 @@ pub static COMPUTE_NODES: Table = Table::new(
         Column::text("gpu_info", 4096).nullable(),
         Column::text("gpu_model", 64).nullable(),
         Column::bool("nvidia_docker").default(Fixed::Bool(false)),
-        Column::text("manipulator_driver", 32).nullable().default(Fixed::Text("docker")),
+        Column::text("manipulator_driver", 32)
+            .nullable()
+            .default(Fixed::Text("docker")),
         Column::bool("use_ipv4").default(Fixed::Bool(true)),
         Column::bool("use_ipv6").default(Fixed::Bool(false)),
         Column::text("ipv4", 45).nullable(),
@@ -130,3 +137,83 @@ entity!(ComputeNode, "compute_node", COMPUTE_NODES {
     plain: name, arch, platform, cpu_info, gpu_driver, gpu_info, gpu_model, nvidia_docker, manipulator_driver,
         use_ipv4, use_ipv6, ipv4, ipv6, ipv4_ports, ipv6_ports, free_storage_mib, updated_at;
 });
+
+/// Which nodes a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComputeNodeFilter {
+    /// Only those of this owner.
+    pub owner_id: Option<UserId>,
+}
+
+/// Where [`ComputeNode`]s are kept.
+///
+/// There is no `create` here: a node is registered by the control plane, which charges the owner's quota and makes
+/// lifecycle, ledger and GPUs in the same batch.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ComputeNodeRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: NodeId) -> Result<Option<Entry<ComputeNode>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: NodeId) -> Result<Entry<ComputeNode>> {
+        self.get(id)
+            .await?
+            .ok_or_else(|| Error::not_found(ComputeNode::KIND, id))
+    }
+
+    /// The owner's node of this name.
+    async fn find_by_name(&self, owner: UserId, name: &NodeName) -> Result<Option<Entry<ComputeNode>>>;
+
+    /// Changes the profile of the one that still has this revision: all but id, owner and creation time.
+    async fn update(&self, value: Entry<ComputeNode>) -> Result<Entry<ComputeNode>>;
+
+    /// A page, in the order of ids.
+    async fn list(&self, filter: ComputeNodeFilter, page: PageRequest) -> Result<ListPage<ComputeNode>>;
+
+    /// What the node has and what of it is taken.
+    async fn ledger(&self, id: NodeId) -> Result<Option<Entry<NodeLedger>>>;
+
+    /// The node's state.
+    async fn lifecycle(&self, id: NodeId) -> Result<Option<Entry<NodeLifecycle>>>;
+}
+
+#[async_trait]
+impl ComputeNodeRepository for Repositories {
+    async fn get(&self, id: NodeId) -> Result<Option<Entry<ComputeNode>>> {
+        self.get_entry(id).await
+    }
+
+    async fn find_by_name(&self, owner: UserId, name: &NodeName) -> Result<Option<Entry<ComputeNode>>> {
+        let scan = Scan::of(&COMPUTE_NODES).by("compute_nodes_owner_name");
+        self.find_entry(scan.with(owner).with(name.to_value())).await
+    }
+
+    async fn update(&self, value: Entry<ComputeNode>) -> Result<Entry<ComputeNode>> {
+        self.update_entry(value.id.into(), value.value, value.revision)
+            .await
+    }
+
+    async fn list(&self, filter: ComputeNodeFilter, page: PageRequest) -> Result<ListPage<ComputeNode>> {
+        let scan = match filter.owner_id {
+            Some(owner) => Scan::of(&COMPUTE_NODES).by("compute_nodes_owner").with(owner),
+            None => Scan::of(&COMPUTE_NODES),
+        };
+        self.list_entries(scan, page).await
+    }
+
+    async fn ledger(&self, id: NodeId) -> Result<Option<Entry<NodeLedger>>> {
+        self.get_entry(id).await
+    }
+
+    async fn lifecycle(&self, id: NodeId) -> Result<Option<Entry<NodeLifecycle>>> {
+        self.get_entry(id).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`ComputeNode`]s.
+    pub fn compute_nodes(&self) -> &dyn ComputeNodeRepository {
+        self
+    }
+}

@@ -23,7 +23,11 @@ pub(crate) fn read<F: Field>(row: &Row, column: &'static str) -> Result<F, Store
 
 impl<F: Field> Field for Option<F> {
     fn from_value(value: &Value) -> Option<Self> {
-        if value.is_null() { Some(None) } else { F::from_value(value).map(Some) }
+        if value.is_null() {
+            Some(None)
+        } else {
+            F::from_value(value).map(Some)
+        }
     }
     fn to_value(&self) -> Value {
         self.as_ref().map_or(Value::Null, Field::to_value)
@@ -136,9 +140,8 @@ impl Field for Vec<String> {
         }
     }
     fn to_value(&self) -> Value {
-        // A text with a NUL has no canonical form; null then fails where a column may not be null, and an entity
-        // whose column may be null checks its texts before.
-        Json::new(&self.as_slice().into()).map_or(Value::Null, Value::Json)
+        // A text with a NUL has no canonical form. Null would mean something else; of the wrong kind, it is refused.
+        Json::new(&self.as_slice().into()).map_or_else(Value::from, Value::Json)
     }
 }
 
@@ -161,8 +164,12 @@ pub(crate) mod port_ranges_json {
     use crate::ports::PortRanges;
     use crate::store::Json;
 
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
     pub(crate) fn serialize<S: Serializer>(ranges: &Option<PortRanges>, to: S) -> Result<S::Ok, S::Error> {
-        ranges.as_ref().map(|ranges| ranges.to_json().to_value()).serialize(to)
+        ranges
+            .as_ref()
+            .map(|ranges| ranges.to_json().to_value())
+            .serialize(to)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PortRanges>, D::Error> {
@@ -181,7 +188,9 @@ impl Field for Fingerprint {
         if text.len() != 32 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
-        u128::from_str_radix(text, 16).ok().map(|bits| Self(bits.to_be_bytes()))
+        u128::from_str_radix(text, 16)
+            .ok()
+            .map(|bits| Self(bits.to_be_bytes()))
     }
     fn to_value(&self) -> Value {
         format!("{:032x}", u128::from_be_bytes(self.0)).into()
@@ -201,7 +210,8 @@ pub(crate) mod fingerprint_hex {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Fingerprint, D::Error> {
         let hex = Value::from(String::deserialize(from)?);
-        Fingerprint::from_value(&hex).ok_or_else(|| D::Error::custom("a fingerprint has 32 hexadecimal digits"))
+        Fingerprint::from_value(&hex)
+            .ok_or_else(|| D::Error::custom("a fingerprint has 32 hexadecimal digits"))
     }
 }
 
@@ -228,17 +238,15 @@ macro_rules! entity {
             }
 
             fn to_row(&self) -> $crate::store::NewRow {
-                use $crate::entity::field::Field as _;
+                use $crate::entity::field::Field;
                 $crate::store::NewRow::new(&$table)
-                    $(.set(stringify!($fixed), self.$fixed.to_value()))+
-                    $($(.set(stringify!($plain), self.$plain.to_value()))+)?
-                    $($(.set(stringify!($counter), self.$counter.to_value()))+)?
+                    $(.set(stringify!($fixed), Field::to_value(&self.$fixed)))+
+                    $($(.set(stringify!($plain), Field::to_value(&self.$plain)))+)?
+                    $($(.set(stringify!($counter), Field::to_value(&self.$counter)))+)?
             }
 
             fn plain(&self) -> Vec<(&'static str, $crate::store::Value)> {
-                #[allow(unused_imports, reason = "an entity without plain columns converts none")]
-                use $crate::entity::field::Field as _;
-                vec![$($((stringify!($plain), self.$plain.to_value()),)+)?]
+                vec![$($((stringify!($plain), $crate::entity::field::Field::to_value(&self.$plain)),)+)?]
             }
         }
     };

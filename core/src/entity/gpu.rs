@@ -1,13 +1,16 @@
 //! One GPU of a node: [`Gpu`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
-use super::field::entity;
+use super::field::{Field, entity};
 use super::text::text_enum;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::amount::{GpuMilli, MemoryMib};
+use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Fixed, Invariant, Reference, Table, Unique};
+use crate::store::{Column, Fixed, Invariant, Reference, Scan, Table, Test, Unique};
 use crate::time::Timestamp;
 
 /// The id of a [`Gpu`].
@@ -87,3 +90,63 @@ entity!(Gpu, "gpu", GPUS {
     plain: node_id, slot, model, memory_mib, health, instance_id, updated_at;
     counters: used_milli;
 });
+
+/// Which GPUs a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuFilter {
+    /// Only those of this node, in the order of their slots.
+    pub node_id: Option<NodeId>,
+    /// Only those of this health.
+    pub health: Option<GpuHealth>,
+}
+
+/// Where [`Gpu`]s are kept.
+///
+/// They are made with their node, and what is held of them is changed by operations only.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait GpuRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: GpuId) -> Result<Option<Entry<Gpu>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: GpuId) -> Result<Entry<Gpu>> {
+        self.get(id).await?.ok_or_else(|| Error::not_found(Gpu::KIND, id))
+    }
+
+    /// Sets the health of the one that still has this revision. What holds it keeps it.
+    async fn set_health(&self, id: GpuId, health: GpuHealth, at: Timestamp, revision: i64) -> Result<()>;
+
+    /// A page, in the order of ids, or of one node's slots.
+    async fn list(&self, filter: GpuFilter, page: PageRequest) -> Result<ListPage<Gpu>>;
+}
+
+#[async_trait]
+impl GpuRepository for Repositories {
+    async fn get(&self, id: GpuId) -> Result<Option<Entry<Gpu>>> {
+        self.get_entry(id).await
+    }
+
+    async fn set_health(&self, id: GpuId, health: GpuHealth, at: Timestamp, revision: i64) -> Result<()> {
+        let set = vec![("health", health.to_value()), ("updated_at", at.into())];
+        self.update_columns::<Gpu>(id.into(), revision, set).await
+    }
+
+    async fn list(&self, filter: GpuFilter, page: PageRequest) -> Result<ListPage<Gpu>> {
+        let mut scan = match filter.node_id {
+            Some(node) => Scan::of(&GPUS).by("gpus_node_slot").with(node),
+            None => Scan::of(&GPUS),
+        };
+        if let Some(health) = filter.health {
+            scan = scan.test(Test::eq("health", health.to_value()));
+        }
+        self.list_entries(scan, page).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`Gpu`]s.
+    pub fn gpus(&self) -> &dyn GpuRepository {
+        self
+    }
+}

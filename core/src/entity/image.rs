@@ -1,12 +1,15 @@
 //! A container image on a node: [`Image`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
 use super::field::entity;
 use super::text::text_enum;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
+use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Fixed, Index, Invariant, Reference, Table, Unique};
+use crate::store::{Column, Fixed, Index, Invariant, Reference, Scan, Table, Test, Unique};
 use crate::time::Timestamp;
 
 /// The id of an [`Image`].
@@ -94,3 +97,78 @@ entity!(Image, "image", IMAGES {
     fixed: id, node_id, created_at;
     plain: name, status, key, url, remote, size_mib, os_hint, description, published, native_timestamp, updated_at;
 });
+
+/// Which images a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFilter {
+    /// Only those on this node.
+    pub node_id: Option<NodeId>,
+    /// Only those that everybody may use, or those that not everybody may.
+    pub published: Option<bool>,
+}
+
+/// Where [`Image`]s are kept.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ImageRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: ImageId) -> Result<Option<Entry<Image>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: ImageId) -> Result<Entry<Image>> {
+        self.get(id)
+            .await?
+            .ok_or_else(|| Error::not_found(Image::KIND, id))
+    }
+
+    /// Keeps a new one. The same one again is answered with the one that is there; another one under its id, or
+    /// with the key or the URL of another one on the node, is `AlreadyExists`.
+    async fn create(&self, value: Image) -> Result<Entry<Image>>;
+
+    /// Changes all but id, node and creation time of the one that still has this revision.
+    async fn update(&self, value: Entry<Image>) -> Result<Entry<Image>>;
+
+    /// Deletes the one that still has this revision; `StillUsed` while a live instance was made from it.
+    async fn delete(&self, id: ImageId, revision: i64) -> Result<()>;
+
+    /// A page, in the order of ids.
+    async fn list(&self, filter: ImageFilter, page: PageRequest) -> Result<ListPage<Image>>;
+}
+
+#[async_trait]
+impl ImageRepository for Repositories {
+    async fn get(&self, id: ImageId) -> Result<Option<Entry<Image>>> {
+        self.get_entry(id).await
+    }
+
+    async fn create(&self, value: Image) -> Result<Entry<Image>> {
+        self.create_entry(value.id.into(), value).await
+    }
+
+    async fn update(&self, value: Entry<Image>) -> Result<Entry<Image>> {
+        self.update_entry(value.id.into(), value.value, value.revision)
+            .await
+    }
+
+    async fn delete(&self, id: ImageId, revision: i64) -> Result<()> {
+        self.delete_entry::<Image>(id.into(), revision).await
+    }
+
+    async fn list(&self, filter: ImageFilter, page: PageRequest) -> Result<ListPage<Image>> {
+        let mut scan = match filter.node_id {
+            Some(node) => Scan::of(&IMAGES).by("images_node").with(node),
+            None => Scan::of(&IMAGES),
+        };
+        if let Some(published) = filter.published {
+            scan = scan.test(Test::eq("published", published));
+        }
+        self.list_entries(scan, page).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`Image`]s.
+    pub fn images(&self) -> &dyn ImageRepository {
+        self
+    }
+}

@@ -2,17 +2,22 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
-use super::field::{entity, fingerprint_hex};
+use super::field::{Field, entity, fingerprint_hex};
 use super::image::ImageId;
+use super::port_map::{PORT_MAPS, PortMap};
 use super::text::{InstanceName, text_enum};
 use super::user::UserId;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Fingerprint, Index, Invariant, Reference, Table, Unique};
+use crate::store::{
+    Column, Fingerprint, Index, Invariant, Is, Reference, Scan, StoreExt, Table, Test, Unique,
+};
 use crate::time::Timestamp;
 
 /// The id of an [`Instance`].
@@ -206,7 +211,10 @@ pub static INSTANCES: Table = Table::new(
     Unique::new("instances_node_key", &["node_id", "key"]),
 ])
 // The unique keys begin with owner and node too, but lists go by id.
-.indexes(&[Index::new("instances_owner", &["owner_id"]), Index::new("instances_node", &["node_id"])])
+.indexes(&[
+    Index::new("instances_owner", &["owner_id"]),
+    Index::new("instances_node", &["node_id"]),
+])
 .references(&[
     Reference::new("instances_owner", &["owner_id"], "users"),
     Reference::new("instances_node", &["node_id"], "compute_nodes"),
@@ -231,3 +239,112 @@ entity!(Instance, "instance", INSTANCES {
         memory_mib, storage_mib, total_storage_mib, gpu_count, gpu_milli, gpu_models, description, network_mode,
         ssh_key_name, ssh_key, base_image, updated_at;
 });
+
+/// Which instances a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceFilter {
+    /// Only those of this owner.
+    pub owner_id: Option<UserId>,
+    /// Only those on this node.
+    pub node_id: Option<NodeId>,
+    /// Only those in one of these states; in any where none is named.
+    pub states: Vec<InstanceState>,
+}
+
+/// Where [`Instance`]s are kept.
+///
+/// There is no `create` here: launching by the control plane is the only way, since it also takes what the
+/// instance holds.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait InstanceRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: InstanceId) -> Result<Option<Entry<Instance>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: InstanceId) -> Result<Entry<Instance>> {
+        self.get(id)
+            .await?
+            .ok_or_else(|| Error::not_found(Instance::KIND, id))
+    }
+
+    /// The owner's live instance of this name.
+    async fn find_live_by_name(&self, owner: UserId, name: &InstanceName) -> Result<Option<Entry<Instance>>>;
+
+    /// Sets the description of the one that still has this revision.
+    async fn set_description(
+        &self,
+        id: InstanceId,
+        description: Option<String>,
+        at: Timestamp,
+        revision: i64,
+    ) -> Result<()>;
+
+    /// A page, in the order of ids.
+    async fn list(&self, filter: InstanceFilter, page: PageRequest) -> Result<ListPage<Instance>>;
+
+    /// The ports that the instance has.
+    async fn ports(&self, id: InstanceId) -> Result<Vec<PortMap>>;
+}
+
+#[async_trait]
+impl InstanceRepository for Repositories {
+    async fn get(&self, id: InstanceId) -> Result<Option<Entry<Instance>>> {
+        self.get_entry(id).await
+    }
+
+    async fn find_live_by_name(&self, owner: UserId, name: &InstanceName) -> Result<Option<Entry<Instance>>> {
+        let scan = Scan::of(&INSTANCES).by("instances_owner_live_name");
+        self.find_entry(scan.with(owner).with(name.to_value())).await
+    }
+
+    async fn set_description(
+        &self,
+        id: InstanceId,
+        description: Option<String>,
+        at: Timestamp,
+        revision: i64,
+    ) -> Result<()> {
+        let set = vec![("description", description.to_value()), ("updated_at", at.into())];
+        self.update_columns::<Instance>(id.into(), revision, set).await
+    }
+
+    async fn list(&self, filter: InstanceFilter, page: PageRequest) -> Result<ListPage<Instance>> {
+        let scan = Scan::of(&INSTANCES);
+        let mut scan = match (filter.owner_id, filter.node_id) {
+            (Some(owner), None) => scan.by("instances_owner").with(owner),
+            (None, Some(node)) => scan.by("instances_node").with(node),
+            (Some(owner), Some(node)) => scan
+                .by("instances_owner")
+                .with(owner)
+                .test(Test::eq("node_id", node)),
+            (None, None) => scan,
+        };
+        if !filter.states.is_empty() {
+            let mut states = filter.states;
+            states.sort_unstable();
+            states.dedup();
+            scan = scan.test(Test::new(
+                "state",
+                Is::In(states.iter().map(Field::to_value).collect()),
+            ));
+        }
+        self.list_entries(scan, page).await
+    }
+
+    async fn ports(&self, id: InstanceId) -> Result<Vec<PortMap>> {
+        let rows = self
+            .store
+            .scan_all(Scan::of(&PORT_MAPS).by("port_maps_instance").with(id))
+            .await?;
+        let ports: std::result::Result<_, _> = rows.iter().map(PortMap::from_row).collect();
+        Ok(ports?)
+    }
+}
+
+impl Repositories {
+    /// The repository of [`Instance`]s.
+    pub fn instances(&self) -> &dyn InstanceRepository {
+        self
+    }
+}

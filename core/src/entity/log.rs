@@ -1,14 +1,18 @@
 //! Who did what: [`Log`].
 
 use std::net::IpAddr;
+use std::ops::Bound;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::field::entity;
 use super::user::UserId;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
+use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Index, Table};
+use crate::store::{Column, Index, Is, Scan, Table, Test, Value};
 use crate::time::Timestamp;
 
 /// The id of a [`Log`].
@@ -55,8 +59,78 @@ pub static LOGS: Table = Table::new(
     ],
     &["id"],
 )
-.indexes(&[Index::new("logs_timestamp", &["timestamp"]), Index::new("logs_subject", &["subject_id"])]);
+.indexes(&[
+    Index::new("logs_timestamp", &["timestamp"]),
+    Index::new("logs_subject", &["subject_id"]),
+]);
 
 entity!(Log, "log", LOGS {
     fixed: id, title, description, host, ip, actor_id, subject_kind, subject_id, timestamp;
 });
+
+/// Which lines a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Only those about this thing, in the order of ids.
+    pub subject_id: Option<Uuid>,
+    /// Only those of this time or later.
+    pub from: Option<Timestamp>,
+    /// Only those before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Where [`Log`]s are kept: appended and read, never changed.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait LogRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: LogId) -> Result<Option<Entry<Log>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: LogId) -> Result<Entry<Log>> {
+        self.get(id).await?.ok_or_else(|| Error::not_found(Log::KIND, id))
+    }
+
+    /// Keeps a new one. The same one again is answered with the one that is there; another one under its id is
+    /// `AlreadyExists`.
+    async fn append(&self, value: Log) -> Result<Entry<Log>>;
+
+    /// A page, the newest first.
+    async fn list(&self, filter: LogFilter, page: PageRequest) -> Result<ListPage<Log>>;
+}
+
+#[async_trait]
+impl LogRepository for Repositories {
+    async fn get(&self, id: LogId) -> Result<Option<Entry<Log>>> {
+        self.get_entry(id).await
+    }
+
+    async fn append(&self, value: Log) -> Result<Entry<Log>> {
+        self.create_entry(value.id.into(), value).await
+    }
+
+    async fn list(&self, filter: LogFilter, page: PageRequest) -> Result<ListPage<Log>> {
+        let (from, until) = (filter.from.map(Value::from), filter.until.map(Value::from));
+        let scan = Scan::of(&LOGS).descending();
+        let Some(subject) = filter.subject_id else {
+            let from = from.map_or(Bound::Unbounded, Bound::Included);
+            let until = until.map_or(Bound::Unbounded, Bound::Excluded);
+            return self
+                .list_entries(scan.by("logs_timestamp").range(from, until), page)
+                .await;
+        };
+        let mut scan = scan.by("logs_subject").with(subject);
+        scan.tests
+            .extend(from.map(|from| Test::new("timestamp", Is::Ge(from))));
+        scan.tests
+            .extend(until.map(|until| Test::new("timestamp", Is::Lt(until))));
+        self.list_entries(scan, page).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`Log`]s.
+    pub fn logs(&self) -> &dyn LogRepository {
+        self
+    }
+}

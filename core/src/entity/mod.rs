@@ -20,27 +20,50 @@ mod text;
 mod user;
 mod user_access;
 
-pub use compute_node::{COMPUTE_NODES, ComputeNode, GpuDriver, NodeId};
-pub use gpu::{GPUS, Gpu, GpuHealth, GpuId};
+pub use compute_node::{
+    COMPUTE_NODES, ComputeNode, ComputeNodeFilter, ComputeNodeRepository, GpuDriver, NodeId,
+};
+pub use gpu::{GPUS, Gpu, GpuFilter, GpuHealth, GpuId, GpuRepository};
 pub use gpu_binding::{BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
-pub use image::{IMAGES, Image, ImageId, ImageStatus};
-pub use instance::{INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, NetworkMode};
-pub use log::{LOGS, Log, LogId};
+pub use image::{IMAGES, Image, ImageFilter, ImageId, ImageRepository, ImageStatus};
+pub use instance::{
+    INSTANCES, Instance, InstanceEvent, InstanceFilter, InstanceId, InstanceRepository, InstanceState,
+    NetworkMode,
+};
+pub use log::{LOGS, Log, LogFilter, LogId, LogRepository};
 pub use login_retries::{LOGIN_RETRIES, LoginRetries};
-pub use managed_instance::{MANAGED_INSTANCES, ManagedInstance, ManagedInstanceId};
-pub use node_ledger::{NODE_LEDGERS, NodeLedger};
+pub use managed_instance::{
+    MANAGED_INSTANCES, ManagedInstance, ManagedInstanceFilter, ManagedInstanceId, ManagedInstanceRepository,
+};
+pub use node_ledger::{NODE_LEDGERS, NodeLedger, NodeLedgerRepository};
 pub use node_lifecycle::{NODE_LIFECYCLES, NodeEvent, NodeLifecycle, NodeState};
-pub use port_map::{PORT_MAPS, PortMap, PortMapId};
-pub use quota::{AccountId, Limits, QUOTAS, Quota};
+pub use port_map::{PORT_MAPS, PortMap, PortMapFilter, PortMapId, PortMapRepository};
+pub use quota::{AccountId, Limits, QUOTAS, Quota, QuotaRepository};
 pub use repository::{Entry, ListPage, PageRequest, Repositories};
 pub use test_a::{TEST_A, TestA, TestAFilter, TestARepository};
-pub use test_b::{TEST_B, TestB};
+pub use test_b::{TEST_B, TestB, TestBFilter, TestBRepository};
 pub use text::{DisplayName, Email, InstanceName, NodeName, SecretText};
-pub use user::{USERS, User, UserId, UserPermission};
-pub use user_access::{AccessState, USER_ACCESS, UserAccess};
+pub use user::{USERS, User, UserFilter, UserId, UserPermission, UserRepository};
+pub use user_access::{AccessState, USER_ACCESS, UserAccess, UserAccessRepository};
 
 #[cfg(feature = "mock")]
-pub use test_a::MockTestARepository;
+mod mocks {
+    pub use super::compute_node::MockComputeNodeRepository;
+    pub use super::gpu::MockGpuRepository;
+    pub use super::image::MockImageRepository;
+    pub use super::instance::MockInstanceRepository;
+    pub use super::log::MockLogRepository;
+    pub use super::managed_instance::MockManagedInstanceRepository;
+    pub use super::node_ledger::MockNodeLedgerRepository;
+    pub use super::port_map::MockPortMapRepository;
+    pub use super::quota::MockQuotaRepository;
+    pub use super::test_a::MockTestARepository;
+    pub use super::test_b::MockTestBRepository;
+    pub use super::user::MockUserRepository;
+    pub use super::user_access::MockUserAccessRepository;
+}
+#[cfg(feature = "mock")]
+pub use mocks::*;
 
 use crate::store::{NewRow, Row, StoreError, Table, Value};
 

@@ -1,11 +1,14 @@
 //! What a node has and what of it is taken: [`NodeLedger`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
 use super::field::entity;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use crate::store::{Ceiling, Column, Fixed, Invariant, Reference, Table};
+use crate::error::{Error, Result};
+use crate::store::{Ceiling, Column, Fixed, Invariant, Reference, Scan, Table};
 
 /// What a node has in total, and what of it instances hold.
 ///
@@ -76,3 +79,39 @@ entity!(NodeLedger, "node_ledger", NODE_LEDGERS {
     plain: cpu_milli_total, memory_mib_total, storage_mib_total, gpu_milli_total;
     counters: cpu_milli, memory_mib, storage_mib, gpu_milli, instances;
 });
+
+/// Where [`NodeLedger`]s are read. Only operations write them.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait NodeLedgerRepository: Send + Sync {
+    /// That of a node.
+    async fn get(&self, node: NodeId) -> Result<Option<Entry<NodeLedger>>>;
+
+    /// That of a node, or `NotFound`.
+    async fn require(&self, node: NodeId) -> Result<Entry<NodeLedger>> {
+        self.get(node)
+            .await?
+            .ok_or_else(|| Error::not_found(NodeLedger::KIND, node))
+    }
+
+    /// A page, in the order of the nodes' ids.
+    async fn list(&self, page: PageRequest) -> Result<ListPage<NodeLedger>>;
+}
+
+#[async_trait]
+impl NodeLedgerRepository for Repositories {
+    async fn get(&self, node: NodeId) -> Result<Option<Entry<NodeLedger>>> {
+        self.get_entry(node).await
+    }
+
+    async fn list(&self, page: PageRequest) -> Result<ListPage<NodeLedger>> {
+        self.list_entries(Scan::of(&NODE_LEDGERS), page).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`NodeLedger`]s.
+    pub fn node_ledgers(&self) -> &dyn NodeLedgerRepository {
+        self
+    }
+}

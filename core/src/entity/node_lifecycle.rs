@@ -94,10 +94,21 @@ impl NodeState {
 }
 
 /// The table of [`NodeLifecycle`].
-pub static NODE_LIFECYCLES: Table =
-    Table::new("node_lifecycles", &[Column::uuid("node_id"), Column::text("state", 32)], &["node_id"])
-        .references(&[Reference::new("node_lifecycles_node", &["node_id"], "compute_nodes")])
-        .invariants(&[Invariant::one_of("node_lifecycles_state", "state", NodeState::TEXTS)]);
+pub static NODE_LIFECYCLES: Table = Table::new(
+    "node_lifecycles",
+    &[Column::uuid("node_id"), Column::text("state", 32)],
+    &["node_id"],
+)
+.references(&[Reference::new(
+    "node_lifecycles_node",
+    &["node_id"],
+    "compute_nodes",
+)])
+.invariants(&[Invariant::one_of(
+    "node_lifecycles_state",
+    "state",
+    NodeState::TEXTS,
+)]);
 
 entity!(NodeLifecycle, "node_lifecycle", NODE_LIFECYCLES {
     fixed: node_id;

@@ -1,13 +1,16 @@
 //! A port of a node that is taken: [`PortMap`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
 use super::field::entity;
 use super::instance::InstanceId;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::ports::{Family, Protocol};
-use crate::store::{Column, Fixed, Invariant, Reference, Table, Unique};
+use crate::store::{Column, Fixed, Invariant, Reference, Scan, Table, Test, Unique};
 use crate::time::Timestamp;
 
 /// The id of a [`PortMap`].
@@ -64,7 +67,10 @@ pub static PORT_MAPS: Table = Table::new(
     ],
     &["id"],
 )
-.uniques(&[Unique::new("port_maps_slot", &["node_id", "family", "protocol", "port"])])
+.uniques(&[Unique::new(
+    "port_maps_slot",
+    &["node_id", "family", "protocol", "port"],
+)])
 .references(&[
     Reference::new("port_maps_node", &["node_id"], "compute_nodes"),
     Reference::new("port_maps_instance", &["instance_id"], "instances"),
@@ -80,3 +86,104 @@ entity!(PortMap, "port_map", PORT_MAPS {
     fixed: id, node_id, family, protocol, port, created_at;
     plain: instance_id, managed, name;
 });
+
+/// Which ports a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortMapFilter {
+    /// Only those of this node, in the order of family, protocol and port.
+    pub node_id: Option<NodeId>,
+    /// Only those of this instance.
+    pub instance_id: Option<InstanceId>,
+}
+
+/// Where [`PortMap`]s are kept.
+///
+/// The ports of an instance are taken by its launch and given back with it. Here a port of a node can be kept free
+/// of instances, because something else on the node listens there.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait PortMapRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: PortMapId) -> Result<Option<Entry<PortMap>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: PortMapId) -> Result<Entry<PortMap>> {
+        self.get(id)
+            .await?
+            .ok_or_else(|| Error::not_found(PortMap::KIND, id))
+    }
+
+    /// Keeps a port free of instances; `Invalid` where it is managed or has an instance, `AlreadyExists` where the
+    /// port is taken. The same one again is answered with the one that is there.
+    async fn create(&self, value: PortMap) -> Result<Entry<PortMap>>;
+
+    /// Gives back a port that was kept free of instances and still has this revision; `Invalid` where it is managed
+    /// or has an instance.
+    async fn delete(&self, id: PortMapId, revision: i64) -> Result<()>;
+
+    /// A page, in the order of ids, or as the filter says.
+    async fn list(&self, filter: PortMapFilter, page: PageRequest) -> Result<ListPage<PortMap>>;
+}
+
+#[async_trait]
+impl PortMapRepository for Repositories {
+    async fn get(&self, id: PortMapId) -> Result<Option<Entry<PortMap>>> {
+        self.get_entry(id).await
+    }
+
+    async fn create(&self, value: PortMap) -> Result<Entry<PortMap>> {
+        value.must_be_unmanaged()?;
+        self.create_entry(value.id.into(), value).await
+    }
+
+    async fn delete(&self, id: PortMapId, revision: i64) -> Result<()> {
+        // Read at another revision than the one to be deleted, it decides nothing: the delete is then refused.
+        if let Some(found) = self
+            .get_entry::<PortMap>(id)
+            .await?
+            .filter(|found| found.revision == revision)
+        {
+            found.must_be_unmanaged()?;
+        }
+        self.delete_entry::<PortMap>(id.into(), revision).await
+    }
+
+    async fn list(&self, filter: PortMapFilter, page: PageRequest) -> Result<ListPage<PortMap>> {
+        let scan = Scan::of(&PORT_MAPS);
+        let scan = match (filter.node_id, filter.instance_id) {
+            (Some(node), None) => scan.by("port_maps_slot").with(node),
+            (None, Some(instance)) => scan.by("port_maps_instance").with(instance),
+            (Some(node), Some(instance)) => scan
+                .by("port_maps_instance")
+                .with(instance)
+                .test(Test::eq("node_id", node)),
+            (None, None) => scan,
+        };
+        self.list_entries(scan, page).await
+    }
+}
+
+impl PortMap {
+    fn must_be_unmanaged(&self) -> Result<()> {
+        if self.managed {
+            return Err(Error::invalid(
+                "managed",
+                "a managed port is taken by a launch and given back with its instance",
+            ));
+        }
+        if self.instance_id.is_some() {
+            return Err(Error::invalid(
+                "instance_id",
+                "the ports of an instance are taken by its launch",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Repositories {
+    /// The repository of [`PortMap`]s.
+    pub fn port_maps(&self) -> &dyn PortMapRepository {
+        self
+    }
+}

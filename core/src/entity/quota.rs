@@ -1,10 +1,13 @@
 //! What an account may use and uses: [`Quota`], [`Limits`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::field::entity;
+use super::field::{Field, entity};
 use super::user::UserId;
+use super::{Entity, Entry, Repositories};
 use crate::amount::GpuMilli;
+use crate::error::{Error, Result};
 use crate::store::{Ceiling, Column, Fixed, Invariant, Reference, Table};
 
 /// The id of an account: by default the id of the user whose it is.
@@ -70,7 +73,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { instance_limit: 10, node_limit: 3, gpu_milli_limit: None }
+        Self {
+            instance_limit: 10,
+            node_limit: 3,
+            gpu_milli_limit: None,
+        }
     }
 }
 
@@ -109,3 +116,44 @@ entity!(Quota, "quota", QUOTAS {
     plain: instance_limit, node_limit, gpu_milli_limit;
     counters: instances, nodes, gpu_milli;
 });
+
+/// Where [`Quota`]s are kept. They are made and deleted with their users, and charged by operations.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait QuotaRepository: Send + Sync {
+    /// That of an account.
+    async fn get(&self, account: AccountId) -> Result<Option<Entry<Quota>>>;
+
+    /// That of an account, or `NotFound`.
+    async fn require(&self, account: AccountId) -> Result<Entry<Quota>> {
+        self.get(account)
+            .await?
+            .ok_or_else(|| Error::not_found(Quota::KIND, account))
+    }
+
+    /// Sets the limits of the one that still has this revision, also below what is used. Use changes no revision.
+    async fn set_limits(&self, account: AccountId, limits: Limits, revision: i64) -> Result<()>;
+}
+
+#[async_trait]
+impl QuotaRepository for Repositories {
+    async fn get(&self, account: AccountId) -> Result<Option<Entry<Quota>>> {
+        self.get_entry(account).await
+    }
+
+    async fn set_limits(&self, account: AccountId, limits: Limits, revision: i64) -> Result<()> {
+        let set = vec![
+            ("instance_limit", limits.instance_limit.to_value()),
+            ("node_limit", limits.node_limit.to_value()),
+            ("gpu_milli_limit", limits.gpu_milli_limit.to_value()),
+        ];
+        self.update_columns::<Quota>(account.into(), revision, set).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`Quota`]s.
+    pub fn quotas(&self) -> &dyn QuotaRepository {
+        self
+    }
+}

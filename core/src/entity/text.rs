@@ -78,7 +78,7 @@ macro_rules! checked_text {
         impl $name {
             /// Checks a text; `Invalid` says what is wrong with it.
             pub fn new(text: impl Into<String>) -> Result<Self, Error> {
-                $clean(text.into()).map(Self).map_err(|reason| Error::invalid($field, reason))
+                $clean(&text.into()).map(Self).map_err(|reason| Error::invalid($field, reason))
             }
 
             /// The text.
@@ -161,7 +161,7 @@ checked_text!(
 
 type Cleaned = Result<String, String>;
 
-fn clean_email(text: String) -> Cleaned {
+fn clean_email(text: &str) -> Cleaned {
     let email = text.trim().to_lowercase();
     within(&email, 3, 100)?;
     if email.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -179,28 +179,34 @@ fn is_dotted(domain: &str) -> bool {
     domain.contains('.') && domain.split('.').all(|label| !label.is_empty())
 }
 
-fn clean_instance_name(text: String) -> Cleaned {
-    within(&text, 2, 32)?;
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
-        Ok(text)
+fn clean_instance_name(text: &str) -> Cleaned {
+    within(text, 2, 32)?;
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    {
+        Ok(text.to_owned())
     } else {
         Err("only letters, digits, - and _ are allowed".into())
     }
 }
 
-fn clean_name(text: String) -> Cleaned {
-    within(&text, 1, 256)?;
+fn clean_name(text: &str) -> Cleaned {
+    within(text, 1, 256)?;
     if text.chars().any(char::is_control) {
         return Err("it contains a control character".into());
     }
-    Ok(text)
+    Ok(text.to_owned())
 }
 
 fn within(text: &str, min: usize, max: usize) -> Result<(), String> {
     if (min..=max).contains(&text.len()) {
         Ok(())
     } else {
-        Err(format!("{} bytes long, from {min} to {max} are allowed", text.len()))
+        Err(format!(
+            "{} bytes long, from {min} to {max} are allowed",
+            text.len()
+        ))
     }
 }
 

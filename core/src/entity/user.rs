@@ -1,11 +1,18 @@
 //! Who uses the cloud: [`User`].
 
+use async_trait::async_trait;
 use serde::Serialize;
 
-use super::field::entity;
+use super::field::{Field, entity};
+use super::login_retries::{LOGIN_RETRIES, LoginRetries};
+use super::quota::{Limits, QUOTAS, Quota};
+use super::repository::is_taken;
 use super::text::{DisplayName, Email, SecretText, text_enum};
+use super::user_access::{AccessState, USER_ACCESS, UserAccess};
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
+use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Fixed, Invariant, Table, Unique};
+use crate::store::{Column, Fixed, Invariant, Scan, StoreExt, Table, Test, Unique, Write};
 use crate::time::Timestamp;
 
 /// The id of a [`User`].
@@ -46,6 +53,26 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
+impl User {
+    /// A user without a phone, unconfirmed, with the permissions of a user.
+    pub const fn new(id: UserId, email: Email, name: DisplayName, at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            phone: None,
+            email,
+            permission: UserPermission::User,
+            activated: false,
+            email_confirmation_hash: None,
+            email_confirmation_expires: None,
+            code_confirmation: None,
+            code_confirmation_expires: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
 text_enum!(
     /// What a user may do.
     UserPermission, "permission" {
@@ -79,10 +106,143 @@ pub static USERS: Table = Table::new(
     Unique::new("users_email", &["email"]),
     Unique::new("users_email_confirmation_hash", &["email_confirmation_hash"]),
 ])
-.invariants(&[Invariant::one_of("users_permission", "permission", UserPermission::TEXTS)]);
+.invariants(&[Invariant::one_of(
+    "users_permission",
+    "permission",
+    UserPermission::TEXTS,
+)]);
 
 entity!(User, "user", USERS {
     fixed: id, created_at;
     plain: name, phone, email, permission, activated, email_confirmation_hash, email_confirmation_expires,
         code_confirmation, code_confirmation_expires, updated_at;
 });
+
+/// Which users a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// Only those with this permission.
+    pub permission: Option<UserPermission>,
+    /// Only those whose address is confirmed, or is not.
+    pub activated: Option<bool>,
+}
+
+/// Where [`User`]s are kept.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait UserRepository: Send + Sync {
+    /// The one with this id.
+    async fn get(&self, id: UserId) -> Result<Option<Entry<User>>>;
+
+    /// The one with this id, or `NotFound`.
+    async fn require(&self, id: UserId) -> Result<Entry<User>> {
+        self.get(id)
+            .await?
+            .ok_or_else(|| Error::not_found(User::KIND, id))
+    }
+
+    /// The one with this address, however it is capitalised. A text that is no address is nobody's.
+    async fn find_by_email(&self, email: &str) -> Result<Option<Entry<User>>>;
+
+    /// Keeps a new one, who may act, has never failed to log in, uses nothing and may use as much as `limits` say.
+    /// The same one with the same limits again is answered with the one that is there.
+    async fn create(&self, value: User, limits: Limits) -> Result<Entry<User>>;
+
+    /// Changes all but id and creation time of the one that still has this revision.
+    async fn update(&self, value: Entry<User>) -> Result<Entry<User>>;
+
+    /// Deletes the one that still has this revision, with access, login retries and quota; `StillUsed` while
+    /// anything else refers to the user.
+    async fn delete(&self, id: UserId, revision: i64) -> Result<()>;
+
+    /// A page, in the order of ids.
+    async fn list(&self, filter: UserFilter, page: PageRequest) -> Result<ListPage<User>>;
+}
+
+#[async_trait]
+impl UserRepository for Repositories {
+    async fn get(&self, id: UserId) -> Result<Option<Entry<User>>> {
+        self.get_entry(id).await
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Option<Entry<User>>> {
+        let Ok(email) = Email::new(email) else {
+            return Ok(None);
+        };
+        self.find_entry(Scan::of(&USERS).by("users_email").with(email))
+            .await
+    }
+
+    async fn create(&self, value: User, limits: Limits) -> Result<Entry<User>> {
+        let user_id = value.id;
+        let batch = self
+            .batch(&USERS, "create")
+            .with(Write::Insert(value.to_row()))
+            .with(Write::Insert(
+                UserAccess {
+                    user_id,
+                    state: AccessState::Active,
+                }
+                .to_row(),
+            ))
+            .with(Write::Insert(
+                LoginRetries {
+                    user_id,
+                    retry_count: 0,
+                }
+                .to_row(),
+            ))
+            .with(Write::Insert(Quota::unused(user_id, limits).to_row()));
+        let Err(error) = self.store.commit(batch).await else {
+            return Ok(Entry::new(value, 1));
+        };
+        if is_taken::<User>(&error)
+            && let Some(found) = self
+                .get_entry::<User>(user_id)
+                .await?
+                .filter(|found| found.value == value)
+            && self
+                .get_entry::<Quota>(user_id)
+                .await?
+                .is_some_and(|quota| quota.limits() == limits)
+        {
+            return Ok(found);
+        }
+        Err(Error::of_store(User::KIND, error))
+    }
+
+    async fn update(&self, value: Entry<User>) -> Result<Entry<User>> {
+        self.update_entry(value.id.into(), value.value, value.revision)
+            .await
+    }
+
+    async fn delete(&self, id: UserId, revision: i64) -> Result<()> {
+        let companions: [&Table; 3] = [&QUOTAS, &LOGIN_RETRIES, &USER_ACCESS];
+        let keys = companions.iter().map(|table| (*table, id.into())).collect();
+        let rows = self.store.get_many(keys).await?.value;
+        let mut batch = self.batch(&USERS, "delete");
+        for row in rows.iter().flatten() {
+            batch.push(Write::delete(row.table(), row.key(), row.revision()));
+        }
+        self.commit::<User>(batch.with(Write::delete(&USERS, id, revision)))
+            .await
+    }
+
+    async fn list(&self, filter: UserFilter, page: PageRequest) -> Result<ListPage<User>> {
+        let mut scan = Scan::of(&USERS);
+        if let Some(permission) = filter.permission {
+            scan = scan.test(Test::eq("permission", permission.to_value()));
+        }
+        if let Some(activated) = filter.activated {
+            scan = scan.test(Test::eq("activated", activated));
+        }
+        self.list_entries(scan, page).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`User`]s.
+    pub fn users(&self) -> &dyn UserRepository {
+        self
+    }
+}

@@ -1,10 +1,13 @@
 //! Whether a user may act: [`UserAccess`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::field::entity;
 use super::text::text_enum;
 use super::user::UserId;
+use super::{Entity, Entry, Repositories};
+use crate::error::{Error, Result};
 use crate::store::{Column, Invariant, Reference, Table};
 
 /// Whether a user may act: the row that every operation on the user's behalf guards.
@@ -30,12 +33,57 @@ text_enum!(
 );
 
 /// The table of [`UserAccess`].
-pub static USER_ACCESS: Table =
-    Table::new("user_access", &[Column::uuid("user_id"), Column::text("state", 32)], &["user_id"])
-        .references(&[Reference::new("user_access_user", &["user_id"], "users")])
-        .invariants(&[Invariant::one_of("user_access_state", "state", AccessState::TEXTS)]);
+pub static USER_ACCESS: Table = Table::new(
+    "user_access",
+    &[Column::uuid("user_id"), Column::text("state", 32)],
+    &["user_id"],
+)
+.references(&[Reference::new("user_access_user", &["user_id"], "users")])
+.invariants(&[Invariant::one_of(
+    "user_access_state",
+    "state",
+    AccessState::TEXTS,
+)]);
 
 entity!(UserAccess, "user_access", USER_ACCESS {
     fixed: user_id;
     plain: state;
 });
+
+/// Where [`UserAccess`] rows are kept. They are made and deleted with their users.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait UserAccessRepository: Send + Sync {
+    /// That of a user.
+    async fn get(&self, user: UserId) -> Result<Option<Entry<UserAccess>>>;
+
+    /// That of a user, or `NotFound`.
+    async fn require(&self, user: UserId) -> Result<Entry<UserAccess>> {
+        self.get(user)
+            .await?
+            .ok_or_else(|| Error::not_found(UserAccess::KIND, user))
+    }
+
+    /// Changes the state of the one that still has this revision. Whatever the user is doing at that moment is
+    /// decided again, and refused where the user may no longer act.
+    async fn update(&self, value: Entry<UserAccess>) -> Result<Entry<UserAccess>>;
+}
+
+#[async_trait]
+impl UserAccessRepository for Repositories {
+    async fn get(&self, user: UserId) -> Result<Option<Entry<UserAccess>>> {
+        self.get_entry(user).await
+    }
+
+    async fn update(&self, value: Entry<UserAccess>) -> Result<Entry<UserAccess>> {
+        self.update_entry(value.user_id.into(), value.value, value.revision)
+            .await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`UserAccess`] rows.
+    pub fn user_access(&self) -> &dyn UserAccessRepository {
+        self
+    }
+}
