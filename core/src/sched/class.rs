@@ -59,6 +59,10 @@ impl ClassState {
         self.gpus().iter().copied().map(i64::from).sum()
     }
 
+    pub(crate) const fn runs(&self, tag: Tag) -> bool {
+        self.tags & (1 << tag.index()) != 0
+    }
+
     pub(crate) const fn set_runs(&mut self, tag: Tag, runs: bool) {
         let bit = 1 << tag.index();
         self.tags = if runs { self.tags | bit } else { self.tags & !bit };
@@ -173,6 +177,8 @@ pub(crate) struct Class {
     pub(crate) stamp: u64,
     /// Position in the change log of the last entry for this class.
     pub(crate) changed: u64,
+    /// The next class whose state has the same hash.
+    pub(crate) next: u32,
 }
 
 #[cfg(test)]

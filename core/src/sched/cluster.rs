@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use super::change_log::ChangeLog;
 use super::class::{Class, ClassState, Slot, Slots};
+use super::class_table::ClassTable;
 use super::demand::{Demand, Tag};
 use super::fits::{Misfit, Offer, judge};
-use super::members::{Members, NodeKey};
+use super::members::NodeKey;
 use super::node::{InvalidNode, NodeState, Running};
+use super::task_counts::TaskCounts;
 use super::totals::Totals;
 
 /// Marks a place in the table of nodes that is not in use.
@@ -34,13 +36,9 @@ pub struct Cluster {
     nodes: Vec<Node>,
     free_nodes: Vec<u32>,
     by_id: FxHashMap<Uuid, u32>,
-    /// Tasks of each kind on each node, never 0.
-    pub(super) running: FxHashMap<(u32, Tag), u32>,
+    pub(super) running: TaskCounts,
     models: Vec<String>,
-    classes: Vec<Option<Class>>,
-    free_classes: Vec<u32>,
-    by_state: FxHashMap<ClassState, u32>,
-    next_stamp: u64,
+    classes: ClassTable,
     pub(super) log: ChangeLog,
     pub(super) totals: Totals,
 }
@@ -76,9 +74,6 @@ impl Clone for Cluster {
             running: self.running.clone(),
             models: self.models.clone(),
             classes: self.classes.clone(),
-            free_classes: self.free_classes.clone(),
-            by_state: self.by_state.clone(),
-            next_stamp: self.next_stamp,
             log: self.log.clone(),
             totals: self.totals,
         }
@@ -104,12 +99,9 @@ impl Cluster {
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             by_id: FxHashMap::default(),
-            running: FxHashMap::default(),
+            running: TaskCounts::default(),
             models: Vec::new(),
-            classes: Vec::new(),
-            free_classes: Vec::new(),
-            by_state: FxHashMap::default(),
-            next_stamp: 0,
+            classes: ClassTable::default(),
             log: ChangeLog::default(),
             totals: Totals::default(),
         }
@@ -127,7 +119,7 @@ impl Cluster {
 
     /// The number of classes: of distinct states of nodes. The cost of a decision grows with it, not with the nodes.
     pub fn class_count(&self) -> usize {
-        self.by_state.len()
+        self.classes.len()
     }
 
     /// Sums over all nodes.
@@ -147,7 +139,7 @@ impl Cluster {
         let state = self.class(node.class)?.state;
         let mut running = Running::default();
         for tag in tags(state.tags) {
-            running.add(tag, self.running.get(&(index, tag)).copied().unwrap_or(0));
+            running.add(tag, self.running.get(index, tag, true));
         }
         Some(NodeState {
             id: node.key.id,
@@ -189,7 +181,7 @@ impl Cluster {
         };
         for (tag, tasks) in node.running.iter() {
             state.tags |= 1 << tag.index();
-            self.running.insert((index, tag), tasks);
+            self.running.set(index, tag, tasks);
         }
         self.by_id.insert(node.id, index);
         self.totals.add(&slots);
@@ -207,7 +199,7 @@ impl Cluster {
         };
         if let Some(state) = self.detach(index) {
             for tag in tags(state.tags) {
-                self.running.remove(&(index, tag));
+                self.running.set(index, tag, 0);
             }
         }
         if let Some(node) = self.node_mut(index) {
@@ -262,15 +254,13 @@ impl Cluster {
         self.class(self.node(node)?.class)
     }
 
-    pub(super) fn class(&self, index: u32) -> Option<&Class> {
-        self.classes.get(usize::try_from(index).ok()?)?.as_ref()
+    pub(super) fn class(&self, number: u32) -> Option<&Class> {
+        self.classes.get(number)
     }
 
     /// All classes with their numbers.
     pub(super) fn classes(&self) -> impl Iterator<Item = (u32, &Class)> {
-        (0..)
-            .zip(&self.classes)
-            .filter_map(|(index, class)| Some((index, class.as_ref()?)))
+        self.classes.iter()
     }
 
     /// The key of the node of a class that is taken first.
@@ -307,13 +297,10 @@ impl Cluster {
     fn detach(&mut self, node: u32) -> Option<ClassState> {
         let number = self.node(node)?.class;
         let nodes = &self.nodes;
-        let place = self.classes.get_mut(usize::try_from(number).ok()?)?;
-        let class = place.as_mut()?;
+        let class = self.classes.get_mut(number)?;
         let state = class.state;
         if !class.members.remove(node, |index| key_of(nodes, index)) {
-            *place = None;
-            self.by_state.remove(&state);
-            self.free_classes.push(number);
+            self.classes.remove(number);
         }
         self.log.version += 1;
         Some(state)
@@ -322,48 +309,24 @@ impl Cluster {
     /// Puts a node into the class of this state, making the class if it is the first one.
     fn attach(&mut self, node: u32, state: ClassState) {
         self.log.version += 1;
-        let number = match self.by_state.get(&state) {
-            Some(number) => *number,
-            None => self.new_class(state, node),
-        };
         let nodes = &self.nodes;
-        let live = self.by_state.len();
-        let place = usize::try_from(number)
-            .ok()
-            .and_then(|at| self.classes.get_mut(at)?.as_mut());
-        if let Some(class) = place {
-            if class.members.first() != Some(node) {
+        let number = if let Some(number) = self.classes.find(&state) {
+            if let Some(class) = self.classes.get_mut(number) {
                 class.members.insert(node, |index| key_of(nodes, index));
             }
-            if class.members.first() == Some(node) {
-                class.changed = self.log.push(number, live);
-            }
+            number
+        } else {
+            self.classes.insert(state, node)
+        };
+        let live = self.classes.len();
+        if let Some(class) = self.classes.get_mut(number)
+            && class.members.first() == Some(node)
+        {
+            class.changed = self.log.push(number, live);
         }
         if let Some(entry) = self.node_mut(node) {
             entry.class = number;
         }
-    }
-
-    fn new_class(&mut self, state: ClassState, node: u32) -> u32 {
-        self.next_stamp += 1;
-        let class = Class {
-            state,
-            members: Members::One(node),
-            stamp: self.next_stamp,
-            changed: 0,
-        };
-        let number = self.free_classes.pop().unwrap_or_else(|| {
-            self.classes.push(None);
-            last_index(self.classes.len())
-        });
-        if let Some(place) = usize::try_from(number)
-            .ok()
-            .and_then(|at| self.classes.get_mut(at))
-        {
-            *place = Some(class);
-        }
-        self.by_state.insert(state, number);
-        number
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod change_log;
 mod class;
+mod class_table;
 mod cluster;
 mod demand;
 mod explain;
@@ -24,6 +25,7 @@ mod placement;
 mod policy;
 mod scheduler;
 mod scorer;
+mod task_counts;
 mod totals;
 
 pub use cluster::Cluster;

@@ -74,10 +74,11 @@ impl Cluster {
                 });
             }
         }
-        if let Some(tag) = placement.demand.tag() {
-            *self.running.entry((index, tag)).or_insert(0) += 1;
-        }
-        self.apply(index, &slots, placement, true);
+        let tasks = placement
+            .demand
+            .tag()
+            .map_or(0, |tag| self.running.get(index, tag, state.runs(tag)) + 1);
+        self.apply(index, &slots, placement, true, tasks);
         Ok(())
     }
 
@@ -96,17 +97,13 @@ impl Cluster {
                 });
             }
         }
+        let mut tasks = 0;
         if let Some(tag) = placement.demand.tag() {
-            let count = self
-                .running
-                .get_mut(&(index, tag))
-                .ok_or(PlaceError::NotRunning { node })?;
-            *count -= 1;
-            if *count == 0 {
-                self.running.remove(&(index, tag));
-            }
+            let runs = self.class_of(index).is_some_and(|class| class.state.runs(tag));
+            let held = self.running.get(index, tag, runs);
+            tasks = held.checked_sub(1).ok_or(PlaceError::NotRunning { node })?;
         }
-        self.apply(index, &slots, placement, false);
+        self.apply(index, &slots, placement, false, tasks);
         Ok(())
     }
 
@@ -125,8 +122,8 @@ impl Cluster {
         Ok((index, milli))
     }
 
-    /// Writes the change: takes from the node, or gives back to it.
-    fn apply(&mut self, index: u32, before: &Slots, placement: &Placement, take: bool) {
+    /// Writes the change: takes from the node, or gives back to it. `tasks` of this kind run there afterwards.
+    fn apply(&mut self, index: u32, before: &Slots, placement: &Placement, take: bool, tasks: u32) {
         let demand = &placement.demand;
         let milli = u16::try_from(placement.milli_per_gpu.get()).unwrap_or(WHOLE);
         let mut after = *before;
@@ -146,7 +143,9 @@ impl Cluster {
             node.slots = after;
         }
         let tag = demand.tag();
-        let runs = tag.is_some_and(|tag| self.running.contains_key(&(index, tag)));
+        if let Some(tag) = tag {
+            self.running.set(index, tag, tasks);
+        }
         let sign = if take { -1 } else { 1 };
         self.change(index, |state| {
             state.cpu = state.cpu.saturating_add(sign * demand.cpu().get());
@@ -156,7 +155,7 @@ impl Cluster {
                 state.change_gpu(from.usable(), to.usable());
             }
             if let Some(tag) = tag {
-                state.set_runs(tag, runs);
+                state.set_runs(tag, tasks > 0);
             }
         });
     }
