@@ -142,7 +142,7 @@ impl ControlPlane {
         now: Timestamp,
     ) -> Result<Described> {
         request.check()?;
-        let name = InstanceName::try_from(request.name.clone()).map_err(|error| Error::invalid("name", error.to_string()))?;
+        let name = InstanceName::try_from(request.name.clone())?;
         let demand = request.demand()?;
         let fingerprint = request.fingerprint()?;
         if let Some(row) = &rows.existing {

@@ -14,6 +14,8 @@ mod nodes;
 mod place;
 mod request;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod users;
 mod view;
 

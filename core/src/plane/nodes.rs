@@ -85,7 +85,7 @@ impl ControlPlane {
         if request.gpus > 0 && request.gpu_model.is_none() {
             return Err(Error::invalid("gpu_model", "a node with gpus needs their model"));
         }
-        let name = NodeName::try_from(request.name.clone()).map_err(|error| Error::invalid("name", error.to_string()))?;
+        let name = NodeName::try_from(request.name.clone())?;
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let node = describe(request, id, name, now);
         let total = GpuMilli::WHOLE.checked_mul(request.gpus).unwrap_or(GpuMilli::ZERO);

@@ -259,7 +259,7 @@ impl LaunchRequest {
     /// Asks for whole GPUs.
     pub fn gpus(mut self, count: u32) -> Self {
         self.gpus = count;
-        self.gpu_milli = GpuMilli::WHOLE;
+        self.gpu_milli = if count == 0 { GpuMilli::ZERO } else { GpuMilli::WHOLE };
         self
     }
 

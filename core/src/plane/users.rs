@@ -7,7 +7,7 @@ use crate::entity::{
     AccessState, DisplayName, Email, Entity as _, Entry, LOGS, LoginRetries, Quota, USERS, User, UserAccess, UserId, UserPermission,
 };
 use crate::error::{Error, Result};
-use crate::store::{Batch, NewRow, StoreExt as _, Write};
+use crate::store::{Batch, NewRow, Write};
 use crate::time::Timestamp;
 
 impl ControlPlane {
@@ -46,8 +46,8 @@ impl ControlPlane {
     }
 
     fn decide_user(&self, request: NewUser, now: Timestamp) -> Result<(User, Batch)> {
-        let email = Email::try_from(request.email).map_err(|error| Error::invalid("email", error.to_string()))?;
-        let name = DisplayName::try_from(request.name).map_err(|error| Error::invalid("name", error.to_string()))?;
+        let email = Email::try_from(request.email)?;
+        let name = DisplayName::try_from(request.name)?;
         let id: UserId = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let user = User {
             id,

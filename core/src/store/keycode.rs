@@ -141,7 +141,8 @@ mod tests {
             prop_assert_eq!(bytes[0].cmp(&bytes[1]), pair[0].cmp(&pair[1]));
             for (value, bytes) in pair.iter().zip(&bytes) {
                 let mut rest = bytes.as_slice();
-                prop_assert_eq!(decode(kind, &mut rest).as_ref(), Some(value));
+                let decoded = decode(kind, &mut rest);
+                prop_assert_eq!(decoded.as_ref(), Some(value));
                 prop_assert!(rest.is_empty());
             }
         }
