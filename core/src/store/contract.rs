@@ -75,10 +75,11 @@ pub const MAX_SNAPSHOTS: usize = 16;
 /// - `pages_join_without_gap_or_repetition`: also when rows are written meanwhile, for the rows that were there all along.
 /// - `a_page_examines_no_more_than_it_may`: a short page has a cursor where rows are left.
 /// - `a_count_is_capped`: and says so.
-/// - `a_malformed_query_is_invalid`: unknown index, wrong kind, foreign cursor, limit beyond the largest.
+/// - `a_malformed_query_is_invalid`: unknown index, wrong kind (of a key, too), foreign cursor, limit beyond the largest.
 /// - `a_read_sees_every_acknowledged_commit`.
 /// - `a_snapshot_is_consistent_and_stands_still`: over all its reads, whatever is committed meanwhile.
-/// - `snapshots_are_capped_and_expire`: the one too many is `Busy`; after [`SNAPSHOT_LIFETIME`] reads are `SnapshotExpired`.
+/// - `snapshots_are_capped_and_expire`: the one too many is `Busy`, and one that is dropped makes room; after
+///   [`SNAPSHOT_LIFETIME`] by the injected clock reads are `SnapshotExpired`.
 ///
 /// Commits
 /// - `commit_many_keeps_the_given_order`: batches are judged and committed in the order given; each is answered on its own; a
@@ -89,7 +90,8 @@ pub const MAX_SNAPSHOTS: usize = 16;
 /// - `resolve_finds_a_commit`: with its receipt.
 /// - `resolve_makes_an_absent_commit_impossible`: a later commit under that id is refused as voided.
 /// - `a_refused_batch_leaves_no_receipt`: it may be tried again under its id.
-/// - `a_passed_deadline_means_nothing_happened`: a batch whose deadline has passed when its turn comes is withdrawn.
+/// - `a_passed_deadline_means_nothing_happened`: a batch whose deadline has passed when its turn comes, by the injected clock,
+///   is withdrawn, and may be tried again under its id.
 /// - `a_dropped_commit_happens_whole_or_not_at_all`: and the store goes on working.
 ///
 /// Feed
@@ -110,7 +112,8 @@ pub const MAX_SNAPSHOTS: usize = 16;
 /// - `forty_tasks_share_ten_units`, `eight_gpus_have_one_owner_each`, `one_port_has_one_owner`, `a_unique_key_has_one_winner`.
 ///
 /// End
-/// - `close_drains_and_then_refuses`: what was accepted is answered, what comes later is `Closed`.
+/// - `close_drains_and_then_refuses`: what was accepted is answered, what comes later is `Closed`, and reads of open
+///   snapshots are `SnapshotExpired`; closing once more does nothing.
 /// - `what_was_acknowledged_is_there_after_reopening`: for stores that outlive their handle.
 #[async_trait]
 pub trait Store: Send + Sync + Debug {

@@ -5,7 +5,7 @@
 
 mod state;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     metrics: Arc<dyn Metrics>,
     state: Mutex<State>,
+    /// Changed under the lock of the state; its snapshots see it, too.
+    closed: Arc<AtomicBool>,
     snapshots: Arc<AtomicUsize>,
 }
 
@@ -44,6 +46,7 @@ impl MemoryStore {
             clock,
             metrics: Arc::new(NoMetrics),
             state,
+            closed: Arc::default(),
             snapshots: Arc::default(),
         })
     }
@@ -57,7 +60,7 @@ impl MemoryStore {
     fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         // A commit changes the state only after everything that can fail, so a poisoned one is whole.
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.closed {
+        if self.closed.load(Ordering::Acquire) {
             Err(StoreError::Closed)
         } else {
             Ok(state)
@@ -86,6 +89,7 @@ impl Store for MemoryStore {
             now,
             clock: Arc::clone(&self.clock),
             opened,
+            closed: Arc::clone(&self.closed),
             _slot: slot,
         }))
     }
@@ -122,7 +126,8 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        let _state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
         Ok(())
     }
 }
@@ -175,13 +180,15 @@ struct MemorySnapshot {
     now: Timestamp,
     clock: Arc<dyn Clock>,
     opened: Duration,
+    closed: Arc<AtomicBool>,
     _slot: Slot,
 }
 
 #[async_trait]
 impl Snapshot for MemorySnapshot {
     async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
-        if self.clock.monotonic().saturating_sub(self.opened) >= SNAPSHOT_LIFETIME {
+        let age = self.clock.monotonic().saturating_sub(self.opened);
+        if age >= SNAPSHOT_LIFETIME || self.closed.load(Ordering::Acquire) {
             return Err(StoreError::SnapshotExpired);
         }
         self.state.read(&queries, self.now)

@@ -26,7 +26,6 @@ pub(super) struct State {
     low_water: Cursor,
     receipts: Arc<BTreeMap<Uuid, Stored>>,
     pub(super) last_at: Timestamp,
-    pub(super) closed: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -56,7 +55,6 @@ impl State {
             low_water: Cursor::START,
             receipts: Arc::default(),
             last_at: Timestamp::MIN,
-            closed: false,
         }
     }
 
@@ -75,9 +73,7 @@ impl State {
     fn answer(&self, query: &Query) -> Result<Answer, StoreError> {
         match query {
             Query::Get { table, key } => {
-                let info = self.schema.find(table.name);
-                let info =
-                    info.ok_or_else(|| StoreError::invalid(table.name, "the store has no such table"))?;
+                let info = self.schema.plan_get(table, key)?;
                 Ok(Answer::Row(self.row(info.id, key)?.map(Arc::unwrap_or_clone)))
             }
             Query::Scan(scan) => {

@@ -6,7 +6,8 @@ use super::{Schema, TableId, TableInfo};
 use crate::store::error::StoreError;
 use crate::store::keycode;
 use crate::store::query::{Count, Is, MAX_EXAMINED, MAX_PAGE, Page, PageCursor, Scan};
-use crate::store::row::Row;
+use crate::store::row::{Key, Row};
+use crate::store::table::Table;
 use crate::store::value::Value;
 
 /// The largest number of tests in one scan or patch, and of values in one `In`.
@@ -33,6 +34,15 @@ pub struct ScanPlan {
 }
 
 impl Schema {
+    /// Resolves and checks a look-up by key.
+    pub fn plan_get(&self, table: &Table, key: &Key) -> Result<&TableInfo, StoreError> {
+        let info = self
+            .find(table.name)
+            .ok_or_else(|| StoreError::invalid(table.name, "the store has no such table"))?;
+        info.check_key_values(key, table.name)?;
+        Ok(info)
+    }
+
     /// Resolves and checks a scan.
     pub fn plan(&self, scan: &Scan) -> Result<ScanPlan, StoreError> {
         let name = scan.table.name;

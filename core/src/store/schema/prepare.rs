@@ -181,7 +181,7 @@ fn check_adjusts_last(writes: &[PreparedWrite]) -> Result<(), StoreError> {
 }
 
 impl TableInfo {
-    fn check_key_values(&self, key: &Key, path: &str) -> Result<(), StoreError> {
+    pub(super) fn check_key_values(&self, key: &Key, path: &str) -> Result<(), StoreError> {
         if key.values().len() != self.key.len() {
             return Err(StoreError::invalid(
                 path,
