@@ -36,8 +36,22 @@
     reason = "a case fails by panicking"
 )]
 
+mod batches;
+mod commits;
+mod end;
+mod feed;
+mod follower;
+mod keys;
+mod malformed;
+mod pages;
+mod races;
+mod reading;
+mod retention;
 mod rows;
+mod rules;
+mod snapshots;
 mod tables;
+mod waiting;
 mod world;
 
 use std::fmt;
@@ -192,6 +206,32 @@ macro_rules! __conformance_cases {
                 left_out_columns_take_their_defaults, update_changes_only_the_named_columns,
                 update_leaves_counters_alone, delete_removes_the_row, adjust_adds_without_a_revision,
                 patch_changes_counters_where_all_tests_hold;
+            batches: a_batch_happens_whole_or_not_at_all, writes_are_judged_in_order, a_wrong_revision_is_a_conflict,
+                a_missing_row_is_refused_as_missing, a_guard_changes_nothing, the_first_refused_write_is_named;
+            malformed: a_malformed_batch_is_invalid_and_names_the_field;
+            keys: a_unique_key_has_one_owner, null_in_a_unique_key_collides_with_nothing, a_unique_key_is_free_again,
+                a_reference_needs_its_parent, a_referenced_row_cannot_be_deleted;
+            rules: an_invariant_holds_after_every_write, a_ceiling_is_judged_when_a_counter_is_raised,
+                recorded_use_passes_the_ceiling_and_only_comes_down, a_limit_may_be_lowered_below_use,
+                a_counter_stays_in_its_range;
+            reading: a_scan_follows_its_index, text_sorts_by_bytes_and_nulls_come_first,
+                tests_are_judged_in_the_store;
+            pages: pages_join_without_gap_or_repetition, a_page_examines_no_more_than_it_may;
+            reading: a_count_is_capped;
+            pages: a_malformed_query_is_invalid, a_read_sees_every_acknowledged_commit;
+            snapshots: a_snapshot_is_consistent_and_stands_still, snapshots_are_capped_and_expire;
+            commits: commit_many_keeps_the_given_order, a_repeated_batch_has_one_effect,
+                an_id_cannot_be_reused_for_another_request, an_id_older_than_receipts_is_refused, resolve_finds_a_commit,
+                resolve_makes_an_absent_commit_impossible, a_refused_batch_leaves_no_receipt;
+            waiting: a_passed_deadline_means_nothing_happened, a_dropped_commit_happens_whole_or_not_at_all;
+            feed: every_commit_has_one_record, secrets_are_not_in_the_feed, quiet_tables_are_not_in_the_feed,
+                changes_resume_where_they_ended, a_foreign_cursor_is_refused;
+            retention: pruned_positions_are_expired_not_skipped, pruning_stops_at_the_slowest_consumer;
+            follower: a_follower_of_snapshot_and_feed_equals_a_rescan;
+            waiting: store_time_never_runs_backwards;
+            races: forty_tasks_share_ten_units, eight_gpus_have_one_owner_each, one_port_has_one_owner,
+                a_unique_key_has_one_winner;
+            end: close_drains_and_then_refuses, what_was_acknowledged_is_there_after_reopening;
         }
     };
 }

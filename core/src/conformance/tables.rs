@@ -146,5 +146,40 @@ pub(super) static SLOTS: Table = Table::new(
     Unique::new("slots_port", &["node", "port"]),
 ]);
 
+/// Every kind of rule on one table, two of each, for the order in which they are judged.
+pub(super) static BERTHS: Table = Table::new(
+    "berths",
+    &[
+        Column::uuid("id"),
+        Column::text("badge", 32).nullable(),
+        Column::int("tag").nullable(),
+        Column::uuid("thing").nullable(),
+        Column::uuid("beside").nullable(),
+        Column::int("level").nullable(),
+        Column::int("depth").nullable(),
+        Column::int("load").counter().default(Fixed::Int(0)),
+        Column::int("heat").counter().default(Fixed::Int(0)),
+    ],
+    &["id"],
+)
+.uniques(&[
+    Unique::new("berths_badge", &["badge"]),
+    Unique::new("berths_tag", &["tag"]),
+])
+.references(&[
+    Reference::new("berths_thing", &["thing"], "things"),
+    Reference::new("berths_beside", &["beside"], "berths"),
+])
+.invariants(&[
+    Invariant::at_most("berths_level_most", "level", 10),
+    Invariant::at_most("berths_depth_most", "depth", 10),
+])
+.ceilings(&[
+    Ceiling::value("berths_load_most", "load", 10),
+    Ceiling::value("berths_heat_most", "heat", 10),
+]);
+
 /// All of them, parents before children.
-pub(super) static ALL: [&Table; 7] = [&THINGS, &SEATS, &RACKS, &CRATES, &BUDGETS, &BEATS, &SLOTS];
+pub(super) static ALL: [&Table; 8] = [
+    &THINGS, &SEATS, &RACKS, &CRATES, &BUDGETS, &BEATS, &SLOTS, &BERTHS,
+];
