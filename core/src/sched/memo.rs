@@ -9,8 +9,8 @@ use super::members::NodeKey;
 use super::placement::NoFit;
 use super::scorer::Scorer;
 
-/// The fewest classes that are kept.
-const MIN_KEEP: usize = 64;
+/// The fewest classes that are kept: few, since it doubles where that is not enough.
+const MIN_KEEP: usize = 8;
 
 /// The best classes for a demand, the best of all on top.
 ///

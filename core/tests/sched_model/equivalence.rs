@@ -5,7 +5,7 @@ use apportion::sched::{Cluster, Placement, Policy, Scheduler, TaskMix};
 use proptest::prelude::*;
 
 /// How many different nodes come and go.
-const NODES: u32 = 24;
+const NODES: u32 = 48;
 
 /// One cluster kept twice: by the index, and by the plain scan.
 struct Pair {
@@ -41,7 +41,9 @@ impl Pair {
     fn decide(&mut self, which: u32, exclude: u32, place: bool) {
         let demands = demands();
         let demand = &demands[which as usize % demands.len()];
-        let excluded: Vec<_> = (0..exclude).map(|at| node((at * 5 + which % NODES) % NODES).id).collect();
+        let excluded: Vec<_> = (0..exclude)
+            .map(|at| node((at * 5 + which % NODES) % NODES).id)
+            .collect();
         let expected = self.reference.decide(demand, &excluded);
         let got = self.scheduler.decide(&self.cluster, demand, &excluded);
         assert_eq!(
@@ -155,6 +157,29 @@ proptest! {
             }
             prop_assert_eq!(&pair.cluster, &pair.rebuilt());
         }
+    }
+}
+
+#[test]
+fn more_classes_than_are_remembered_answer_as_a_plain_scan_does() {
+    // Every node differs from all others, so that most are left out of what a shape remembers.
+    for policy in [Policy::BestFit, Policy::Fgd, Policy::DotProduct, Policy::Packing] {
+        let mut pair = Pair::new(policy, 2, 0);
+        for at in 0..300 {
+            let mut own = node(at);
+            own.cpu_free += i64::from(at * 37 % 300);
+            pair.upsert(own);
+        }
+        let mut state = 7_u32;
+        for round in 0..600_u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (a, b) = (state >> 8, state >> 16);
+            match round % 5 {
+                0..=2 => pair.decide(a, if round % 7 == 0 { b % 40 } else { 0 }, true),
+                _ => pair.step((12, a, b)),
+            }
+        }
+        assert_eq!(pair.cluster, pair.rebuilt());
     }
 }
 

@@ -188,16 +188,25 @@ fn the_random_policy_takes_every_node_equally_often_however_many_are_alike() {
 
 #[test]
 fn a_scheduler_that_turns_to_another_cluster_forgets_the_first() {
-    let (small, mut large) = (cluster(3), cluster(20));
-    let mut scheduler = scheduler(Policy::BestFit, 1);
+    let mut one = cluster(20);
+    let mut two = one.clone();
     let ask = demand(1000, 4, 460, &[]);
-    let first = scheduler.decide(&small, &ask, &[]).unwrap();
-    large.place(&first).unwrap();
-    let copy = large.clone();
-    let on_large = scheduler.decide(&large, &ask, &[]);
-    large.place(on_large.as_ref().unwrap()).unwrap();
-    assert_eq!(scheduler.decide(&copy, &ask, &[]), on_large);
-    assert_eq!(scheduler.decide(&small, &ask, &[]), Ok(first));
+    let mut scheduler = scheduler(Policy::BestFit, 1);
+    scheduler.decide(&one, &ask, &[]).unwrap();
+    // The same number of changes on both, on different nodes.
+    let on = |at| Placement {
+        node: node(at).id,
+        gpus: vec![0],
+        milli_per_gpu: GpuMilli::WHOLE,
+        demand: demand(1000, 4, 1000, &[]),
+    };
+    one.place(&on(3)).unwrap();
+    two.place(&on(8)).unwrap();
+    let fresh = |cluster| Scheduler::new(Policy::BestFit, 1).decide(cluster, &ask, &[]);
+    assert_ne!(fresh(&one), fresh(&two));
+    for cluster in [&one, &two, &one] {
+        assert_eq!(scheduler.decide(cluster, &ask, &[]), fresh(cluster));
+    }
 }
 
 #[test]
