@@ -194,14 +194,17 @@ fn a_scheduler_that_turns_to_another_cluster_forgets_the_first() {
     let mut scheduler = scheduler(Policy::BestFit, 1);
     scheduler.decide(&one, &ask, &[]).unwrap();
     // The same number of changes on both, on different nodes.
-    let on = |at| Placement {
-        node: node(at).id,
-        gpus: vec![0],
-        milli_per_gpu: GpuMilli::WHOLE,
-        demand: demand(1000, 4, 1000, &[]),
+    let on = |at, milli| {
+        let demand = demand(1000, 4, milli, &[]);
+        Placement {
+            node: node(at).id,
+            gpus: vec![0],
+            milli_per_gpu: demand.gpu().need().1,
+            demand,
+        }
     };
-    one.place(&on(3)).unwrap();
-    two.place(&on(8)).unwrap();
+    one.place(&on(3, 1000)).unwrap();
+    two.place(&on(13, 500)).unwrap();
     let fresh = |cluster| Scheduler::new(Policy::BestFit, 1).decide(cluster, &ask, &[]);
     assert_ne!(fresh(&one), fresh(&two));
     for cluster in [&one, &two, &one] {

@@ -101,6 +101,123 @@ impl FromStr for Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+    use crate::sched::class::{ClassState, Slots};
+    use crate::sched::demand::{Demand, GpuDemand, Tag};
+    use crate::sched::fragment::Table;
+    use crate::sched::mix::TaskMix;
+    use crate::sched::node::GpuState;
+
+    fn state(free: &[i64], tags: &[Tag]) -> ClassState {
+        let gpus: Vec<GpuState> = free
+            .iter()
+            .map(|free| GpuState {
+                free_milli: *free,
+                healthy: true,
+            })
+            .collect();
+        let mut state = ClassState::new(&Slots::from_gpus(&gpus), 0);
+        state.cpu = 32_000;
+        tags.iter().for_each(|tag| state.set_runs(*tag, true));
+        state
+    }
+
+    fn demand(gpu: GpuDemand) -> Demand {
+        Demand::new(
+            CpuMilli::from_u32(4_000),
+            MemoryMib::ZERO,
+            StorageMib::ZERO,
+            gpu,
+            vec![],
+        )
+        .unwrap()
+    }
+
+    fn share(milli: u32) -> Demand {
+        demand(GpuDemand::Share(GpuMilli::from_u32(milli)))
+    }
+
+    // The figures below were worked out by hand from the published formulas.
+
+    #[test]
+    fn best_fit_halves_what_is_left_of_each_and_truncates() {
+        // 100 − 50 · 28000/128000 − 50 · 1250/8000 = 81.25
+        assert_eq!(best_fit::score(&state(&[500, 1000], &[]), &share(250)), 81);
+        // 100 − 50 · 28000/128000 − 50 · 1500/8000 = 79.6875
+        assert_eq!(
+            best_fit::score(&state(&[500, 1000], &[]), &demand(GpuDemand::None)),
+            79
+        );
+    }
+
+    #[test]
+    fn the_smallest_dot_product_scores_highest() {
+        // 100 − 50 · (32000/128000 · 4000/128000 + 1500/8000 · 250/8000) = 99.32
+        assert_eq!(dot_product::score(&state(&[500, 1000], &[]), &share(250)), 99);
+        // 100 − 50 · (32000/128000 · 4000/128000 + 1 · 1) = 49.61
+        assert_eq!(
+            dot_product::score(&state(&[1000; 8], &[]), &demand(GpuDemand::Whole(8))),
+            49
+        );
+    }
+
+    #[test]
+    fn packing_prefers_gpus_in_use_then_nodes_in_use() {
+        assert_eq!(packing::score(&state(&[500, 1000], &[]), &share(250)), 95);
+        assert_eq!(packing::score(&state(&[0, 1000], &[]), &share(250)), 49);
+        assert_eq!(
+            packing::score(&state(&[0, 1000, 1000], &[]), &demand(GpuDemand::Whole(2))),
+            48
+        );
+        assert_eq!(packing::score(&state(&[1000; 2], &[]), &share(250)), 31);
+        assert_eq!(
+            packing::score(&state(&[1000; 8], &[]), &demand(GpuDemand::Whole(2))),
+            25
+        );
+        assert_eq!(packing::score(&state(&[500], &[]), &demand(GpuDemand::None)), 0);
+    }
+
+    #[test]
+    fn clustering_prefers_nodes_with_tasks_of_the_kind_only() {
+        // The base is 25 · (8000 − 1500)/8000 = 20.3.
+        let scored = |tags: &[Tag]| clustering::score(&state(&[500, 1000], tags), &share(250));
+        assert_eq!(scored(&[Tag::Share]), 95);
+        assert_eq!(scored(&[Tag::Share, Tag::Whole(1)]), 70);
+        assert_eq!(scored(&[]), 45);
+        assert_eq!(scored(&[Tag::Whole(2)]), 20);
+        assert_eq!(
+            clustering::score(&state(&[500], &[Tag::Share]), &demand(GpuDemand::None)),
+            0
+        );
+    }
+
+    #[test]
+    fn gradient_descent_scores_by_the_growth_of_fragments() {
+        // Typical is half a GPU; what it cannot use is the fragment.
+        let table = Table::new(&TaskMix::from_demands(&[share(500)]), None);
+        let score = |free: &[i64], demand: &Demand| {
+            let state = state(free, &[]);
+            let mut levels = Vec::new();
+            table.levels_of(state.gpus(), &mut levels);
+            let served = table.served(table.row(state.cpu), &levels);
+            fgd::Gradient::new(&state, demand, &table, &levels, served).score(&state, demand)
+        };
+        // 250 milli become a fragment: ⌊100 · σ(−0.25)⌋ = ⌊43.78⌋.
+        assert_eq!(score(&[500], &share(250)), 43);
+        assert_eq!(score(&[500], &share(500)), 50);
+        // The fragment of 250 goes: ⌊100 · σ(0.25)⌋ = ⌊56.21⌋.
+        assert_eq!(score(&[250, 1000], &share(250)), 56);
+        assert_eq!(score(&[500, 1000], &demand(GpuDemand::Whole(1))), 50);
+        // Taking the last processor time strands both GPUs: ⌊100 · σ(−1.5)⌋ = ⌊18.24⌋.
+        let greedy = Demand::new(
+            CpuMilli::from_u32(30_000),
+            MemoryMib::ZERO,
+            StorageMib::ZERO,
+            GpuDemand::None,
+            vec![],
+        );
+        assert_eq!(score(&[500, 1000], &greedy.unwrap()), 18);
+    }
 
     #[test]
     fn a_policy_has_one_name_everywhere() {
