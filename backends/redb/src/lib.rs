@@ -1,6 +1,7 @@
 //! The embedded store of apportion: one redb file, group commit, no server.
 
 mod backend;
+mod backup;
 mod codec;
 mod error;
 mod growth;
@@ -13,6 +14,8 @@ mod shared;
 mod snapshot;
 mod store;
 mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod upkeep;
 mod view;
 mod writer;

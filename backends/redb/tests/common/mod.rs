@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use apportion::id::{IdSource, TimeOrderedIds};
 use apportion::store::{
-    Batch, Ceiling, Column, Cursor, Fixed, Index, Invariant, NewRow, Record, Reference, Row, Scan, Store,
-    StoreExt, Table, Unique, Write,
+    Batch, Ceiling, Column, Cursor, Fixed, Index, Invariant, NewRow, Record, Reference, Resolution, Row,
+    Scan, Store, StoreExt, Table, Unique, Write,
 };
 use apportion::time::{Clock, SystemClock};
 use uuid::Uuid;
@@ -106,4 +106,65 @@ pub(crate) async fn feed(store: &dyn Store) -> Vec<Arc<Record>> {
         );
     }
     records
+}
+
+/// What a caller was told about a `take`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It happened.
+    Yes,
+    /// It did not.
+    No,
+    /// Nothing certain.
+    Maybe,
+}
+
+/// One `take` and what its caller was told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) batch: Uuid,
+    pub(crate) unit: Uuid,
+    pub(crate) told: Told,
+}
+
+/// Checks that what was told is so, whole and once, and that counters and feed agree with the rows. Gives the
+/// number of units.
+pub(crate) async fn check(store: &dyn Store, taken: &[Taken]) -> usize {
+    let units = rows(store, &UNITS).await;
+    let mut in_feed: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for record in feed(store).await {
+        *in_feed.entry(record.batch).or_default() += 1;
+    }
+    for one in taken {
+        let row = units.contains_key(&one.unit);
+        let records = in_feed.get(&one.batch).copied().unwrap_or(0);
+        let receipt = matches!(store.resolve(one.batch).await.unwrap(), Resolution::Committed(_));
+        assert_eq!(
+            (row, row),
+            (records == 1, receipt),
+            "{one:?} is there in part: {records} records"
+        );
+        assert!(records <= 1, "{one:?} is there twice");
+        match one.told {
+            Told::Yes => assert!(row, "{one:?} was acknowledged and is lost"),
+            Told::No => assert!(!row, "{one:?} was refused and is there"),
+            Told::Maybe => {}
+        }
+    }
+    let mut counted: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for row in units.values() {
+        *counted
+            .entry(row.id::<()>("account_id").unwrap().uuid())
+            .or_default() += 1;
+    }
+    for (id, account) in rows(store, &ACCOUNTS).await {
+        let recount = counted.get(&id).copied().unwrap_or(0);
+        assert_eq!(account.int("units").unwrap(), recount, "the counter is off");
+    }
+    let by_label = store
+        .scan_all(Scan::of(&UNITS).by("units_by_state").limit(1000))
+        .await
+        .unwrap();
+    assert_eq!(by_label.len(), units.len(), "the index is off");
+    units.len()
 }
