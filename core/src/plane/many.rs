@@ -8,7 +8,7 @@ use super::retry::lost_race;
 use super::{ControlPlane, LaunchRequest};
 use crate::entity::{Entry, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, UserId};
 use crate::error::{Error, Result};
-use crate::store::{Answer, Batch, Query, Receipt, StoreError};
+use crate::store::{Answer, Batch, Query, Receipt, StoreError, Write};
 use crate::time::Timestamp;
 
 /// One of many operations.
@@ -35,7 +35,12 @@ struct Open {
     operation: Operation,
     instance: Instance,
     revision: i64,
+    /// Whether its batch carries writes of the application.
+    accompanied: bool,
 }
+
+/// What an application adds to the batch of each operation.
+type Also<'a> = dyn FnMut(usize, std::result::Result<&Instance, &Error>) -> Vec<Write> + Send + 'a;
 
 /// What earlier decisions of a window do before they are committed.
 #[derive(Debug, Default)]
@@ -51,6 +56,26 @@ impl ControlPlane {
     ///
     /// An operation that loses a race against another process is decided again, after the others.
     pub async fn apply_many(&self, operations: Vec<Operation>) -> Vec<Outcome> {
+        self.apply_many_with(operations, |_, _| Vec::new()).await
+    }
+
+    /// Carries out many operations as [`ControlPlane::apply_many`] does, with writes of the application in the same
+    /// batches: its own rows change exactly when the operation happens. So a worker that takes operations from a queue
+    /// can keep in the store how far it has come, and repeats and loses nothing when it is killed.
+    ///
+    /// `also` is called once for each operation, in the given order, when it is decided: with its place among the
+    /// operations, and the instance as it will be or why it is refused. What it answers goes into the operation's batch;
+    /// it is dropped where the operation is refused or has nothing left to do.
+    ///
+    /// An operation with such writes that loses a race is answered `Conflict` instead of being decided again: by then
+    /// the application may want to write something else. Let each of them test what the one before it wrote
+    /// ([`Write::Patch`]); then none behind a lost one happens either, and what is durable stays a prefix. When the store
+    /// cannot be read, `also` is not called, and no operation from there on is carried out.
+    pub async fn apply_many_with(
+        &self,
+        operations: Vec<Operation>,
+        mut also: impl FnMut(usize, std::result::Result<&Instance, &Error>) -> Vec<Write> + Send,
+    ) -> Vec<Outcome> {
         let mut answers: Vec<Option<Outcome>> = Vec::new();
         answers.resize_with(operations.len(), || None);
         let mut rest: Vec<(usize, Operation)> = operations.into_iter().enumerate().collect();
@@ -59,28 +84,31 @@ impl ControlPlane {
             let mut seen = FxHashSet::default();
             let end = rest.iter().position(|(_, operation)| operation.instance().is_some_and(|id| !seen.insert(id))).unwrap_or(rest.len());
             let later = rest.split_off(end);
-            self.apply_window(std::mem::replace(&mut rest, later), &mut answers).await;
+            let window = std::mem::replace(&mut rest, later);
+            let places: Vec<usize> = window.iter().map(|(at, _)| *at).collect();
+            if let Err(error) = self.apply_window(window, &mut answers, &mut also).await {
+                let left = places.into_iter().chain(rest.iter().map(|(at, _)| *at));
+                left.for_each(|at| fill(&mut answers, at, Err(error.clone().into())));
+                break;
+            }
         }
         answers.into_iter().flatten().collect()
     }
 
-    async fn apply_window(&self, operations: Vec<(usize, Operation)>, answers: &mut [Option<Outcome>]) {
+    /// Carries out operations on different instances; an error where nothing of them was begun.
+    async fn apply_window(
+        &self,
+        operations: Vec<(usize, Operation)>,
+        answers: &mut [Option<Outcome>],
+        also: &mut Also<'_>,
+    ) -> std::result::Result<(), StoreError> {
         let queries = operations.iter().flat_map(|(_, operation)| operation.queries()).collect();
-        let read = match self.followed.refresh().await {
-            Ok(()) => self.store.read(queries).await,
-            Err(error) => Err(error),
-        };
-        let reads = match read {
-            Ok(reads) => reads,
-            Err(error) => {
-                operations.iter().for_each(|(at, _)| fill(answers, *at, Err(error.clone().into())));
-                return;
-            }
-        };
+        self.followed.refresh().await?;
+        let reads = self.store.read(queries).await?;
         let mut window = Window::default();
         let mut rows = reads.answers.into_iter();
         for (at, operation) in operations {
-            let decided = self.decide_one(at, operation, &mut rows, reads.now, &mut window);
+            let decided = self.decide_one(at, operation, &mut rows, reads.now, &mut window, also);
             if let Some(outcome) = decided {
                 fill(answers, at, outcome);
             }
@@ -91,6 +119,7 @@ impl ControlPlane {
             let outcome = self.settle(open, receipt).await;
             fill(answers, at, outcome);
         }
+        Ok(())
     }
 
     /// Decides one operation of a window; an answer where it needs no commit.
@@ -101,6 +130,7 @@ impl ControlPlane {
         rows: &mut impl Iterator<Item = Answer>,
         now: Timestamp,
         window: &mut Window,
+        also: &mut Also<'_>,
     ) -> Option<Outcome> {
         let decided = match &operation {
             Operation::Launch(request) => {
@@ -111,12 +141,15 @@ impl ControlPlane {
             Operation::Stop(id) => self.decide_turn_in(*id, InstanceEvent::Stop, InstanceState::Stopped, rows.next(), now),
             Operation::Start(id) => self.decide_turn_in(*id, InstanceEvent::Start, InstanceState::Running, rows.next(), now),
         };
+        let writes = also(at, decided.as_ref().map(|(entry, _)| &entry.value));
         match decided {
             Err(error) => Some(Err(error)),
             Ok((entry, None)) => Some(Ok(entry)),
-            Ok((entry, Some(batch))) => {
+            Ok((entry, Some(mut batch))) => {
+                let accompanied = !writes.is_empty();
+                batch.writes.extend(writes);
                 window.batches.push(batch);
-                window.open.push(Open { at, operation, instance: entry.value, revision: entry.revision });
+                window.open.push(Open { at, operation, instance: entry.value, revision: entry.revision, accompanied });
                 None
             }
         }
@@ -171,7 +204,11 @@ impl ControlPlane {
             Err(error) => error,
         };
         self.forget(open.instance.id)?;
-        if !lost_race(&error) {
+        let lost = lost_race(&error);
+        if open.accompanied && lost {
+            return Err(Error::Conflict { what: "instance".to_owned() });
+        }
+        if !lost {
             return match open.operation {
                 Operation::Launch(_) => self.launched(open.instance, Err(error)),
                 _ => Err(Error::of_store("instance", error)),

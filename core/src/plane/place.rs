@@ -67,6 +67,10 @@ impl Planner {
             let placement = self.on_node(view, demand, node)?;
             return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
         }
+        if self.policy == Policy::Random {
+            // Drawn for the request alone: what else was asked, or only planned, changes nothing about it.
+            self.scheduler = Scheduler::new(self.policy, self.seed ^ hash).with_mix(self.scheduler.mix().clone());
+        }
         let mut without_ports = Vec::new();
         loop {
             let placement = match self.scheduler.decide(&view.cluster, demand, &without_ports) {
