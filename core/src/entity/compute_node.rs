@@ -73,6 +73,32 @@ pub struct ComputeNode {
 }
 
 impl ComputeNode {
+    /// A node of which nothing is known but its name, that offers IPv4 and runs `docker`.
+    pub fn new(id: NodeId, owner_id: UserId, name: NodeName, at: Timestamp) -> Self {
+        Self {
+            id,
+            owner_id,
+            name,
+            arch: None,
+            platform: None,
+            cpu_info: None,
+            gpu_driver: None,
+            gpu_info: None,
+            gpu_model: None,
+            nvidia_docker: false,
+            manipulator_driver: Some("docker".into()),
+            use_ipv4: true,
+            use_ipv6: false,
+            ipv4: None,
+            ipv6: None,
+            ipv4_ports: None,
+            ipv6_ports: None,
+            free_storage_mib: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
     /// Whether it has GPUs.
     pub const fn gpu(&self) -> bool {
         self.gpu_model.is_some()

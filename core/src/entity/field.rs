@@ -252,3 +252,71 @@ macro_rules! entity {
     };
 }
 pub(crate) use entity;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::MAX_INT;
+
+    fn kept<F: Field + PartialEq + Debug>(field: &F) {
+        assert_eq!(F::from_value(&field.to_value()).as_ref(), Some(field));
+    }
+
+    proptest! {
+        #[test]
+        fn every_field_is_read_as_it_was_written(
+            number in 0..=MAX_INT, small: u32, port: u16, v4: Ipv4Addr, v6: Ipv6Addr, bits: [u8; 16],
+            texts in prop::collection::vec("[^\\x00]{0,20}", 0..5),
+        ) {
+            kept(&number);
+            kept(&-number);
+            kept(&small);
+            kept(&port);
+            kept(&CpuMilli::new(number).unwrap());
+            kept(&v4);
+            kept(&v6);
+            kept(&IpAddr::V4(v4));
+            kept(&IpAddr::V6(v6));
+            kept(&Fingerprint(bits));
+            kept(&texts);
+            kept(&Some(texts));
+            kept(&None::<Vec<String>>);
+        }
+    }
+
+    #[test]
+    fn what_no_field_writes_is_not_read() {
+        assert_eq!(u32::from_value(&Value::Int(-1)), None);
+        assert_eq!(u16::from_value(&Value::Int(65_536)), None);
+        assert_eq!(GpuMilli::from_value(&Value::Int(-1)), None);
+        assert_eq!(Ipv4Addr::from_value(&"10.0.0.256".into()), None);
+        assert_eq!(
+            Fingerprint::from_value(&"+0000000000000000000000000000000".into()),
+            None
+        );
+        assert_eq!(
+            Fingerprint::from_value(&"ABCDEF00000000000000000000000000".into()),
+            None
+        );
+        assert_eq!(
+            Vec::<String>::from_value(&Json::parse("[1]").unwrap().into()),
+            None
+        );
+        assert_eq!(PortRanges::from_value(&Json::parse("[1]").unwrap().into()), None);
+        assert_eq!(bool::from_value(&Value::Null), None);
+    }
+
+    #[test]
+    fn a_list_with_a_nul_is_never_kept_as_null() {
+        let value = vec!["a\0".to_owned()].to_value();
+        assert!(
+            value.check(crate::store::Kind::Json { max_bytes: 100 }).is_err(),
+            "{value:?}"
+        );
+        assert!(!value.is_null());
+    }
+}

@@ -1,4 +1,4 @@
-//! A container that somebody launched: [`Instance`], [`InstanceState`].
+//! A container that somebody launched: [`Instance`].
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::compute_node::NodeId;
 use super::field::{Field, entity, fingerprint_hex};
 use super::image::ImageId;
+use super::instance_state::InstanceState;
 use super::port_map::{PORT_MAPS, PortMap};
 use super::text::{InstanceName, text_enum};
 use super::user::UserId;
@@ -90,40 +91,6 @@ pub struct Instance {
 }
 
 text_enum!(
-    /// The state of an instance.
-    InstanceState, "state" {
-        /// It has its place and is to be made.
-        Requested = "requested",
-        /// It is being made.
-        Creating = "creating",
-        /// It runs.
-        Running = "running",
-        /// It is made and does not run. It keeps all that it holds.
-        Stopped = "stopped",
-        /// It is being removed.
-        Deleting = "deleting",
-        /// It was removed. Terminal.
-        Deleted = "deleted",
-        /// It could not be made. Terminal.
-        Failed = "failed",
-        /// It went with its node. Terminal.
-        Lost = "lost",
-    }
-);
-
-text_enum!(
-    /// What is asked of an instance.
-    InstanceEvent, "event" {
-        /// To stop running.
-        Stop = "stop",
-        /// To run again.
-        Start = "start",
-        /// To be removed, with all that it holds.
-        Delete = "delete",
-    }
-);
-
-text_enum!(
     /// How an instance is connected.
     NetworkMode, "network_mode" {
         /// To the node's own interfaces.
@@ -132,43 +99,6 @@ text_enum!(
         Bridge = "bridge",
     }
 );
-
-impl InstanceState {
-    /// Whether nothing can happen to it any more.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Deleted | Self::Failed | Self::Lost)
-    }
-
-    /// Whether it has a place on a node: the opposite of terminal.
-    pub const fn is_live(self) -> bool {
-        !self.is_terminal()
-    }
-
-    /// The state after an event, or `WrongState` with what could be asked instead.
-    ///
-    /// Stopping what is stopped is refused here too; that it is an answer and no error is for the operation to say.
-    pub fn on(self, event: InstanceEvent) -> Result<Self> {
-        self.after(event).ok_or_else(|| Error::WrongState {
-            kind: "instance",
-            state: self.as_str(),
-            event: event.as_str(),
-            allowed: InstanceEvent::ALL
-                .iter()
-                .filter(|event| self.after(**event).is_some())
-                .map(|event| event.as_str())
-                .collect(),
-        })
-    }
-
-    const fn after(self, event: InstanceEvent) -> Option<Self> {
-        match (self, event) {
-            (Self::Running, InstanceEvent::Stop) => Some(Self::Stopped),
-            (Self::Stopped, InstanceEvent::Start) => Some(Self::Running),
-            (state, InstanceEvent::Delete) if state.is_live() => Some(Self::Deleted),
-            _ => None,
-        }
-    }
-}
 
 /// The table of [`Instance`].
 pub static INSTANCES: Table = Table::new(

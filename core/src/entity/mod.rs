@@ -1,11 +1,17 @@
 //! What the control plane keeps: one file an entity, each with its table, its mapping and its repository.
 
+#[cfg(feature = "conformance")]
+pub mod checks;
+#[cfg(any(test, feature = "conformance"))]
+mod samples;
+
 mod compute_node;
 mod field;
 mod gpu;
 mod gpu_binding;
 mod image;
 mod instance;
+mod instance_state;
 mod log;
 mod login_retries;
 mod managed_instance;
@@ -16,6 +22,8 @@ mod quota;
 mod repository;
 mod test_a;
 mod test_b;
+#[cfg(test)]
+mod tests;
 mod text;
 mod user;
 mod user_access;
@@ -26,10 +34,8 @@ pub use compute_node::{
 pub use gpu::{GPUS, Gpu, GpuFilter, GpuHealth, GpuId, GpuRepository};
 pub use gpu_binding::{BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
 pub use image::{IMAGES, Image, ImageFilter, ImageId, ImageRepository, ImageStatus};
-pub use instance::{
-    INSTANCES, Instance, InstanceEvent, InstanceFilter, InstanceId, InstanceRepository, InstanceState,
-    NetworkMode,
-};
+pub use instance::{INSTANCES, Instance, InstanceFilter, InstanceId, InstanceRepository, NetworkMode};
+pub use instance_state::{InstanceEvent, InstanceState};
 pub use log::{LOGS, Log, LogFilter, LogId, LogRepository};
 pub use login_retries::{LOGIN_RETRIES, LoginRetries};
 pub use managed_instance::{

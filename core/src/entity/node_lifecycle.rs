@@ -114,3 +114,55 @@ entity!(NodeLifecycle, "node_lifecycle", NODE_LIFECYCLES {
     fixed: node_id;
     plain: state;
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_allows_exactly_the_events_of_the_table() {
+        use NodeState::{Active, Cordoned, Dead, Draining, Initializing, Unknown};
+        const NO: Option<NodeState> = None;
+        // activate, cordon, uncordon, drain, mark_unknown, mark_dead, revive
+        let table = [
+            (Initializing, [Some(Active), NO, NO, NO, NO, Some(Dead), NO]),
+            (
+                Active,
+                [
+                    NO,
+                    Some(Cordoned),
+                    NO,
+                    Some(Draining),
+                    Some(Unknown),
+                    Some(Dead),
+                    NO,
+                ],
+            ),
+            (
+                Draining,
+                [NO, Some(Cordoned), Some(Active), NO, NO, Some(Dead), NO],
+            ),
+            (
+                Cordoned,
+                [NO, NO, Some(Active), Some(Draining), NO, Some(Dead), NO],
+            ),
+            (Unknown, [NO, NO, NO, NO, NO, Some(Dead), Some(Active)]),
+            (Dead, [NO; 7]),
+        ];
+        assert_eq!(table.map(|(state, _)| state), NodeState::ALL);
+        for (state, row) in table {
+            for (event, to) in NodeEvent::ALL.iter().zip(row) {
+                assert_eq!(state.on(*event).ok(), to, "{state} on {event}");
+            }
+            assert_eq!(state.takes_work(), state == Active, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_refused_event_says_what_could_happen_instead() {
+        let Err(Error::WrongState { kind, allowed, .. }) = NodeState::Unknown.on(NodeEvent::Drain) else {
+            panic!("an unknown node was drained");
+        };
+        assert_eq!((kind, allowed), ("compute_node", vec!["mark_dead", "revive"]));
+    }
+}

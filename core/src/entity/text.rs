@@ -240,3 +240,88 @@ impl Field for SecretText {
         self.expose().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_form_however_it_is_typed() {
+        let email = Email::new("  Ada.Lovelace@Example.ORG ").unwrap();
+        assert_eq!(email.as_str(), "ada.lovelace@example.org");
+        assert_eq!(
+            serde_json::from_str::<Email>("\"ADA.lovelace@example.org\"").unwrap(),
+            email
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_a_reason() {
+        let long = format!("{}@example.org", "a".repeat(100));
+        for (text, says) in [
+            ("", "0 bytes long, from 3 to 100 are allowed"),
+            (long.as_str(), "112 bytes long, from 3 to 100 are allowed"),
+            ("ada.example.org", "it needs exactly one @"),
+            ("a@b@example.org", "it needs exactly one @"),
+            (
+                "@example.org",
+                "it needs a name before the @ and a domain with a dot behind it",
+            ),
+            (
+                "ada@localhost",
+                "it needs a name before the @ and a domain with a dot behind it",
+            ),
+            (
+                "ada@example.",
+                "it needs a name before the @ and a domain with a dot behind it",
+            ),
+            (
+                "ada@.org",
+                "it needs a name before the @ and a domain with a dot behind it",
+            ),
+            ("ada l@example.org", "it contains a space or a control character"),
+            (
+                "ada\u{0}@example.org",
+                "it contains a space or a control character",
+            ),
+        ] {
+            assert_eq!(
+                Email::new(text).unwrap_err().to_string(),
+                format!("email is invalid: {says}"),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_held_to_their_rules() {
+        for (text, instance, node) in [
+            ("a", false, true),
+            ("ab", true, true),
+            ("web-1_A", true, true),
+            ("web 1", false, true),
+            ("wéb", false, true),
+            ("a\nb", false, false),
+            ("a\0b", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(InstanceName::new(text).is_ok(), instance, "{text:?}");
+            assert_eq!(NodeName::new(text).is_ok(), node, "{text:?}");
+            assert_eq!(DisplayName::new(text).is_ok(), node, "{text:?}");
+        }
+        assert!(InstanceName::new("a".repeat(32)).is_ok() && InstanceName::new("a".repeat(33)).is_err());
+        assert!(NodeName::new("é".repeat(128)).is_ok() && NodeName::new("é".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn a_stored_text_that_breaks_its_rule_is_not_read() {
+        assert_eq!(Email::from_value(&"Ada@example.org".into()), None);
+        assert_eq!(InstanceName::from_value(&"a".into()), None);
+        assert_eq!(NodeName::from_value(&Value::Null), None);
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", SecretText::new("hunter2")), "(secret)");
+    }
+}

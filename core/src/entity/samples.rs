@@ -1,0 +1,328 @@
+//! One of every entity, for tests.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use uuid::Uuid;
+
+use super::{
+    AccessState, BindingState, ComputeNode, DisplayName, Email, Gpu, GpuBinding, GpuDriver, GpuHealth, Image,
+    ImageStatus, Instance, InstanceName, InstanceState, Limits, Log, LoginRetries, ManagedInstance,
+    NetworkMode, NodeLedger, NodeLifecycle, NodeName, NodeState, PortMap, Quota, SecretText, TestA, TestB,
+    User, UserAccess, UserPermission,
+};
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+use crate::id::Id;
+use crate::ports::{Family, PortRanges, Protocol};
+use crate::store::Fingerprint;
+use crate::time::Timestamp;
+
+/// One of every entity, each referring to the others.
+#[derive(Clone, Debug)]
+pub(super) struct Samples {
+    pub(super) user: User,
+    pub(super) access: UserAccess,
+    pub(super) retries: LoginRetries,
+    pub(super) quota: Quota,
+    pub(super) node: ComputeNode,
+    pub(super) lifecycle: NodeLifecycle,
+    pub(super) ledger: NodeLedger,
+    pub(super) gpu: Gpu,
+    pub(super) image: Image,
+    pub(super) instance: Instance,
+    pub(super) binding: GpuBinding,
+    pub(super) port: PortMap,
+    pub(super) grant: ManagedInstance,
+    pub(super) log: Log,
+    pub(super) test_a: TestA,
+    pub(super) test_b: TestB,
+}
+
+/// Calls a generic function with each sample, parents before children.
+macro_rules! each_sample {
+    ($samples:expr, $value:ident => $call:expr) => {{
+        let samples = &$samples;
+        each_sample!(@ samples, $value => $call; user access retries quota node lifecycle ledger gpu image
+            instance binding port grant log test_a test_b);
+    }};
+    (@ $samples:ident, $value:ident => $call:expr; $($field:ident)+) => {
+        $({ let $value = &$samples.$field; $call; })+
+    };
+}
+pub(super) use each_sample;
+
+const AT: Timestamp = Timestamp::from_micros(1_780_315_200_123_456);
+const LATER: Timestamp = Timestamp::from_micros(1_780_315_260_654_321);
+
+impl Samples {
+    /// Samples in which every field is given. `id` gives new ids.
+    #[expect(clippy::too_many_lines, reason = "a list of every field of every entity")]
+    pub(super) fn full(mut id: impl FnMut() -> Uuid) -> Self {
+        let mut samples = Self::bare(&mut id);
+        let Self {
+            user,
+            quota,
+            node,
+            ledger,
+            gpu,
+            image,
+            instance,
+            binding,
+            port,
+            log,
+            test_a,
+            test_b,
+            ..
+        } = &mut samples;
+
+        user.phone = some("+81 3 1234 5678");
+        user.permission = UserPermission::Administrator;
+        user.activated = true;
+        user.email_confirmation_hash = Some(SecretText::new(user.id.to_string()));
+        user.email_confirmation_expires = Some(LATER);
+        user.code_confirmation = Some(SecretText::new("code"));
+        user.code_confirmation_expires = Some(LATER);
+        user.updated_at = LATER;
+        (quota.instances, quota.nodes, quota.gpu_milli) = (1, 1, GpuMilli::from_u32(500));
+        quota.gpu_milli_limit = Some(GpuMilli::from_u32(4000));
+
+        node.arch = some("x64");
+        node.platform = some("linux");
+        node.cpu_info = some("EPYC 9654");
+        node.gpu_driver = Some(GpuDriver::Cuda);
+        node.gpu_info = some("NVIDIA H100 80GB HBM3");
+        node.gpu_model = some("H100");
+        node.nvidia_docker = true;
+        node.manipulator_driver = some("docker");
+        node.use_ipv6 = true;
+        node.ipv4 = Some(Ipv4Addr::new(192, 0, 2, 1));
+        node.ipv6 = Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+        node.ipv4_ports = PortRanges::tcp(63_000, 63_030).ok();
+        node.ipv6_ports = PortRanges::new([(Protocol::Tcp, 80, 80), (Protocol::Udp, 53, 60)]).ok();
+        node.free_storage_mib = Some(StorageMib::from_u32(100_000));
+        node.updated_at = LATER;
+        ledger.cpu_milli = CpuMilli::from_u32(1500);
+        ledger.memory_mib = MemoryMib::from_u32(2048);
+        ledger.storage_mib = StorageMib::from_u32(10_240);
+        ledger.gpu_milli = GpuMilli::from_u32(500);
+        ledger.instances = 1;
+
+        gpu.node_id = Some(node.id);
+        gpu.slot = 7;
+        gpu.memory_mib = Some(MemoryMib::from_u32(81_559));
+        gpu.used_milli = GpuMilli::from_u32(500);
+        gpu.instance_id = Some(gpu.id.to_string());
+        gpu.updated_at = LATER;
+
+        image.name = some("ubuntu:24.04");
+        image.key = some("sha256:aa");
+        image.url = some("registry.example/ubuntu:24.04");
+        image.remote = some("registry.example");
+        image.size_mib = Some(77);
+        image.os_hint = some("ubuntu");
+        image.description = some("naïve");
+        image.published = true;
+        image.updated_at = LATER;
+
+        instance.live_name = Some(instance.name.clone());
+        instance.node_id = Some(node.id);
+        instance.image_id = Some(image.id);
+        instance.key = some("4b1d");
+        instance.state = InstanceState::Running;
+        instance.status_info = some("up");
+        instance.ipv4 = node.ipv4;
+        instance.ipv6 = node.ipv6;
+        instance.local_ipv4 = Some(Ipv4Addr::new(172, 17, 0, 2));
+        instance.local_ipv6 = Some(Ipv6Addr::LOCALHOST);
+        instance.total_storage_mib = Some(StorageMib::from_u32(10_240));
+        instance.gpu_models = Some(vec!["H100".into(), "A100 \"80\"".into()]);
+        instance.description = some("trains");
+        instance.network_mode = NetworkMode::Bridge;
+        instance.ssh_key_name = some("laptop");
+        instance.ssh_key = some("ssh-ed25519 AAAA");
+        instance.base_image = image.name.clone();
+        instance.updated_at = LATER;
+
+        binding.gpu_id = Some(gpu.id);
+        binding.instance_id = Some(instance.id);
+        binding.state = BindingState::Bound;
+        binding.attempt = 2;
+        binding.released_at = Some(LATER);
+        port.instance_id = Some(instance.id);
+        (port.family, port.protocol, port.port) = (Family::Ipv4, Protocol::Tcp, 63_001);
+        port.managed = true;
+        port.name = some("ssh");
+        log.description = some("web");
+        log.host = some("api-1");
+        log.ip = Some(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        log.actor_id = Some(user.id);
+        log.subject_kind = some("instance");
+        log.subject_id = Some(instance.id.uuid());
+        for (title, description) in [
+            (&mut test_a.title, &mut test_a.description),
+            (&mut test_b.title, &mut test_b.description),
+        ] {
+            (*title, *description) = (some("title"), some("description"));
+        }
+        test_a.big_int = Some(-crate::store::MAX_INT);
+        test_b.test_a_id = Some(test_a.id);
+        samples
+    }
+
+    /// Samples in which every field that may be empty is: the instance is terminal, the binding released.
+    #[expect(clippy::unwrap_used, reason = "these texts are valid")]
+    #[expect(clippy::too_many_lines, reason = "a list of every field of every entity")]
+    pub(super) fn bare(mut id: impl FnMut() -> Uuid) -> Self {
+        let (user_id, node_id, gpu_id, instance_id) = (id().into(), id().into(), id().into(), id().into());
+        let test_a_id: Id<TestA> = id().into();
+        let email = Email::new(format!("{user_id}@Example.org")).unwrap();
+        let mut node = ComputeNode::new(node_id, user_id, NodeName::new("rack 1 / 7").unwrap(), AT);
+        node.manipulator_driver = None;
+        Self {
+            user: User::new(user_id, email, DisplayName::new("Ada").unwrap(), AT),
+            access: UserAccess {
+                user_id,
+                state: AccessState::Active,
+            },
+            retries: LoginRetries {
+                user_id,
+                retry_count: 3,
+            },
+            quota: Quota::unused(user_id, Limits::default()),
+            node,
+            lifecycle: NodeLifecycle {
+                node_id,
+                state: NodeState::Draining,
+            },
+            ledger: NodeLedger {
+                node_id,
+                cpu_milli: CpuMilli::ZERO,
+                cpu_milli_total: CpuMilli::from_u32(96_000),
+                memory_mib: MemoryMib::ZERO,
+                memory_mib_total: MemoryMib::from_u32(1 << 20),
+                storage_mib: StorageMib::ZERO,
+                storage_mib_total: StorageMib::from_u32(1 << 22),
+                gpu_milli: GpuMilli::ZERO,
+                gpu_milli_total: GpuMilli::from_u32(8000),
+                instances: 0,
+            },
+            gpu: Gpu {
+                id: gpu_id,
+                node_id: None,
+                slot: 0,
+                model: "H100".into(),
+                memory_mib: None,
+                health: GpuHealth::Quarantined,
+                used_milli: GpuMilli::ZERO,
+                instance_id: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            image: Image {
+                id: id().into(),
+                node_id,
+                name: None,
+                status: ImageStatus::Fetching,
+                key: None,
+                url: None,
+                remote: None,
+                size_mib: None,
+                os_hint: None,
+                description: None,
+                published: false,
+                native_timestamp: LATER,
+                created_at: AT,
+                updated_at: AT,
+            },
+            instance: Instance {
+                id: instance_id,
+                owner_id: user_id,
+                name: InstanceName::new("web-1").unwrap(),
+                live_name: None,
+                node_id: None,
+                last_node_id: node_id,
+                image_id: None,
+                key: None,
+                state: InstanceState::Deleted,
+                status_info: None,
+                ipv4: None,
+                ipv6: None,
+                local_ipv4: None,
+                local_ipv6: None,
+                cpu_milli: CpuMilli::from_u32(1500),
+                memory_mib: MemoryMib::from_u32(2048),
+                storage_mib: StorageMib::from_u32(10_240),
+                total_storage_mib: None,
+                gpu_count: 1,
+                gpu_milli: GpuMilli::from_u32(500),
+                gpu_models: None,
+                description: None,
+                network_mode: NetworkMode::Host,
+                ssh_key_name: None,
+                ssh_key: None,
+                base_image: None,
+                request_fingerprint: Fingerprint::of(b"request"),
+                created_at: AT,
+                updated_at: AT,
+            },
+            binding: GpuBinding {
+                id: id().into(),
+                gpu_id: None,
+                instance_id: None,
+                held_by: instance_id,
+                milli: GpuMilli::from_u32(500),
+                state: BindingState::Released,
+                attempt: 1,
+                created_at: AT,
+                released_at: None,
+            },
+            port: PortMap {
+                id: id().into(),
+                node_id,
+                instance_id: None,
+                family: Family::Ipv6,
+                protocol: Protocol::Udp,
+                port: 65_535,
+                managed: false,
+                name: None,
+                created_at: AT,
+            },
+            grant: ManagedInstance {
+                id: id().into(),
+                user_id,
+                node_id,
+                instance_id,
+                created_at: AT,
+            },
+            log: Log {
+                id: id().into(),
+                title: "instance.launch".into(),
+                description: None,
+                host: None,
+                ip: None,
+                actor_id: None,
+                subject_kind: None,
+                subject_id: None,
+                timestamp: AT,
+            },
+            test_a: TestA {
+                id: test_a_id,
+                title: None,
+                description: None,
+                big_int: None,
+                timestamp: AT,
+            },
+            test_b: TestB {
+                id: id().into(),
+                title: None,
+                description: None,
+                timestamp: AT,
+                test_a_id: None,
+            },
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a short form of `Some` of a text")]
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
