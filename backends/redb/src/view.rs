@@ -67,9 +67,7 @@ impl View {
     fn one(&self, query: &Query) -> Result<Answer, StoreError> {
         match query {
             Query::Get { table, key } => {
-                let info = self.schema.find(table.name);
-                let info =
-                    info.ok_or_else(|| StoreError::invalid(table.name, "the store has no such table"))?;
+                let info = self.schema.plan_get(table, key)?;
                 Ok(Answer::Row(self.row(info, &info.key_bytes(key))?))
             }
             Query::Scan(scan) => {
