@@ -139,7 +139,7 @@ impl Samples {
         instance.network_mode = NetworkMode::Bridge;
         instance.ssh_key_name = some("laptop");
         instance.ssh_key = some("ssh-ed25519 AAAA");
-        instance.base_image = image.name.clone();
+        instance.base_image = some("ubuntu:24.04");
         instance.updated_at = LATER;
 
         binding.gpu_id = Some(gpu.id);

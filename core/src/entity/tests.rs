@@ -115,7 +115,7 @@ fn every_entity_is_read_from_its_row_as_it_was() {
 
 #[test]
 fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
-    fn refused<E: Entity + Debug>(entity: &E, name: &'static str, value: Value) {
+    fn refused<E: Entity + Debug>(entity: &E, name: &'static str, value: &Value) {
         let read = E::from_row(&row(entity, &[(name, value.clone())]));
         let Err(StoreError::Corrupt {
             table, key, column, ..
@@ -133,15 +133,15 @@ fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
             } else {
                 Value::Bool(true)
             };
-            refused(entity, column.name, other_kind);
+            refused(entity, column.name, &other_kind);
             if !column.nullable {
-                refused(entity, column.name, Value::Null);
+                refused(entity, column.name, &Value::Null);
             }
         }
         for rule in E::TABLE.invariants {
             match rule.check {
-                Check::OneOf(column, _) => refused(entity, column, "neither".into()),
-                Check::AtLeast(column, 0) => refused(entity, column, Value::Int(-1)),
+                Check::OneOf(column, _) => refused(entity, column, &"neither".into()),
+                Check::AtLeast(column, 0) => refused(entity, column, &Value::Int(-1)),
                 _ => {}
             }
         }

@@ -2,8 +2,8 @@
 
 use super::{World, assert_conflict, assert_invalid, assert_taken, assert_used};
 use crate::entity::{
-    AccessState, ComputeNode, Entry, GpuHealth, Image, ImageStatus, Limits, NodeName, PortMap, TestA, TestB,
-    User, UserAccess,
+    AccessState, ComputeNode, Entry, GpuHealth, Image, ImageStatus, Limits, PortMap, TestA, TestB, User,
+    UserAccess,
 };
 use crate::time::Timestamp;
 
@@ -14,185 +14,169 @@ pub(super) async fn an_update_changes_what_it_may(world: &World) {
     let (kept, new) = (world.kept().await, world.bare());
 
     // Every field of the profile becomes empty; owner and creation time stay what they are.
-    let profile = ComputeNode {
-        id: kept.node.id,
+    let (id, owner_id) = (kept.node.id, kept.user.id);
+    let asked = ComputeNode {
+        id,
         owner_id: new.user.id,
         created_at: NOW,
         ..new.node.clone()
     };
     repositories
         .compute_nodes()
-        .update(Entry::new(profile, 1))
+        .update(Entry::new(asked, 1))
         .await
         .unwrap();
-    let expected = ComputeNode {
-        id: kept.node.id,
-        owner_id: kept.user.id,
-        ..new.node
-    };
-    assert_eq!(world.stored(&kept.node).await, Some(Entry::new(expected, 2)));
+    world
+        .holds(
+            &ComputeNode {
+                id,
+                owner_id,
+                ..new.node
+            },
+            2,
+        )
+        .await;
 
-    let user = User {
-        id: kept.user.id,
-        ..new.user
-    };
-    let updated = repositories
-        .users()
-        .update(Entry::new(user.clone(), 1))
-        .await
-        .unwrap();
-    assert_eq!(updated, Entry::new(user, 2));
-    assert_eq!(world.stored(&kept.user).await, Some(updated));
-    let suspended = UserAccess {
+    let user = Entry::new(
+        User {
+            id: kept.user.id,
+            ..new.user
+        },
+        1,
+    );
+    let updated = repositories.users().update(user.clone()).await.unwrap();
+    assert_eq!(updated, Entry::new(user.value, 2));
+    world.holds(&updated.value, 2).await;
+    let access = UserAccess {
         state: AccessState::Suspended,
-        ..kept.access.clone()
+        ..kept.access
     };
     repositories
         .user_access()
-        .update(Entry::new(suspended.clone(), 1))
+        .update(Entry::new(access.clone(), 1))
         .await
         .unwrap();
     assert_eq!(
         repositories.user_access().require(kept.user.id).await.unwrap(),
-        Entry::new(suspended, 2)
+        Entry::new(access, 2)
     );
 
     let image = Image {
         status: ImageStatus::Failed,
         key: None,
         url: None,
-        ..kept.image.clone()
+        ..kept.image
     };
     repositories
         .images()
         .update(Entry::new(image.clone(), 1))
         .await
         .unwrap();
-    assert_eq!(world.stored(&kept.image).await, Some(Entry::new(image, 2)));
-    let fixture = TestB {
+    world.holds(&image, 2).await;
+    let child = TestB {
         test_a_id: None,
         title: None,
-        ..kept.test_b.clone()
+        ..kept.test_b
     };
     repositories
         .test_bs()
-        .update(Entry::new(fixture.clone(), 1))
+        .update(Entry::new(child.clone(), 1))
         .await
         .unwrap();
-    assert_eq!(world.stored(&kept.test_b).await, Some(Entry::new(fixture, 2)));
+    world.holds(&child, 2).await;
+}
 
-    repositories
-        .gpus()
-        .set_health(kept.gpu.id, GpuHealth::Gone, NOW, 1)
+pub(super) async fn a_narrow_update_changes_nothing_else(world: &World) {
+    let (gpus, instances) = (world.repositories.gpus(), world.repositories.instances());
+    let mut kept = world.kept().await;
+    gpus.set_health(kept.gpu.id, GpuHealth::Gone, NOW, 1)
         .await
         .unwrap();
-    let gpu = repositories.gpus().require(kept.gpu.id).await.unwrap();
-    assert_eq!(
-        (gpu.health, gpu.updated_at, gpu.used_milli),
-        (GpuHealth::Gone, NOW, kept.gpu.used_milli)
-    );
-    repositories
-        .instances()
-        .set_description(kept.instance.id, None, NOW, 1)
+    (kept.gpu.health, kept.gpu.updated_at) = (GpuHealth::Gone, NOW);
+    world.holds(&kept.gpu, 2).await;
+    let description = Some("new".to_owned());
+    instances
+        .set_description(kept.instance.id, description.clone(), NOW, 1)
         .await
         .unwrap();
-    let instance = repositories.instances().require(kept.instance.id).await.unwrap();
-    assert_eq!(
-        (&instance.description, instance.updated_at, &instance.key),
-        (&None, NOW, &kept.instance.key)
-    );
+    (kept.instance.description, kept.instance.updated_at) = (description, NOW);
+    world.holds(&kept.instance, 2).await;
+    instances
+        .set_description(kept.instance.id, None, NOW, 2)
+        .await
+        .unwrap();
+    kept.instance.description = None;
+    world.holds(&kept.instance, 3).await;
 }
 
 pub(super) async fn a_stale_revision_is_a_conflict(world: &World) {
+    /// What two updates under one revision do: the second one conflicts.
+    macro_rules! second_update {
+        ($repository:expr, $value:expr) => {{
+            let value = $value.clone();
+            $repository.update(Entry::new(value.clone(), 1)).await.unwrap();
+            assert_conflict($repository.update(Entry::new(value.clone(), 1)).await);
+            assert_conflict($repository.update(Entry::new(value.clone(), 3)).await);
+            world.holds(&value, 2).await;
+        }};
+    }
     let repositories = &world.repositories;
     let kept = world.kept().await;
-    let id = kept.user.id;
-    repositories
-        .users()
-        .update(Entry::new(kept.user.clone(), 1))
-        .await
-        .unwrap();
+    second_update!(repositories.users(), kept.user);
+    second_update!(repositories.user_access(), kept.access);
+    second_update!(repositories.compute_nodes(), kept.node);
+    second_update!(repositories.images(), kept.image);
+    second_update!(repositories.test_as(), kept.test_a);
+    second_update!(repositories.test_bs(), kept.test_b);
+
     assert_conflict(
         repositories
-            .users()
-            .update(Entry::new(kept.user.clone(), 1))
+            .quotas()
+            .set_limits(kept.user.id, Limits::default(), 2)
             .await,
     );
-    assert_conflict(repositories.users().delete(id, 1).await);
-    assert_conflict(
-        repositories
-            .user_access()
-            .update(Entry::new(kept.access.clone(), 2))
-            .await,
-    );
-    assert_conflict(repositories.quotas().set_limits(id, Limits::default(), 2).await);
-    assert_conflict(
-        repositories
-            .compute_nodes()
-            .update(Entry::new(kept.node.clone(), 2))
-            .await,
-    );
+    world.holds(&kept.quota, 1).await;
     assert_conflict(
         repositories
             .gpus()
             .set_health(kept.gpu.id, GpuHealth::Gone, NOW, 2)
             .await,
     );
-    assert_conflict(
-        repositories
-            .images()
-            .update(Entry::new(kept.image.clone(), 2))
-            .await,
-    );
-    assert_conflict(repositories.images().delete(kept.image.id, 2).await);
+    world.holds(&kept.gpu, 1).await;
     assert_conflict(
         repositories
             .instances()
             .set_description(kept.instance.id, None, NOW, 2)
             .await,
     );
-    assert_conflict(repositories.managed_instances().delete(kept.grant.id, 2).await);
-    assert_conflict(
-        repositories
-            .test_as()
-            .update(Entry::new(kept.test_a.clone(), 2))
-            .await,
-    );
-    assert_conflict(repositories.test_as().delete(kept.test_a.id, 2).await);
-    assert_conflict(
-        repositories
-            .test_bs()
-            .update(Entry::new(kept.test_b.clone(), 2))
-            .await,
-    );
-    assert_conflict(repositories.test_bs().delete(kept.test_b.id, 2).await);
+    world.holds(&kept.instance, 1).await;
     // Nor is anything made by an update of what is not there.
-    assert_conflict(
-        repositories
-            .test_as()
-            .update(Entry::new(world.bare().test_a, 1))
-            .await,
-    );
-    assert_eq!(
-        world.stored(&kept.user).await,
-        Some(Entry::new(kept.user.clone(), 2))
-    );
-    assert_eq!(
-        world.stored(&kept.quota).await,
-        Some(Entry::new(kept.quota.clone(), 1))
-    );
-    assert_eq!(
-        world.stored(&kept.gpu).await,
-        Some(Entry::new(kept.gpu.clone(), 1))
-    );
-    assert_eq!(
-        world.stored(&kept.instance).await,
-        Some(Entry::new(kept.instance.clone(), 1))
-    );
-    assert_eq!(
-        world.stored(&kept.test_a).await,
-        Some(Entry::new(kept.test_a.clone(), 1))
-    );
+    let absent = world.bare().test_a;
+    assert_conflict(repositories.test_as().update(Entry::new(absent.clone(), 1)).await);
+    assert_eq!(world.stored(&absent).await, None);
+}
+
+pub(super) async fn a_stale_revision_deletes_nothing(world: &World) {
+    let repositories = &world.repositories;
+    let kept = world.kept().await;
+    assert_conflict(repositories.images().delete(kept.image.id, 2).await);
+    world.holds(&kept.image, 1).await;
+    assert_conflict(repositories.managed_instances().delete(kept.grant.id, 2).await);
+    world.holds(&kept.grant, 1).await;
+    assert_conflict(repositories.test_as().delete(kept.test_a.id, 2).await);
+    world.holds(&kept.test_a, 1).await;
+    assert_conflict(repositories.test_bs().delete(kept.test_b.id, 2).await);
+    world.holds(&kept.test_b, 1).await;
+
+    let user = world.bare().user;
+    repositories
+        .users()
+        .create(user.clone(), Limits::default())
+        .await
+        .unwrap();
+    assert_conflict(repositories.users().delete(user.id, 2).await);
+    world.holds(&user, 1).await;
+    assert!(repositories.quotas().get(user.id).await.unwrap().is_some());
 }
 
 pub(super) async fn what_is_still_used_is_not_deleted(world: &World) {
@@ -202,89 +186,117 @@ pub(super) async fn what_is_still_used_is_not_deleted(world: &World) {
         repositories.users().delete(kept.user.id, 1).await,
         "compute_nodes",
     );
-    assert_eq!(
-        world.stored(&kept.quota).await,
-        Some(Entry::new(kept.quota.clone(), 1)),
-        "nothing went"
-    );
+    // What goes with a user has not gone either.
+    world.holds(&kept.user, 1).await;
+    world.holds(&kept.access, 1).await;
+    world.holds(&kept.quota, 1).await;
     assert_used(repositories.images().delete(kept.image.id, 1).await, "instances");
+    world.holds(&kept.image, 1).await;
     assert_used(repositories.test_as().delete(kept.test_a.id, 1).await, "test_bs");
     repositories.test_bs().delete(kept.test_b.id, 1).await.unwrap();
     repositories.test_as().delete(kept.test_a.id, 1).await.unwrap();
     assert_eq!(world.stored(&kept.test_a).await, None);
+    let again = TestA {
+        id: kept.test_a.id,
+        ..world.bare().test_a
+    };
+    assert_eq!(
+        repositories.test_as().create(again).await.unwrap().revision,
+        1,
+        "its id is free"
+    );
+
     repositories
         .managed_instances()
         .delete(kept.grant.id, 1)
         .await
         .unwrap();
     assert_eq!(world.stored(&kept.grant).await, None);
-
-    // Nor can another one take a unique key that is in use.
-    let node = ComputeNode {
-        id: world.bare().node.id,
-        ..kept.node.clone()
+    let unused = Image {
+        node_id: kept.node.id,
+        ..world.bare().image
     };
-    let named = repositories
-        .compute_nodes()
-        .find_by_name(kept.user.id, &node.name)
-        .await
-        .unwrap();
-    assert_eq!(named, Some(Entry::new(kept.node.clone(), 1)));
-    let elsewhere = NodeName::new("elsewhere").unwrap();
-    assert_eq!(
-        repositories
-            .compute_nodes()
-            .find_by_name(kept.user.id, &elsewhere)
-            .await
-            .unwrap(),
-        None
-    );
-    let image = Image {
+    repositories.images().create(unused.clone()).await.unwrap();
+    repositories.images().delete(unused.id, 1).await.unwrap();
+    assert_eq!(world.stored(&unused).await, None);
+}
+
+pub(super) async fn a_key_of_a_node_is_taken_once(world: &World) {
+    let images = world.repositories.images();
+    let (kept, other) = (world.kept().await, world.kept().await);
+    let image = || Image {
         id: world.bare().image.id,
-        url: None,
         ..kept.image.clone()
     };
-    assert_taken(&repositories.images().create(image).await, "images_node_key");
-    let image = Image {
-        id: world.bare().image.id,
-        key: None,
-        ..kept.image
-    };
-    assert_taken(&repositories.images().create(image).await, "images_node_url");
-    let fixture = TestA {
-        id: kept.test_a.id,
-        ..world.bare().test_a
-    };
-    assert_eq!(
-        repositories.test_as().create(fixture).await.unwrap().revision,
-        1,
-        "its id is free again"
+    assert_taken(
+        &images.create(Image { url: None, ..image() }).await,
+        "images_node_key",
     );
+    assert_taken(
+        &images.create(Image { key: None, ..image() }).await,
+        "images_node_url",
+    );
+    // Two without a key and a URL are no two of the same.
+    for _ in 0..2 {
+        images
+            .create(Image {
+                url: None,
+                key: None,
+                ..image()
+            })
+            .await
+            .unwrap();
+    }
+    let renamed = ComputeNode {
+        owner_id: kept.user.id,
+        ..world.bare().node
+    };
+    world
+        .insert(&[&ComputeNode {
+            name: "another".parse().unwrap(),
+            ..renamed.clone()
+        }])
+        .await;
+    let renamed = Entry::new(
+        ComputeNode {
+            name: kept.node.name.clone(),
+            ..renamed
+        },
+        1,
+    );
+    let refused = world.repositories.compute_nodes().update(renamed).await;
+    assert_taken(&refused, "compute_nodes_owner_name");
+    assert_eq!(kept.node.name, other.node.name, "which another owner has too");
 }
 
 pub(super) async fn ports_of_instances_are_not_given_back_by_hand(world: &World) {
-    let repositories = &world.repositories;
+    let ports = world.repositories.port_maps();
     let kept = world.kept().await;
-    assert_invalid(repositories.port_maps().delete(kept.port.id, 1).await, "managed");
+    assert_invalid(ports.delete(kept.port.id, 1).await, "managed");
+    world.holds(&kept.port, 1).await;
+    let attached = PortMap {
+        node_id: kept.node.id,
+        instance_id: Some(kept.instance.id),
+        port: 1,
+        ..world.bare().port
+    };
+    world.insert(&[&attached]).await;
+    assert_invalid(ports.delete(attached.id, 1).await, "instance_id");
+    world.holds(&attached, 1).await;
+
     let by_hand = PortMap {
         node_id: kept.node.id,
         ..world.bare().port
     };
-    repositories.port_maps().create(by_hand.clone()).await.unwrap();
+    ports.create(by_hand.clone()).await.unwrap();
     let second = PortMap {
         id: world.bare().port.id,
         name: Some("second".into()),
         ..by_hand.clone()
     };
-    assert_taken(
-        &repositories.port_maps().create(second.clone()).await,
-        "port_maps_slot",
-    );
-    assert_conflict(repositories.port_maps().delete(by_hand.id, 2).await);
-    repositories.port_maps().delete(by_hand.id, 1).await.unwrap();
-    repositories.port_maps().create(second).await.unwrap();
-    assert_eq!(
-        world.stored(&kept.port).await,
-        Some(Entry::new(kept.port.clone(), 1))
-    );
+    assert_taken(&ports.create(second.clone()).await, "port_maps_slot");
+    assert_conflict(ports.delete(by_hand.id, 2).await);
+    ports.delete(by_hand.id, 1).await.unwrap();
+    ports.create(second.clone()).await.unwrap();
+    world.holds(&second, 1).await;
 }

@@ -6,14 +6,11 @@ use super::{World, assert_invalid, assert_taken, key_of};
 use crate::entity::samples::each_sample;
 use crate::entity::{Entity, Entry, Image, Limits, Log, ManagedInstance, PortMap, TestA, TestB, User};
 use crate::error::Error;
-use crate::store::{Batch, StoreExt, Write};
 
 pub(super) async fn every_field_and_every_null_is_kept(world: &World) {
     async fn check<E: Entity + Clone + Debug>(world: &World, entity: &E) {
         assert_eq!(world.stored(entity).await, None);
-        let batch =
-            Batch::new(world.repositories.ids.next_id(), "sample").with(Write::Insert(entity.to_row()));
-        world.repositories.store.commit(batch).await.unwrap();
+        world.insert(&[entity]).await;
         let found = world.repositories.get_entry::<E>(key_of(entity)).await.unwrap();
         assert_eq!(found, Some(Entry::new(entity.clone(), 1)));
     }

@@ -6,6 +6,7 @@
 
 mod changes;
 mod creation;
+mod filters;
 mod lists;
 mod users;
 
@@ -32,16 +33,26 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     creation::a_child_needs_its_parent(&world).await;
     creation::what_is_too_long_or_malformed_is_invalid(&world).await;
     changes::an_update_changes_what_it_may(&world).await;
+    changes::a_narrow_update_changes_nothing_else(&world).await;
     changes::a_stale_revision_is_a_conflict(&world).await;
+    changes::a_stale_revision_deletes_nothing(&world).await;
     changes::what_is_still_used_is_not_deleted(&world).await;
+    changes::a_key_of_a_node_is_taken_once(&world).await;
     changes::ports_of_instances_are_not_given_back_by_hand(&world).await;
     users::a_user_comes_and_goes_with_its_companions(&world).await;
     users::an_address_belongs_to_one_user(&world).await;
     users::limits_are_set_without_touching_use(&world).await;
     users::a_change_says_who_made_it(&world).await;
     lists::pages_join_in_the_order_of_ids(&world).await;
-    lists::filters_give_what_they_say(&world).await;
     lists::the_log_is_read_newest_first(&world).await;
+    filters::users_are_filtered(&world).await;
+    filters::nodes_are_found_with_ledger_and_lifecycle(&world).await;
+    filters::images_are_filtered(&world).await;
+    filters::grants_are_found_from_both_sides(&world).await;
+    filters::gpus_are_listed_by_slot(&world).await;
+    filters::ports_are_listed_by_node_and_by_instance(&world).await;
+    filters::instances_are_filtered(&world).await;
+    filters::a_name_finds_the_live_instance(&world).await;
 }
 
 /// The repositories, and short forms of what checks do.
@@ -74,9 +85,25 @@ impl World {
         self.repositories.store.commit(batch).await.unwrap();
     }
 
+    /// Keeps entities that no repository creates.
+    async fn insert<E: Entity>(&self, entities: &[&E]) {
+        let mut batch = Batch::new(self.repositories.ids.next_id(), "samples");
+        for entity in entities {
+            batch.push(Write::Insert(entity.to_row()));
+        }
+        self.repositories.store.commit(batch).await.unwrap();
+    }
+
     /// What is stored under the key of an entity.
     async fn stored<E: Entity>(&self, entity: &E) -> Option<Entry<E>> {
         self.repositories.get_entry(key_of(entity)).await.unwrap()
+    }
+
+    /// Asserts what is stored under the key of an entity.
+    async fn holds<E: Entity + Debug>(&self, expected: &E, revision: i64) {
+        let found = self.stored(expected).await;
+        let found = found.as_ref().map(|found| (&found.value, found.revision));
+        assert_eq!(found, Some((expected, revision)));
     }
 }
 
@@ -92,7 +119,10 @@ fn key_of<E: Entity>(entity: &E) -> Key {
 }
 
 fn assert_conflict<T: Debug>(result: Result<T>) {
-    assert!(matches!(result, Err(Error::Conflict { .. })), "{result:?}");
+    match result {
+        Err(Error::Conflict { .. }) => {}
+        other => panic!("expected a conflict, got {other:?}"),
+    }
 }
 
 fn assert_taken<T: Debug>(result: &Result<T>, expected: &str) {
@@ -133,3 +163,12 @@ where
         request = PageRequest::after(next).limit(2);
     }
 }
+
+/// Every entry of a repository's list under a filter.
+macro_rules! listed {
+    ($repository:expr, $filter:expr) => {{
+        let (repository, filter) = (&$repository, &$filter);
+        $crate::entity::checks::all(|page| repository.list(filter.clone(), page)).await
+    }};
+}
+use listed;
