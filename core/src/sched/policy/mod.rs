@@ -118,7 +118,9 @@ mod tests {
             .collect();
         let mut state = ClassState::new(&Slots::from_gpus(&gpus), 0);
         state.cpu = 32_000;
-        tags.iter().for_each(|tag| state.set_runs(*tag, true));
+        for tag in tags {
+            state.set_runs(*tag, true);
+        }
         state
     }
 
