@@ -54,7 +54,8 @@ pub(super) async fn commit_many_keeps_the_given_order(world: World) {
             }
             Err(error) => {
                 let cause = error.refusal().map(|refusal| refusal.cause.clone());
-                let (found, expected) = ((at - at / 4 + 1) as i64, -(at as i64));
+                let at = i64::try_from(at).unwrap();
+                let (found, expected) = (at - at / 4 + 1, -at);
                 assert_eq!(cause, Some(Cause::Conflict { expected, found }));
             }
         }
@@ -97,7 +98,7 @@ pub(super) async fn a_repeated_batch_has_one_effect(world: World) {
     let batch = world.batch(vec![Write::record(&THINGS, id, "uses", 1)]);
     let first = world.store.commit(batch.clone()).await.unwrap();
     assert!(!first.repeated);
-    world.advance(Duration::from_secs(60));
+    world.advance(Duration::from_mins(1));
     let repeated = Receipt {
         repeated: true,
         ..first

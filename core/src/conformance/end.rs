@@ -1,15 +1,18 @@
 //! Chapter "End": closing, and opening again.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::tables::{ALL, BEATS, SEATS, THINGS};
 use super::world::{START, World, thing};
 use crate::store::kernel::register_consumer;
 use crate::store::{
-    Cursor, IdProblem, NewRow, Prune, Query, Resolution, Scan, StoreError, StoreExt, Value, Write,
+    Cursor, IdProblem, NewRow, Prune, Query, Receipt, Record, Resolution, Scan, StoreError, StoreExt, Value,
+    Write,
 };
-use crate::time::Clock;
-use std::sync::Arc;
+use crate::time::{Clock, Timestamp};
 
 pub(super) async fn close_drains_and_then_refuses(world: World) {
     let before = world.thing("before").await;
@@ -81,59 +84,18 @@ pub(super) async fn what_was_acknowledged_is_there_after_reopening(world: World)
         .set("note", "e\u{301}\u{1f980}")
         .set("secret", "hush")
         .set("flag", false);
-    let first = world.batch(vec![Write::Insert(
-        full.set("moment", crate::time::Timestamp::MIN),
-    )]);
+    let first = world.batch(vec![Write::Insert(full.set("moment", Timestamp::MIN))]);
     let receipt = world.store.commit(first.clone()).await.unwrap();
-    for at in 0..20_i64 {
-        let seat = NewRow::new(&SEATS)
-            .set("id", world.id())
-            .set("room", "hall")
-            .set("place", at);
-        world
-            .ok(vec![Write::Insert(seat), Write::record(&THINGS, id, "uses", 1)])
-            .await;
-    }
-    world
-        .ok(vec![Write::update(
-            &THINGS,
-            id,
-            1,
-            vec![("number", Value::from(-7_i64))],
-        )])
-        .await;
-    world
-        .ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", id))])
-        .await;
     let voided = world.batch(vec![Write::guard(&THINGS, id, 2)]);
     world.store.resolve(voided.id).await.unwrap();
-    let feed = world.feed().await;
-    world.ok(vec![register_consumer("me", feed[9].cursor())]).await;
-    world.store.prune(Prune::up_to(4)).await.unwrap();
-    world.advance(Duration::from_secs(50));
-    let last = world.ok(vec![Write::record(&THINGS, id, "uses", 1)]).await;
-    let (feed, mut tables) = (world.feed_after(feed[3].cursor()).await, Vec::new());
+    let (last, feed) = fill(&world, id).await;
+    let mut tables = Vec::new();
     for table in ALL {
         tables.push(world.all(table).await);
     }
-    world.clock.set(START);
-    let World {
-        harness,
-        clock,
-        ids,
-        store,
-    } = world;
-    store.close().await.unwrap();
-    drop(store);
     // Only a store that ends with its handle has nothing to show here.
-    let Some(store) = harness.reopen(&ALL, Arc::clone(&clock) as Arc<dyn Clock>).await else {
+    let Some(world) = reopened(world).await else {
         return;
-    };
-    let world = World {
-        harness,
-        clock,
-        ids,
-        store,
     };
     for (table, rows) in ALL.into_iter().zip(tables) {
         assert_eq!(world.all(table).await, rows, "{}", table.name);
@@ -146,40 +108,79 @@ pub(super) async fn what_was_acknowledged_is_there_after_reopening(world: World)
         matches!(error, StoreError::CursorExpired { low_water: 4 }),
         "{error:?}"
     );
-    // Receipts, the ones of what never happened, too.
+    // Receipts, those of what never happened, too.
     assert!(world.store.commit(first).await.unwrap().repeated);
-    assert_eq!(
-        world.store.resolve(receipt.batch).await.unwrap(),
-        Resolution::Committed(receipt)
-    );
+    let resolution = world.store.resolve(receipt.batch).await.unwrap();
+    assert_eq!(resolution, Resolution::Committed(receipt));
     let answer = world.store.commit(voided).await;
     assert!(
-        matches!(
-            answer,
-            Err(StoreError::UnusableId {
-                why: IdProblem::Voided,
-                ..
-            })
-        ),
+        matches!(answer, Err(StoreError::UnusableId { why, .. }) if why == IdProblem::Voided),
         "{answer:?}"
     );
-    // Time, positions, keys and consumers go on where they were.
+    it_goes_on_where_it_was(&world, id, last, feed.last().unwrap().cursor()).await;
+}
+
+/// Fills the store and prunes it; gives the receipt of the last commit and the feed as it is then.
+async fn fill(world: &World, id: Uuid) -> (Receipt, Vec<Arc<Record>>) {
+    for at in 0..20_i64 {
+        let seat = NewRow::new(&SEATS)
+            .set("id", world.id())
+            .set("room", "hall")
+            .set("place", at);
+        world
+            .ok(vec![Write::Insert(seat), Write::record(&THINGS, id, "uses", 1)])
+            .await;
+    }
+    let set = vec![("number", Value::from(-7_i64))];
+    world.ok(vec![Write::update(&THINGS, id, 1, set)]).await;
+    world
+        .ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", id))])
+        .await;
+    let feed = world.feed().await;
+    world.ok(vec![register_consumer("me", feed[9].cursor())]).await;
+    world.store.prune(Prune::up_to(4)).await.unwrap();
+    world.advance(Duration::from_secs(50));
+    let last = world.ok(vec![Write::record(&THINGS, id, "uses", 1)]).await;
+    (last, world.feed_after(feed[3].cursor()).await)
+}
+
+/// Closes, drops and opens again, under a clock that has stepped back meanwhile.
+async fn reopened(world: World) -> Option<World> {
+    let World {
+        harness,
+        clock,
+        ids,
+        store,
+    } = world;
+    clock.set(START);
+    store.close().await.unwrap();
+    drop(store);
+    let store = harness.reopen(&ALL, Arc::clone(&clock) as Arc<dyn Clock>).await?;
+    Some(World {
+        harness,
+        clock,
+        ids,
+        store,
+    })
+}
+
+/// Time, positions, keys and consumers.
+async fn it_goes_on_where_it_was(world: &World, id: Uuid, last: Receipt, head: Cursor) {
     assert_eq!(world.store.read(Vec::new()).await.unwrap().now, last.at);
     let taken = NewRow::new(&SEATS)
         .set("id", world.id())
         .set("room", "hall")
         .set("place", 3_i64);
-    assert!(
-        world
-            .refused(vec![Write::Insert(taken)])
-            .await
-            .names("seats_place")
-    );
+    let refusal = world.refused(vec![Write::Insert(taken)]).await;
+    assert!(refusal.names("seats_place"), "{refusal:?}");
     let next = world.ok(vec![Write::record(&THINGS, id, "uses", 1)]).await;
     assert_eq!(next.at, last.at);
-    assert_eq!(
-        world.feed_after(feed.last().unwrap().cursor()).await[0].batch,
-        next.batch
-    );
+    let after: Vec<_> = world
+        .feed_after(head)
+        .await
+        .iter()
+        .map(|record| record.batch)
+        .collect();
+    assert_eq!(after, [next.batch]);
     assert_eq!(world.store.prune(Prune::up_to(100)).await.unwrap().low_water, 10);
 }

@@ -13,6 +13,9 @@ use crate::store::{
     StoreError, StoreExt, Value, Verb, Write,
 };
 
+/// A commit's receipt, actor and operation, and what it changed.
+type Expected = (Receipt, Option<Uuid>, &'static str, Vec<RowChange>);
+
 fn change(
     id: Uuid,
     verb: Verb,
@@ -30,25 +33,25 @@ fn change(
     }
 }
 
+/// Every column that is shown of a new thing.
+fn inserted(id: Uuid, uses: i64) -> Vec<(&'static str, Value)> {
+    let shown = THINGS.columns.iter().filter(|column| column.name != "secret");
+    shown
+        .map(|column| {
+            let value = match column.name {
+                "id" => id.into(),
+                "name" => "row".into(),
+                "uses" => uses.into(),
+                _ => column.default.map_or(Value::Null, Value::from),
+            };
+            (column.name, value)
+        })
+        .collect()
+}
+
 pub(super) async fn every_commit_has_one_record(world: World) {
     let (a, b, actor) = (world.id(), world.id(), world.id());
-    let mut expected: Vec<(Receipt, Option<Uuid>, &str, Vec<RowChange>)> = Vec::new();
-    let inserted = |id: Uuid, uses: i64| {
-        let values = THINGS
-            .columns
-            .iter()
-            .filter(|column| column.name != "secret")
-            .map(|column| {
-                let value = match column.name {
-                    "id" => id.into(),
-                    "name" => "row".into(),
-                    "uses" => uses.into(),
-                    _ => column.default.map_or(Value::Null, Value::from),
-                };
-                (column.name, value)
-            });
-        values.collect::<Vec<_>>()
-    };
+    let mut expected: Vec<Expected> = Vec::new();
     let batch = world
         .batch(vec![
             Write::Insert(thing(b, "row")),
@@ -103,10 +106,19 @@ pub(super) async fn every_commit_has_one_record(world: World) {
         "test",
         changes,
     ));
-
     let feed = world.feed().await;
+    the_records_are(&feed, expected);
+    assert_eq!(feed[1].fingerprint, Fingerprint::of(b"asked"));
+    assert_eq!(
+        (feed[0].at, feed[1].at),
+        (START, START.plus(Duration::from_micros(1_500_001)))
+    );
+    records_follow_the_order_of_the_rows(&world, [a, b]).await;
+}
+
+fn the_records_are(feed: &[Arc<Record>], expected: Vec<Expected>) {
     assert_eq!(feed.len(), expected.len(), "{feed:#?}");
-    for ((position, found), (receipt, actor, operation, changes)) in (1..).zip(&feed).zip(expected) {
+    for ((position, found), (receipt, actor, operation, changes)) in (1..).zip(feed).zip(expected) {
         let expected = Record {
             position,
             batch: receipt.batch,
@@ -119,12 +131,6 @@ pub(super) async fn every_commit_has_one_record(world: World) {
         assert_eq!(**found, expected);
         assert!(receipt.position.is_none_or(|given| given == position));
     }
-    assert_eq!(feed[1].fingerprint, Fingerprint::of(b"asked"));
-    assert_eq!(
-        (feed[0].at, feed[1].at),
-        (START, START.plus(Duration::from_micros(1_500_001)))
-    );
-    records_follow_the_order_of_the_rows(&world, [a, b]).await;
 }
 
 /// Whoever writes: in the feed the versions of each row rise one by one.

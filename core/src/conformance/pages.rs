@@ -51,7 +51,7 @@ async fn join(world: &World, index: Option<&'static str>, descending: bool, limi
         // A cursor can go to a client and back.
         let text = serde_json::to_string(&next).unwrap();
         scan = scan.after(serde_json::from_str::<PageCursor>(&text).unwrap());
-        let last = page.rows.last().unwrap();
+        let last = page.rows.last().expect("a page with a cursor has a row here");
         let number = last.int("number").unwrap();
         // Not for ever: what is inserted ahead is read, too.
         for near in [number - 5, number, number + 5]

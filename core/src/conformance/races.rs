@@ -111,7 +111,7 @@ pub(super) async fn eight_gpus_have_one_owner_each(world: World) {
                 let slot = NewRow::new(&SLOTS)
                     .set("id", world.id())
                     .set("node", "n")
-                    .set("gpu", gpu as i64);
+                    .set("gpu", i64::try_from(gpu).unwrap());
                 let share = Write::admit(&BUDGETS, gpus[gpu], "share_milli", 1000);
                 // By the key and by the ceiling in turn: each alone must do.
                 let writes = if at % 2 == 0 {

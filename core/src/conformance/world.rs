@@ -31,7 +31,7 @@ impl World {
         let store = harness.open(&ALL, Arc::clone(&clock) as Arc<dyn Clock>).await;
         let ids = Arc::new(TimeOrderedIds::seeded(
             Arc::clone(&clock) as Arc<dyn Clock>,
-            0xC0FFEE,
+            0x00C0_FFEE,
         ));
         Self {
             harness,

@@ -1,0 +1,91 @@
+//! The faults: one each, in a store that keeps the contract otherwise.
+
+/// What a broken store does wrong. Most are what a backend of real life did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    /// Goes the way of the others and changes nothing: what they are caught by is not the detour.
+    Harmless,
+    // What rows hold.
+    EmptyTextIsNull,
+    TimesInMillis,
+    DefaultsAreNull,
+    InsertOverwrites,
+    EnsureOverwrites,
+    UpdateClearsTheRest,
+    UpdateRewritesCounters,
+    DeletesNothing,
+    AdjustRaisesRevision,
+    /// As one statement with a repeated key does in SQL.
+    AdjustsOnce,
+    PatchIgnoresTests,
+    MaxComesDown,
+    // How batches are judged.
+    TornBatch,
+    JudgesInReverse,
+    IgnoresRevisions,
+    IgnoresGuards,
+    GuardTouches,
+    /// As an `UPDATE` of no row does in SQL.
+    MissingRowsAreSkipped,
+    NamesTheFirstWrite,
+    LongTextsAccepted,
+    // Keys, references, rules.
+    NoUniqueCheck,
+    NullsCollide,
+    UniqueKeysStayTaken,
+    ReferencesIgnored,
+    CascadesDeletes,
+    InvariantsIgnored,
+    CeilingsIgnored,
+    RecordIsJudged,
+    /// As a `CHECK (used <= limit)` does in SQL.
+    CeilingsAreChecks,
+    CountersSaturate,
+    // Reading.
+    StaleIndex,
+    DescendingIgnored,
+    RangeEndsIncluded,
+    TextIsCollated,
+    NullsLast,
+    TestsAfterTheLimit,
+    NullsPassTests,
+    PagesLoseARow,
+    ExaminesEverything,
+    CountsUncapped,
+    UnknownIndexFallsBack,
+    LimitsClamped,
+    ReadsLag,
+    SnapshotMoves,
+    SnapshotsUncapped,
+    SnapshotsNeverExpire,
+    // Commits.
+    GroupReversed,
+    RefusalStopsTheGroup,
+    RepeatsApply,
+    FingerprintIgnored,
+    OldIdsAccepted,
+    ResolveForgets,
+    ResolveOnlyLooks,
+    RefusalsStick,
+    DeadlineIgnored,
+    CommitsInTwoSteps,
+    // The feed.
+    RecordsLost,
+    ChangesLost,
+    FeedOutOfOrder,
+    SecretsInTheFeed,
+    QuietIsLoud,
+    PagesOverlap,
+    LagIsZero,
+    CursorsUnchecked,
+    ExpiredIsSkipped,
+    PruneIgnoresConsumers,
+    SnapshotCursorAhead,
+    // Time, races, the end.
+    TimeRunsBackwards,
+    AdmitsByLookingFirst,
+    UniqueByLookingFirst,
+    CloseIsIgnored,
+    LosesTheLastCommit,
+    ForgetsReceipts,
+}
