@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use apportion::sched::Policy;
-use clap::{Args, Parser, Subcommand};
+use apportion_redb::Durability;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generate::{PUBLISHED_NODES, PUBLISHED_PODS};
 
@@ -49,11 +50,20 @@ pub struct ReplayArgs {
     /// How many users the instances belong to.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 100_000>)]
     pub users: usize,
+    /// How many instances each user may have at once.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub instance_limit: u32,
+    /// How many GPUs each user may hold at once; as many as there are, if it is left out.
+    #[arg(long, value_name = "N")]
+    pub gpu_limit: Option<u32>,
     /// Where the state is kept: a file (PATH or redb:PATH), or memory: for a trial that leaves nothing.
     ///
     /// Default: replay.redb, or, for a generated workload, a temporary file that is removed at the end.
     #[arg(long, value_name = "STORE")]
     pub store: Option<StoreArg>,
+    /// What an acknowledged change survives: full (a power cut) or process-crash (which never syncs the disk).
+    #[arg(long, value_name = "DURABILITY", default_value = "full")]
+    pub durability: DurabilityArg,
     /// How many changes are under way at once, and so can share one sync of the disk.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 4_096>)]
     pub concurrency: usize,
@@ -72,6 +82,9 @@ pub struct ReplayArgs {
     /// Write every figure to this file, for machines.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// End with an error unless the final state has this digest.
+    #[arg(long, value_name = "DIGEST")]
+    pub expect: Option<String>,
 }
 
 /// What to run the experiment on, and what to compare it with.
@@ -129,6 +142,24 @@ impl FromStr for PolicyArg {
             Ok(Self::All)
         } else {
             text.parse().map(Self::One)
+        }
+    }
+}
+
+/// What an acknowledged change survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityArg {
+    /// A crash of the process or the machine, and a power cut.
+    Full,
+    /// A crash of the process only.
+    ProcessCrash,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(arg: DurabilityArg) -> Self {
+        match arg {
+            DurabilityArg::Full => Self::Full,
+            DurabilityArg::ProcessCrash => Self::ProcessCrash,
         }
     }
 }

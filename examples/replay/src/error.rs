@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use apportion::store::{BadDeclaration, StoreError};
+
 use crate::cli::UsageError;
 use crate::report::ReportError;
 use crate::trace::TraceError;
@@ -30,9 +32,72 @@ pub enum AppError {
     /// The experiment fills GPUs, and there are none.
     #[error("no node has a GPU: the experiment has nothing to fill")]
     NoGpus,
-    /// The replay itself is not part of this build.
-    #[error("the replay is not built: only `replay inflate` is")]
-    NotBuilt,
+    /// There is no folder for a store that is thrown away.
+    #[error("no temporary folder can be made")]
+    Temporary(#[source] std::io::Error),
+    /// The tables cannot be declared together.
+    #[error("the tables are not well declared")]
+    Declared(#[from] BadDeclaration),
+    /// The store failed, or cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something of the control plane failed that no pod is at fault for.
+    #[error(transparent)]
+    Plane(#[from] apportion::Error),
+    /// A user or a node cannot be created.
+    #[error("{what} cannot be created")]
+    SetUp {
+        /// Who or what.
+        what: String,
+        /// Why it cannot.
+        source: apportion::Error,
+    },
+    /// An operation failed for another reason than what its pod asks for.
+    #[error("pod {pod}: the operation failed")]
+    Operation {
+        /// The pod.
+        pod: String,
+        /// Why it failed.
+        source: apportion::Error,
+    },
+    /// The store to continue on holds something else.
+    #[error("the store holds something else than a replay: there is nothing to --resume")]
+    NotAReplay,
+    /// The store to continue on holds a replay of something else.
+    #[error("the replay was begun with other inputs: {name} {begun}, and now {given}")]
+    OtherInputs {
+        /// Which input.
+        name: &'static str,
+        /// What it was; a hash, where it is long.
+        begun: String,
+        /// What it is now.
+        given: String,
+    },
+    /// Counters differ from a recount of the rows.
+    #[error("the audit found {counters} counters that differ from a recount of the rows")]
+    Drift {
+        /// How many.
+        counters: u64,
+    },
+    /// Not every pod was launched or refused.
+    #[error("{accounted} of {pods} pods are accounted for")]
+    Unaccounted {
+        /// How many pods there are.
+        pods: u64,
+        /// How many of them were launched or refused.
+        accounted: u64,
+    },
+    /// The change feed tells of another state than the rows.
+    #[error("the change feed tells of another state than the rows")]
+    FeedDiffers,
+    /// The final state is not the expected one.
+    #[error("the digest is {got}, not {expected}")]
+    OtherDigest {
+        /// What was expected.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// The terminal, or what stands in its place, takes no more text.
     #[error("the table cannot be printed")]
     Output(#[from] std::io::Error),
@@ -42,8 +107,8 @@ impl AppError {
     /// 2 where the input is bad and nothing was written, as for unknown arguments; 1 for all else.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Trace(_) | Self::NoGpus => 2,
-            Self::Report(_) | Self::Json { .. } | Self::Output(_) | Self::NotBuilt => 1,
+            Self::Usage(_) | Self::Trace(_) | Self::NoGpus | Self::NotAReplay | Self::OtherInputs { .. } => 2,
+            _ => 1,
         }
     }
 

@@ -9,5 +9,6 @@ pub mod inflate_cli;
 pub mod input;
 pub mod published;
 pub mod report;
+pub mod run;
 pub mod table;
 pub mod trace;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use replay::cli::{Cli, Command};
 use replay::error::AppError;
-use replay::{inflate_cli, input};
+use replay::{inflate_cli, run};
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match carry_out(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell where even this cannot be written.
@@ -19,14 +19,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), AppError> {
-    let table = match &cli.command {
-        Some(Command::Inflate(args)) => inflate_cli::run(args)?,
+fn carry_out(cli: &Cli) -> Result<(), AppError> {
+    let mut out = std::io::stdout();
+    match &cli.command {
+        Some(Command::Inflate(args)) => out.write_all(inflate_cli::run(args)?.as_bytes())?,
         None => {
-            let _input = input::prepare(&cli.replay)?;
-            return Err(AppError::NotBuilt);
+            let finished = run::run(&cli.replay)?;
+            out.write_all(finished.table.as_bytes())?;
+            finished.verdict?;
         }
-    };
-    std::io::stdout().write_all(table.as_bytes())?;
+    }
     Ok(())
 }

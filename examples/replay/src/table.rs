@@ -26,10 +26,31 @@ pub struct ReplayFigures {
     pub allocation_pct_mean: f64,
     /// The highest GPU allocation in per cent.
     pub allocation_pct_peak: f64,
-    /// Placements decided in a second of deciding.
+    /// What a typical pod could not use of the free GPUs, in per cent of it, as the mean over the time of the events.
+    #[serde(skip)]
+    pub fragmentation_pct_mean: f64,
+    /// The same when most was given out.
+    #[serde(skip)]
+    pub fragmentation_pct_at_peak: f64,
+    /// Instances that run at the end.
+    #[serde(skip)]
+    pub running_at_end: u64,
+    /// Launches and deletions decided in a second of [`deciding_s`](Self::deciding_s), by this run.
     pub decisions_per_s: f64,
-    /// Durable operations, creations and deletions, in a second of the whole replay.
+    /// Durable operations, launches and deletions, in a second of [`replay_s`](Self::replay_s), by this run.
     pub operations_per_s: f64,
+    /// Seconds from the first event to the last one of this run.
+    #[serde(skip)]
+    pub replay_s: f64,
+    /// Seconds of these that the store had no part in: following the feed, choosing nodes, making batches.
+    #[serde(skip)]
+    pub deciding_s: f64,
+    /// Seconds of these in which rows and changes were read.
+    #[serde(skip)]
+    pub reading_s: f64,
+    /// Seconds of these in which commits were awaited.
+    #[serde(skip)]
+    pub committing_s: f64,
     /// Half of the commits took at most this many milliseconds.
     pub commit_ms_p50: f64,
     /// 99 of 100 commits took at most this many milliseconds.
@@ -53,11 +74,6 @@ impl ReplayFigures {
                 .iter()
                 .map(|(reason, pods)| (format!("  {reason}"), count(*pods))),
         );
-        let audit = if self.audit_drift == 0 {
-            "clean".to_owned()
-        } else {
-            format!("{} counters drifted", count(self.audit_drift))
-        };
         let syncs = self.syncs.map_or_else(|| "unknown".to_owned(), count);
         rows.extend(
             [
@@ -69,19 +85,45 @@ impl ReplayFigures {
                     "GPU allocation, peak",
                     format!("{:.2} %", self.allocation_pct_peak),
                 ),
+                (
+                    "fragmentation, mean",
+                    format!("{:.2} %", self.fragmentation_pct_mean),
+                ),
+                (
+                    "fragmentation, at the peak",
+                    format!("{:.2} %", self.fragmentation_pct_at_peak),
+                ),
+                ("running at the end", count(self.running_at_end)),
+                ("replay", seconds(self.replay_s)),
+                ("  deciding", seconds(self.deciding_s)),
+                ("  reading", seconds(self.reading_s)),
+                ("  committing", seconds(self.committing_s)),
                 ("decisions per second", whole(self.decisions_per_s)),
                 ("operations per second", whole(self.operations_per_s)),
                 ("commit, median", format!("{:.2} ms", self.commit_ms_p50)),
                 ("commit, 99th percentile", format!("{:.2} ms", self.commit_ms_p99)),
                 ("syncs", syncs),
                 ("store size", bytes(self.store_bytes)),
-                ("audit", audit),
+                ("audit", self.audit()),
                 ("digest", self.digest.clone()),
             ]
             .map(|(label, value)| (label.to_owned(), value)),
         );
         rows
     }
+
+    /// What the audit found, in words.
+    pub fn audit(&self) -> String {
+        if self.audit_drift == 0 {
+            "clean".to_owned()
+        } else {
+            format!("{} counters drifted", count(self.audit_drift))
+        }
+    }
+}
+
+fn seconds(number: f64) -> String {
+    format!("{number:.2} s")
 }
 
 /// A rate, as a whole number with its thousands set apart.
