@@ -8,11 +8,11 @@ use apportion::sched::Policy;
 use apportion_redb::Durability;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::generate::{PUBLISHED_NODES, PUBLISHED_PODS};
+use crate::generate::{DEFAULT_PODS, PUBLISHED_NODES};
 
 /// Replays a GPU cluster's workload through the whole durable control plane, and writes a report.
 ///
-/// With no arguments it generates a cluster and a workload of the published shape: 8,152 pods on 1,523 nodes.
+/// With no arguments it generates a cluster and a workload of the published shape: 16,304 pods on 1,523 nodes.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -45,7 +45,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = PUBLISHED_NODES, value_parser = at_most::<1, 1_000_000>, conflicts_with = "nodes")]
     pub nodes_count: usize,
     /// How many pods to generate where no file is given.
-    #[arg(long, value_name = "N", default_value_t = PUBLISHED_PODS, value_parser = at_most::<1, 10_000_000>, conflicts_with = "nodes")]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_PODS, value_parser = at_most::<1, 10_000_000>, conflicts_with = "nodes")]
     pub pods_count: usize,
     /// How many users the instances belong to.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 100_000>)]
@@ -300,7 +300,7 @@ mod tests {
         let args = replay("replay");
         assert_eq!(
             (args.nodes_count, args.pods_count, args.users, args.concurrency),
-            (1_523, 8_152, 64, 64)
+            (1_523, 16_304, 64, 64)
         );
         assert_eq!((args.policy, args.seed, args.resume), (Policy::Fgd, 42, false));
         assert_eq!(args.store_at(), Ok(StoreAt::Temporary));

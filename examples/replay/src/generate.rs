@@ -6,7 +6,7 @@
 //! - **Nodes**: 1,523 with 6,212 GPUs: G2 549 × 8; T4 387 × 2 and 17 × 4; P100 131 × 2 and 3 × 1; V100M16 8 × 8,
 //!   28 × 4 and 19 × 1; G3 39 × 8; V100M32 21 × 8 and 9 × 4; A10 2 × 1; and 310 without GPUs; 125,512 cores. Another
 //!   number of nodes keeps these shares.
-//! - **Pods**: 8,152. The mix is that of the trace `multigpu40`: 12.4 % ask for no GPU, 35.2 % for a share of one,
+//! - **Pods**: 16,304, twice as many as published (see [`DEFAULT_PODS`]). The mix is that of the trace `multigpu40`: 12.4 % ask for no GPU, 35.2 % for a share of one,
 //!   44.7 % for one, 1.8 % for two, 1.8 % for four, 4.1 % for eight. Shares: 810 milli 35 %, 470 24 %, 320 11 %, 650
 //!   8 %, 230 5 %, 460 4 %, and six rarer ones. Cores and memory come from two to nine typical sizes for each kind.
 //!   One GPU pod in twenty names its models, T4 in half of the cases as in `gpuspec10`. Quality of service: LS 57 %,
@@ -38,6 +38,9 @@ use figures::{CPU_ONLY, Kind, LIFETIMES, MODELS, QOS, SHAPES, SHARES, Weighted};
 pub const PUBLISHED_NODES: usize = 1_523;
 /// The pods of the published workload.
 pub const PUBLISHED_PODS: usize = 8_152;
+/// The pods of a workload for which no number is given: twice the published ones, so that after the cluster has filled
+/// up most pods also end within the 149 days, and what they held is given out again.
+pub const DEFAULT_PODS: usize = 2 * PUBLISHED_PODS;
 /// The length of the workload: 149 days.
 pub const SPAN_S: u64 = 149 * DAY_S;
 /// What the pods would hold at the busiest moment, were nothing refused, in per cent of the cluster's GPUs.

@@ -44,7 +44,7 @@ pub struct Sample {
     pub allocation_pct: f64,
     /// Idle GPU milli that the typical pods cannot use, in per cent of all that is idle.
     pub fragmentation_pct: f64,
-    /// Pods that wait at this moment.
+    /// Pods refused until this moment that would still run.
     pub pending: u64,
     /// Pods refused until this moment.
     pub refused: u64,

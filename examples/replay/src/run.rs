@@ -199,8 +199,10 @@ impl Ended {
 }
 
 fn about(args: &ReplayArgs, workload: &Workload, source: &str) -> String {
+    let (first, rest) = source.split_at(source.chars().next().map_or(0, char::len_utf8));
     format!(
-        "{source}: {} pods of {} users on {} nodes with {} GPUs; policy {}, up to {} operations a commit",
+        "{}{rest}: {} pods of {} users on {} nodes with {} GPUs; policy {}, up to {} operations a commit",
+        first.to_uppercase(),
         count(wide(workload.pods.len())),
         count(wide(args.users)),
         count(wide(workload.nodes.len())),

@@ -38,7 +38,7 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
     }];
     if waits {
         refusals.push(Line {
-            name: "waiting",
+            name: "of these would run now",
             class: "d",
             area: false,
             points: points(|sample| wide(sample.pending)),
@@ -91,12 +91,8 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
             time,
         },
         Chart {
-            title: if waits {
-                "Refused and waiting pods"
-            } else {
-                "Refused pods"
-            },
-            note: "Pods that found no place, added up over time.",
+            title: "Refused pods",
+            note: "Pods that found no place, added up over time, and those of them whose time is not over.",
             wide: false,
             lines: refusals,
             mean: None,

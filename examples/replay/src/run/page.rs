@@ -22,7 +22,7 @@ pub(super) fn data(about: &str, figures: &ReplayFigures, progress: &Progress, co
             tile("Pods refused", count(refused)),
             tile("GPU allocation, peak", format!("{:.1} %", figures.allocation_pct_peak)),
             tile("GPU allocation, mean", format!("{:.1} %", figures.allocation_pct_mean)),
-            tile("Durable operations a second", whole(figures.operations_per_s)),
+            tile("Operations per second", whole(figures.operations_per_s)),
             tile("Audit", figures.audit()),
         ],
         refused: Reason::ALL.into_iter().map(words).collect(),
@@ -30,7 +30,17 @@ pub(super) fn data(about: &str, figures: &ReplayFigures, progress: &Progress, co
         nodes: course.heat,
         peak_at_s: course.peak.at_s,
         figures: std::iter::once(tile("nodes", count(u64::try_from(nodes).unwrap_or(u64::MAX))))
-            .chain(figures.rows())
+            .chain(figures.rows().into_iter().map(alone))
             .collect(),
+    }
+}
+
+/// A figure that does not stand under another one: what is indented in the table says what it belongs to.
+fn alone((label, value): (String, String)) -> (String, String) {
+    let part = label.trim_start();
+    match (part.len() < label.len(), Reason::ALL.iter().find(|reason| reason.name() == part)) {
+        (true, Some(reason)) => (format!("refused: {}", reason.words()), value),
+        (true, None) => (format!("time {part}"), value),
+        (false, _) => (label, value),
     }
 }
