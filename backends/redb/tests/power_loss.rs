@@ -79,9 +79,7 @@ async fn what_was_acknowledged_survives_every_power_cut() {
         unknown += count(Told::Maybe);
         refused += count(Told::No);
         let after = Disk::with(disk.surviving(surviving(cut)));
-        let store = open(&after).unwrap_or_else(|error| {
-            std::panic::panic_any(format!("cut {cut}: {error}"));
-        });
+        let store = open(&after).unwrap_or_else(|error| panic!("cut {cut}: {error}"));
         let units = check(&store, &taken).await;
         assert!((count(Told::Yes)..=count(Told::Yes) + count(Told::Maybe)).contains(&units));
     }
@@ -110,7 +108,7 @@ async fn a_cut_while_a_store_is_made_leaves_nothing_or_a_store() {
                     "{reason}"
                 );
             }
-            Err(error) => std::panic::panic_any(format!("cut {cut}: {error}")),
+            Err(error) => panic!("cut {cut}: {error}"),
         }
     }
 }

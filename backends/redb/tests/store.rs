@@ -1,10 +1,5 @@
 //! What the store does beside the contract: shared syncs, deadlines, dropped callers, failures, upkeep.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

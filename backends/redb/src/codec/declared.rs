@@ -102,9 +102,10 @@ impl DeclaredTable {
                 name: reader.text()?.to_owned(),
                 kind: reader.byte()?,
                 nullable: reader.flag()?,
-                pad: match reader.flag()? {
-                    true => Some(reader.value()?),
-                    false => None,
+                pad: if reader.flag()? {
+                    Some(reader.value()?)
+                } else {
+                    None
                 },
             });
         }

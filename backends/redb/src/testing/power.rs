@@ -126,7 +126,7 @@ fn no_power() -> io::Error {
     io::Error::other("the power was cut")
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014), of which one bit is used.
+/// `SplitMix64` (Steele, Lea, Flood 2014), of which one bit is used.
 fn coin(state: &mut u64) -> bool {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
