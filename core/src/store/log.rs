@@ -46,7 +46,7 @@ pub struct Record {
     pub operation: String,
     /// The request.
     pub fingerprint: Fingerprint,
-    /// What changed, one entry a row, in the order in which the batch first touched the rows.
+    /// What changed, one entry a row, in the order in which the batch first changed the rows.
     pub changes: Vec<RowChange>,
 }
 
