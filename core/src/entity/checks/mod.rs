@@ -1,6 +1,6 @@
 //! What every repository does on every store, as checks that run on any of them.
 //!
-//! The rules are core's, so a store that passes [`crate::conformance`] passes these; they show it from the side of
+//! The rules are core's, so a store that passes [`mod@crate::conformance`] passes these; they show it from the side of
 //! an application, for every entity with every field.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
 
