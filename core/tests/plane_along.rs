@@ -3,14 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use apportion::amount::{CpuMilli, MemoryMib};
-use apportion::entity::{InstanceId, Limits, TABLES, UserId};
+use apportion::entity::{InstanceId, InstanceState, Limits, TABLES, UserId};
 use apportion::id::{IdSource, TimeOrderedIds};
 use apportion::plane::{LaunchRequest, NewNode, NewUser, Operation, Options};
 use apportion::sched::Policy;
 use apportion::store::memory::MemoryStore;
-use apportion::store::{Batch, Change, Column, NewRow, StoreExt, Table, Test, Write};
+use apportion::store::{Batch, Change, Column, Metrics, NewRow, NoMetrics, StoreExt, Table, Test, Write};
 use apportion::time::{ManualClock, Timestamp};
 use apportion::{ControlPlane, Error};
 use uuid::Uuid;
@@ -28,10 +30,14 @@ struct Cloud {
 impl Cloud {
     /// A user, nodes of 4 cores, and the application's row, which says that nothing is done.
     async fn new(nodes: u32, policy: Policy) -> Self {
+        Self::with(nodes, policy, Arc::new(NoMetrics)).await
+    }
+
+    async fn with(nodes: u32, policy: Policy, metrics: Arc<dyn Metrics>) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
         let ids: Arc<dyn IdSource> = Arc::new(TimeOrderedIds::seeded(clock.clone(), 1));
         let tables: Vec<_> = TABLES.iter().copied().chain([&DONE]).collect();
-        let store = Arc::new(MemoryStore::new(&tables, clock).unwrap());
+        let store = Arc::new(MemoryStore::new(&tables, clock).unwrap().with_metrics(metrics));
         let plane = ControlPlane::with(store.clone(), Options::default().ids(ids.clone()).policy(policy).seed(7));
         let limits = Limits { instance_limit: 1_000, node_limit: 1_000, gpu_milli_limit: None };
         let user = plane.create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
@@ -106,6 +112,47 @@ async fn nothing_happens_behind_an_operation_whose_application_row_was_changed_m
     // What was decided and did not happen takes no room.
     let full = cloud.launch("full", 4).1;
     assert!(cloud.plane.apply_many(vec![full]).await[0].is_ok());
+}
+
+#[derive(Debug, Default)]
+struct Groups(AtomicUsize);
+
+impl Metrics for Groups {
+    fn group(&self, _: usize, _: usize, _: Duration) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn an_instance_is_launched_and_deleted_in_one_commit_and_its_room_is_given_out_again() {
+    let groups = Arc::new(Groups::default());
+    let cloud = Cloud::with(1, Policy::BestFit, groups.clone()).await;
+    let mut operations = Vec::new();
+    for name in ["one", "two", "three"] {
+        let (id, launch) = cloud.launch(name, 4);
+        operations.extend([launch, Operation::Delete(id)]);
+    }
+    let (last, launch) = cloud.launch("last", 3);
+    operations.extend([launch, cloud.launch("too-much", 2).1]);
+    let before = groups.0.load(Ordering::Relaxed);
+    let outcomes = cloud.plane.apply_many(operations.clone()).await;
+    assert_eq!(groups.0.load(Ordering::Relaxed) - before, 1, "one commit for all");
+    let states: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().ok().map(|entry| entry.state)).collect();
+    let (running, deleted) = (Some(InstanceState::Running), Some(InstanceState::Deleted));
+    assert_eq!(states, [running, deleted, running, deleted, running, deleted, running, None]);
+    assert!(matches!(outcomes[7], Err(Error::NoCapacity(_))));
+    assert_eq!(cloud.live().await, 1);
+    // What was answered is what is stored, and repeating it changes nothing.
+    let stored = cloud.plane.repositories().instances().require(outcomes[1].as_ref().unwrap().id).await.unwrap();
+    assert_eq!(&stored, outcomes[1].as_ref().unwrap());
+    let again = cloud.plane.apply_many(operations).await;
+    assert_eq!(again[1].as_ref().unwrap(), &stored);
+    // After a deletion the next operation on the instance waits: it is decided on what is then there.
+    let turns = vec![Operation::Delete(last), Operation::Delete(last), Operation::Stop(last)];
+    let turns = cloud.plane.apply_many(turns).await;
+    assert_eq!(turns[0].as_ref().unwrap(), turns[1].as_ref().unwrap());
+    assert!(matches!(turns[2], Err(Error::WrongState { .. })));
+    assert_eq!(cloud.live().await, 0);
 }
 
 #[tokio::test]

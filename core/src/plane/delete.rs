@@ -141,6 +141,22 @@ impl DeleteRows {
         Self { instance, bindings: page(), ports: page(), grants: page() }
     }
 
+    /// The rows that a launch's batch inserts, as a deletion behind it will find them.
+    pub(super) fn inserted_by(launch: &Batch) -> std::result::Result<Self, StoreError> {
+        let mut rows = Self::default();
+        for write in &launch.writes {
+            let Write::Insert(new) = write else { continue };
+            match new.table.name {
+                name if name == INSTANCES.name => rows.instance = Some(new.as_inserted()?),
+                name if name == GPU_BINDINGS.name => rows.bindings.push(new.as_inserted()?),
+                name if name == PORT_MAPS.name => rows.ports.push(new.as_inserted()?),
+                name if name == MANAGED_INSTANCES.name => rows.grants.push(new.as_inserted()?),
+                _ => {}
+            }
+        }
+        Ok(rows)
+    }
+
     /// What a deletion gives back to its node.
     pub(super) fn pending(&self, node: Uuid) -> Result<Pending> {
         let row = self.instance.as_ref().ok_or_else(|| Error::not_found("instance", ""))?;

@@ -1,10 +1,11 @@
 //! Many operations at once, decided in the given order and committed together.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::delete::{DeleteRows, Deletion, delete_queries};
 use super::launch::{Decision, LaunchRows, Tentative, launch_queries};
 use super::retry::lost_race;
+use super::view::View;
 use super::{ControlPlane, LaunchRequest};
 use crate::entity::{Entry, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, UserId};
 use crate::error::{Error, Result};
@@ -50,6 +51,14 @@ struct Window {
     accounts: FxHashMap<UserId, Tentative>,
 }
 
+impl Window {
+    /// The batch of a launch that was decided before in this window.
+    fn launched(&self, id: InstanceId) -> Option<&Batch> {
+        let launch = |open: &Open| open.instance.id == id && matches!(open.operation, Operation::Launch(_));
+        self.batches.get(self.open.iter().position(launch)?)
+    }
+}
+
 impl ControlPlane {
     /// Carries out many operations: decides them in the given order, each seeing those before it, and commits them in that
     /// order. The result is the same as doing one after the other, and what is durable is at any time a prefix.
@@ -80,9 +89,8 @@ impl ControlPlane {
         answers.resize_with(operations.len(), || None);
         let mut rest: Vec<(usize, Operation)> = operations.into_iter().enumerate().collect();
         while !rest.is_empty() {
-            // An operation on an instance that this window touches waits for the next one.
-            let mut seen = FxHashSet::default();
-            let end = rest.iter().position(|(_, operation)| operation.instance().is_some_and(|id| !seen.insert(id))).unwrap_or(rest.len());
+            let mut seen = FxHashMap::default();
+            let end = rest.iter().position(|(_, operation)| operation.must_wait(&mut seen)).unwrap_or(rest.len());
             let later = rest.split_off(end);
             let window = std::mem::replace(&mut rest, later);
             let places: Vec<usize> = window.iter().map(|(at, _)| *at).collect();
@@ -95,7 +103,7 @@ impl ControlPlane {
         answers.into_iter().flatten().collect()
     }
 
-    /// Carries out operations on different instances; an error where nothing of them was begun.
+    /// Carries out operations none of which must wait for another; an error where nothing of them was begun.
     async fn apply_window(
         &self,
         operations: Vec<(usize, Operation)>,
@@ -137,7 +145,16 @@ impl ControlPlane {
                 let answers = rows.by_ref().take(launch_queries(request).len()).collect();
                 self.decide_launch_in(request, &LaunchRows::from_answers(request, answers), now, window)
             }
-            Operation::Delete(id) => self.decide_delete_in(*id, &DeleteRows::from_answers(rows), now, window),
+            Operation::Delete(id) => {
+                let read = DeleteRows::from_answers(rows);
+                match window.launched(*id) {
+                    // What was read is older than the launch.
+                    Some(batch) => {
+                        DeleteRows::inserted_by(batch).map_err(Error::from).and_then(|rows| self.decide_delete_in(*id, &rows, now, window, true))
+                    }
+                    None => self.decide_delete_in(*id, &read, now, window, false),
+                }
+            }
             Operation::Stop(id) => self.decide_turn_in(*id, InstanceEvent::Stop, InstanceState::Stopped, rows.next(), now),
             Operation::Start(id) => self.decide_turn_in(*id, InstanceEvent::Start, InstanceState::Running, rows.next(), now),
         };
@@ -168,13 +185,22 @@ impl ControlPlane {
         }
     }
 
-    fn decide_delete_in(&self, id: InstanceId, rows: &DeleteRows, now: Timestamp, window: &mut Window) -> Result<(Entry<Instance>, Option<Batch>)> {
+    /// Decides a deletion; `fresh` says that the instance was launched in the same window.
+    fn decide_delete_in(
+        &self,
+        id: InstanceId,
+        rows: &DeleteRows,
+        now: Timestamp,
+        window: &mut Window,
+        fresh: bool,
+    ) -> Result<(Entry<Instance>, Option<Batch>)> {
         match self.decide_delete(id, rows, now)? {
             Deletion::Done(entry) => Ok((*entry, None)),
             Deletion::Commit(instance, revision, batch) => {
                 // Decisions after this one may use what it gives back: their batches come after its.
                 let pending = rows.pending(instance.last_node_id.uuid())?;
-                self.followed.with(|view| view.begin(id.uuid(), pending))?;
+                let begin = |view: &mut View| if fresh { view.end(id.uuid()) } else { view.begin(id.uuid(), pending) };
+                self.followed.with(begin)?;
                 let account = window.accounts.entry(instance.owner_id).or_default();
                 account.instances -= 1;
                 account.gpu_milli -= i64::from(instance.gpu_count) * instance.gpu_milli.get();
@@ -199,10 +225,7 @@ impl ControlPlane {
 
     /// Answers a decided operation; one that lost a race is carried out on its own.
     async fn settle(&self, open: Open, receipt: std::result::Result<Receipt, StoreError>) -> Outcome {
-        let error = match receipt {
-            Ok(_) => return Ok(Entry::new(open.instance, open.revision)),
-            Err(error) => error,
-        };
+        let Err(error) = receipt else { return Ok(Entry::new(open.instance, open.revision)) };
         self.forget(open.instance.id)?;
         let lost = lost_race(&error);
         if open.accompanied && lost {
@@ -229,6 +252,16 @@ impl Operation {
         match self {
             Self::Launch(request) => request.id,
             Self::Stop(id) | Self::Start(id) | Self::Delete(id) => Some(*id),
+        }
+    }
+
+    /// Whether it needs rows that an operation of its window is about to change. `seen` are the instances of those before
+    /// it, and whether the last one was a launch: all that a deletion needs of that is in its batch.
+    fn must_wait(&self, seen: &mut FxHashMap<InstanceId, bool>) -> bool {
+        let Some(id) = self.instance() else { return false };
+        match seen.insert(id, matches!(self, Self::Launch(_))) {
+            None => false,
+            Some(launched) => !(launched && matches!(self, Self::Delete(_))),
         }
     }
 

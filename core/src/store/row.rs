@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::table::{Role, Table};
+use super::table::{Column, Role, Table};
 use super::value::{Json, Value};
 use crate::id::Id;
 use crate::time::Timestamp;
@@ -288,6 +288,17 @@ impl NewRow {
             table,
             values: Vec::with_capacity(table.columns.len()),
         }
+    }
+
+    /// The row as it is once it was inserted.
+    pub(crate) fn as_inserted(&self) -> Result<Row, StoreError> {
+        let value = |column: &Column| {
+            let given = self.values.iter().find(|(name, _)| *name == column.name);
+            let value = given.map(|(_, value)| value.clone()).or_else(|| column.fallback());
+            value.ok_or_else(|| StoreError::invalid(column.name, "a value is needed"))
+        };
+        let values: Result<Vec<Value>, StoreError> = self.table.columns.iter().map(value).collect();
+        Row::from_parts(self.table, values?, 1, 1)
     }
 
     /// Gives a column its value.
