@@ -38,6 +38,9 @@ pub enum AppError {
     /// The tables cannot be declared together.
     #[error("the tables are not well declared")]
     Declared(#[from] BadDeclaration),
+    /// The histogram of latencies cannot be made.
+    #[error("latencies cannot be measured")]
+    Histogram(#[from] hdrhistogram::CreationError),
     /// The store failed, or cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -8,7 +8,7 @@ use apportion::ControlPlane;
 use apportion::id::{IdSource, TimeOrderedIds};
 use apportion::plane::Options;
 use apportion::store::Store;
-use apportion::time::{ManualClock, Timestamp};
+use apportion::time::{Clock, ManualClock, Timestamp};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::ReplayArgs;
@@ -54,9 +54,18 @@ pub fn run(args: &ReplayArgs) -> Result<Finished, AppError> {
     let (source, at) = (input.source.clone(), input.store.clone());
     let workload = Workload::new(args, input);
     let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
-    let opened = Opened::new(&at, args.durability, clock.clone())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let replay = Replay { args, workload: &workload, opened: &opened, clock: &clock };
+    let store_clock: Arc<dyn Clock> = clock.clone();
+    let opened = Opened::new(&at, args.durability, &store_clock)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let replay = Replay {
+        args,
+        workload: &workload,
+        opened: &opened,
+        clock: &clock,
+    };
     let ended = runtime.block_on(async {
         let ended = replay.carry_out().await;
         let closed = opened.store.close().await;
@@ -71,7 +80,13 @@ pub fn run(args: &ReplayArgs) -> Result<Finished, AppError> {
     if let Some(path) = &args.json {
         write_json(path, &figures)?;
     }
-    let data = page::data(&about, &figures, &ended.done.progress, ended.course, workload.nodes.len());
+    let data = page::data(
+        &about,
+        &figures,
+        &ended.done.progress,
+        ended.course,
+        workload.nodes.len(),
+    );
     report::write(&args.report, &data)?;
     Ok(Finished { table, verdict })
 }
@@ -96,13 +111,17 @@ struct Ended {
 
 impl Replay<'_> {
     async fn carry_out(&self) -> Result<Ended, AppError> {
-        let store = Arc::new(Measured::new(Arc::clone(&self.opened.store)));
+        let store = Arc::new(Measured::new(Arc::clone(&self.opened.store))?);
         let shared: Arc<dyn Store> = store.clone();
         let inputs = begun::inputs(self.args, self.workload);
         let begun = begun::was_begun(&shared, &inputs).await?;
         let mix = self.workload.mix();
         let ids = self.ids(&*shared).await?;
-        let options = Options::default().policy(self.args.policy).seed(self.args.seed).mix(mix.clone()).ids(Arc::clone(&ids));
+        let options = Options::default()
+            .policy(self.args.policy)
+            .seed(self.args.seed)
+            .mix(mix.clone())
+            .ids(Arc::clone(&ids));
         let plane = ControlPlane::with(Arc::clone(&shared), options);
         let bar = bar(self.workload.events.len());
         let driver = Driver {
@@ -141,17 +160,32 @@ impl Replay<'_> {
     /// Ids that no earlier run on this store has used: each run that got anywhere left the feed longer than it was.
     async fn ids(&self, store: &dyn Store) -> Result<Arc<dyn IdSource>, AppError> {
         let head = store.snapshot().await?.cursor().position;
-        let seed = self.args.seed.wrapping_add(head.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let seed = self
+            .args
+            .seed
+            .wrapping_add(head.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Ok(Arc::new(TimeOrderedIds::seeded(self.clock.clone(), seed)))
     }
 }
 
 impl Ended {
     fn figures(&self, opened: &Opened) -> ReplayFigures {
-        let Done { progress, decisions, operations, took, store, syncs } = &self.done;
-        let deciding = took.saturating_sub(store.committing).saturating_sub(store.reading);
-        let refused: BTreeMap<_, _> =
-            progress.refused.iter().map(|(reason, pods)| (reason.name().to_owned(), positive(*pods))).collect();
+        let Done {
+            progress,
+            decisions,
+            operations,
+            took,
+            store,
+            syncs,
+        } = &self.done;
+        let deciding = took
+            .saturating_sub(store.committing)
+            .saturating_sub(store.reading);
+        let refused: BTreeMap<_, _> = progress
+            .refused
+            .iter()
+            .map(|(reason, pods)| (reason.name().to_owned(), positive(*pods)))
+            .collect();
         ReplayFigures {
             pods: wide(self.pods),
             launched: positive(progress.launched),
@@ -184,15 +218,19 @@ impl Ended {
             return Err(AppError::Drift { counters: self.drift });
         }
         if accounted != figures.pods {
-            return Err(AppError::Unaccounted { pods: figures.pods, accounted });
+            return Err(AppError::Unaccounted {
+                pods: figures.pods,
+                accounted,
+            });
         }
         if told != (self.state.live, self.state.used_milli) || self.live_instances != self.state.live {
             return Err(AppError::FeedDiffers);
         }
         match &args.expect {
-            Some(expected) if *expected != figures.digest => {
-                Err(AppError::OtherDigest { expected: expected.clone(), got: figures.digest.clone() })
-            }
+            Some(expected) if *expected != figures.digest => Err(AppError::OtherDigest {
+                expected: expected.clone(),
+                got: figures.digest.clone(),
+            }),
             _ => Ok(()),
         }
     }
@@ -213,7 +251,11 @@ fn about(args: &ReplayArgs, workload: &Workload, source: &str) -> String {
 }
 
 fn table(about: &str, figures: &ReplayFigures, args: &ReplayArgs) -> String {
-    let mut lines: Vec<_> = figures.rows().into_iter().map(|(label, value)| vec![label, value]).collect();
+    let mut lines: Vec<_> = figures
+        .rows()
+        .into_iter()
+        .map(|(label, value)| vec![label, value])
+        .collect();
     lines.push(vec!["report".to_owned(), args.report.display().to_string()]);
     format!("{about}\n\n{}", Grid { left: 2, lines })
 }
@@ -221,7 +263,9 @@ fn table(about: &str, figures: &ReplayFigures, args: &ReplayArgs) -> String {
 /// A progress bar, which is not shown where nobody looks.
 fn bar(events: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(wide(events)), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg:21} {bar:40} {human_pos}/{human_len} events, {per_sec}, {eta} left");
+    let style = ProgressStyle::with_template(
+        "{msg:21} {bar:40} {human_pos}/{human_len} events, {per_sec}, {eta} left",
+    );
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

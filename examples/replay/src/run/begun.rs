@@ -1,5 +1,6 @@
 //! What a store's replay was begun with, so that it is only continued with the same.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use apportion::store::{Column, NewRow, Store, StoreError, StoreExt as _, Table, Write};
@@ -15,10 +16,7 @@ use crate::trace::{NodeRow, PodRow};
 /// What a replay was begun with: a row for each input that its outcome depends on.
 pub(super) static INPUTS: Table = Table::new(
     "replay_inputs",
-    &[
-        Column::text("name", 32),
-        Column::text("value", 128).immutable(),
-    ],
+    &[Column::text("name", 32), Column::text("value", 128).immutable()],
     &["name"],
 );
 
@@ -126,5 +124,9 @@ pub(super) fn digest(lines: impl Iterator<Item = serde_json::Value>) -> String {
         hash.update(line.to_string());
         hash.update("\n");
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        // A string takes every write.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -9,7 +9,7 @@ use apportion::store::{
 };
 use apportion::time::{Clock as _, SystemClock};
 use async_trait::async_trait;
-use hdrhistogram::Histogram;
+use hdrhistogram::{CreationError, Histogram};
 use uuid::Uuid;
 
 /// Passes everything on to another store, and measures it.
@@ -35,16 +35,6 @@ pub(super) struct Figures {
 const LONGEST_US: u64 = 600_000_000;
 
 impl Figures {
-    fn new() -> Self {
-        // The bounds are constants that the histogram takes; the widest one is what it has without bounds.
-        let commits = Histogram::new_with_max(LONGEST_US, 3).or_else(|_| Histogram::new(3));
-        Self {
-            commits: commits.unwrap_or_else(|_| unreachable!("three digits are allowed")),
-            committing: Duration::ZERO,
-            reading: Duration::ZERO,
-        }
-    }
-
     /// The time in milliseconds within which so many of a hundred batches were answered.
     pub(super) fn commit_ms(&self, percent: f64) -> f64 {
         let micros = u32::try_from(self.commits.value_at_percentile(percent)).unwrap_or(u32::MAX);
@@ -53,17 +43,25 @@ impl Figures {
 }
 
 impl Measured {
-    pub(super) fn new(inner: Arc<dyn Store>) -> Self {
-        Self {
+    pub(super) fn new(inner: Arc<dyn Store>) -> Result<Self, CreationError> {
+        Ok(Self {
             inner,
             clock: SystemClock::new(),
-            figures: Mutex::new(Figures::new()),
-        }
+            figures: Mutex::new(Figures {
+                commits: Histogram::new_with_max(LONGEST_US, 3)?,
+                committing: Duration::ZERO,
+                reading: Duration::ZERO,
+            }),
+        })
     }
 
     /// What was measured until now; begins anew.
     pub(super) fn take(&self) -> Figures {
-        std::mem::replace(&mut *self.lock(), Figures::new())
+        let mut figures = self.lock();
+        let taken = figures.clone();
+        figures.commits.reset();
+        (figures.committing, figures.reading) = (Duration::ZERO, Duration::ZERO);
+        taken
     }
 
     fn lock(&self) -> MutexGuard<'_, Figures> {

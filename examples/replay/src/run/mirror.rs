@@ -115,7 +115,9 @@ impl Mirror {
 
     /// Brings the index up to date with a node.
     fn index(&mut self, id: Uuid) -> Result<(), StoreError> {
-        let Some(node) = self.nodes.get(&id) else { return Ok(()) };
+        let Some(node) = self.nodes.get(&id) else {
+            return Ok(());
+        };
         let gpu = |used: &i64| GpuState {
             free_milli: 1000 - used,
             healthy: true,
@@ -130,8 +132,9 @@ impl Mirror {
         if let Some(before) = self.meter.node(&self.cluster, &id) {
             self.fragmentation -= before;
         }
-        let impossible =
-            |error: apportion::sched::InvalidNode| StoreError::corrupt(GPUS.name, None, "used_milli", error.to_string());
+        let impossible = |error: apportion::sched::InvalidNode| {
+            StoreError::corrupt(GPUS.name, None, "used_milli", error.to_string())
+        };
         self.cluster.upsert(&state).map_err(impossible)?;
         if let Some(after) = self.meter.node(&self.cluster, &id) {
             self.fragmentation += after;
@@ -182,5 +185,9 @@ impl Mirror {
 /// A part in per cent of a whole; 0 of nothing.
 #[expect(clippy::cast_precision_loss, reason = "a figure to be read, not to decide by")]
 fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
 }

@@ -26,11 +26,15 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens the store with the control plane's tables and the replay's own.
-    pub(super) fn new(at: &StoreAt, durability: DurabilityArg, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+    pub(super) fn new(
+        at: &StoreAt,
+        durability: DurabilityArg,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, AppError> {
         let tables: Vec<&'static Table> = TABLES.iter().copied().chain([&INPUTS, &PROGRESS]).collect();
         let redb = |path: &Path, folder| {
             let options = RedbOptions::default().durability(durability.into());
-            let store = Arc::new(RedbStore::open_with(path, &tables, Arc::clone(&clock), options)?);
+            let store = Arc::new(RedbStore::open_with(path, &tables, Arc::clone(clock), options)?);
             Ok::<_, AppError>(Self {
                 store: store.clone(),
                 redb: Some(store),
@@ -39,7 +43,7 @@ impl Opened {
         };
         match at {
             StoreAt::Memory => Ok(Self {
-                store: Arc::new(MemoryStore::new(&tables, Arc::clone(&clock))?),
+                store: Arc::new(MemoryStore::new(&tables, Arc::clone(clock))?),
                 redb: None,
                 _folder: None,
             }),

@@ -7,7 +7,13 @@ use crate::report::{ReportData, text::count};
 use crate::table::{ReplayFigures, whole};
 
 /// The report's contents. `about` says what was replayed, and how.
-pub(super) fn data(about: &str, figures: &ReplayFigures, progress: &Progress, course: Course, nodes: usize) -> ReportData {
+pub(super) fn data(
+    about: &str,
+    figures: &ReplayFigures,
+    progress: &Progress,
+    course: Course,
+    nodes: usize,
+) -> ReportData {
     let refused: u64 = figures.refused.values().sum();
     let tile = |label: &str, value: String| (label.to_owned(), value);
     let words = |reason: Reason| {
@@ -20,8 +26,14 @@ pub(super) fn data(about: &str, figures: &ReplayFigures, progress: &Progress, co
         summary: vec![
             tile("Instances launched", count(figures.launched)),
             tile("Pods refused", count(refused)),
-            tile("GPU allocation, peak", format!("{:.1} %", figures.allocation_pct_peak)),
-            tile("GPU allocation, mean", format!("{:.1} %", figures.allocation_pct_mean)),
+            tile(
+                "GPU allocation, peak",
+                format!("{:.1} %", figures.allocation_pct_peak),
+            ),
+            tile(
+                "GPU allocation, mean",
+                format!("{:.1} %", figures.allocation_pct_mean),
+            ),
             tile("Operations per second", whole(figures.operations_per_s)),
             tile("Audit", figures.audit()),
         ],
@@ -38,7 +50,10 @@ pub(super) fn data(about: &str, figures: &ReplayFigures, progress: &Progress, co
 /// A figure that does not stand under another one: what is indented in the table says what it belongs to.
 fn alone((label, value): (String, String)) -> (String, String) {
     let part = label.trim_start();
-    match (part.len() < label.len(), Reason::ALL.iter().find(|reason| reason.name() == part)) {
+    match (
+        part.len() < label.len(),
+        Reason::ALL.iter().find(|reason| reason.name() == part),
+    ) {
         (true, Some(reason)) => (format!("refused: {}", reason.words()), value),
         (true, None) => (format!("time {part}"), value),
         (false, _) => (label, value),

@@ -90,7 +90,10 @@ impl Progress {
     /// Writes what has changed since `before`. It is refused where the row says something else: then somebody else
     /// writes to this store, or something before this write did not happen.
     pub(super) fn write(&self, before: &Self) -> Write {
-        let changed = self.columns().zip(before.columns()).filter(|(new, old)| new != old);
+        let changed = self
+            .columns()
+            .zip(before.columns())
+            .filter(|(new, old)| new != old);
         let set = changed.map(|((column, value), _)| (column, Change::Set(value.into())));
         Write::patch(
             &PROGRESS,
@@ -124,11 +127,17 @@ mod tests {
             launched: 3,
             ..Progress::default()
         };
-        Reason::ALL.into_iter().for_each(|reason| later.refuse(reason));
+        for reason in Reason::ALL {
+            later.refuse(reason);
+        }
         commit(later.write(&begun)).await.unwrap();
         let row = store.get(&PROGRESS, ROW).await.unwrap().value.unwrap();
         assert_eq!(Progress::from_row(&row).unwrap(), later);
         let refused = commit(later.write(&begun)).await.unwrap_err();
-        assert!(refused.refusal().is_some_and(apportion::store::Refusal::is_conflict));
+        assert!(
+            refused
+                .refusal()
+                .is_some_and(apportion::store::Refusal::is_conflict)
+        );
     }
 }

@@ -42,9 +42,7 @@ impl Workload {
             limits: Limits {
                 instance_limit: args.instance_limit,
                 node_limit: 0,
-                gpu_milli_limit: args
-                    .gpu_limit
-                    .and_then(|gpus| GpuMilli::WHOLE.checked_mul(gpus)),
+                gpu_milli_limit: args.gpu_limit.and_then(|gpus| GpuMilli::WHOLE.checked_mul(gpus)),
             },
             seed: args.seed,
         }
@@ -150,6 +148,12 @@ fn user_id(number: usize) -> UserId {
 
 /// An id in the order of the list: where two nodes are equally good, the first one of the file is taken.
 fn derived(kind: Kind, place: usize) -> Uuid {
-    let [a, b, c, d, e, f, g, h] = place.to_be_bytes();
-    Builder::from_unix_timestamp_millis(0, &[0, kind as u8, a, b, c, d, e, f, g, h]).into_uuid()
+    let mut bytes = [0; 10];
+    for (to, from) in bytes
+        .iter_mut()
+        .zip([0, kind as u8].into_iter().chain(place.to_be_bytes()))
+    {
+        *to = from;
+    }
+    Builder::from_unix_timestamp_millis(0, &bytes).into_uuid()
 }
