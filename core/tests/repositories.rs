@@ -1,5 +1,6 @@
 //! The repositories as an application uses them: over the reference store, and as mocks.
 #![cfg(all(feature = "conformance", feature = "mock"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
