@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +15,6 @@ use apportion::store::Store as _;
 use apportion::time::SystemClock;
 use apportion_redb::testing::SlowSync;
 use apportion_redb::{RedbOptions, RedbStore};
-use redb::StorageBackend as _;
 use redb::backends::FileBackend;
 
 /// What a sync must cost at least, for ratios of group commit to mean anything.
@@ -61,28 +59,12 @@ impl Figures {
     }
 }
 
-/// The median time of a sync of a file in `folder` after a small write.
-pub fn sync_cost(folder: &Path) -> Result<Duration, Box<dyn Error + Send + Sync>> {
-    let file = File::options().read(true).write(true).create_new(true).open(folder.join("sync"))?;
-    let backend = FileBackend::new(file)?;
-    backend.set_len(1 << 20)?;
-    let mut costs = Vec::new();
-    for round in 0..21_u64 {
-        backend.write(round * 4096, &[1; 4096])?;
-        let began = now();
-        backend.sync_data()?;
-        costs.push(began.elapsed());
-    }
-    costs.sort_unstable();
-    Ok(costs.get(costs.len() / 2).copied().unwrap_or_default())
-}
-
 impl Bench {
-    /// Users and nodes on a new file whose syncs take `delay` longer, committing at most `max_group` batches at once.
-    pub async fn new(delay: Duration, max_group: usize) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    /// Users and nodes on a new file whose syncs take at least `sync`, committing at most `max_group` batches at once.
+    pub async fn new(sync: Duration, max_group: usize) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let folder = tempfile::tempdir()?;
         let file = File::options().read(true).write(true).create_new(true).open(folder.path().join("bench.redb"))?;
-        let backend = SlowSync::new(FileBackend::new(file)?, delay);
+        let backend = SlowSync::new(FileBackend::new(file)?, sync);
         let options = RedbOptions::default().max_group(max_group);
         let store = Arc::new(RedbStore::open_backend(backend, TABLES, Arc::new(SystemClock::new()), options)?);
         let plane = Arc::new(ControlPlane::new(store.clone()));

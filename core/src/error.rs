@@ -150,10 +150,10 @@ impl Error {
             Cause::Missing | Cause::Conflict { .. } | Cause::TestFailed { .. } => Self::Conflict { what: kind.to_owned() },
             Cause::Duplicate { unique, .. } => {
                 // The primary key goes by the table's name.
-                let key = if *unique == refusal.table { "id" } else { unique };
+                let key = if *unique == refusal.table { "id" } else { short(refusal.table, unique) };
                 Self::AlreadyExists { kind, key }
             }
-            Cause::NoParent { reference } => Self::not_found(reference, ""),
+            Cause::NoParent { reference } => Self::not_found(short(refusal.table, reference), ""),
             Cause::StillReferenced { by, .. } => Self::StillUsed { kind, by },
             Cause::Ceiling { rule, limit, used, asked } => {
                 Self::QuotaExceeded { limit_name: rule, limit: *limit, used: *used, asked: *asked }
@@ -161,4 +161,9 @@ impl Error {
             Cause::Invariant { .. } | Cause::Overflow { .. } => Self::Store(error),
         }
     }
+}
+
+/// The name of a declaration without its table's.
+fn short(table: &str, declaration: &'static str) -> &'static str {
+    declaration.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')).unwrap_or(declaration)
 }

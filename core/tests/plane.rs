@@ -124,7 +124,7 @@ async fn a_user_and_a_node_are_created_once_under_their_id() {
     let other = cloud.plane.create_user(NewUser::new("bob2@example.org", "Bob").id(id)).await.unwrap_err();
     assert!(matches!(other, Error::AlreadyExists { key: "id", .. }));
     let taken = cloud.plane.create_user(NewUser::new("BOB@example.ORG", "Bobby")).await.unwrap_err();
-    assert!(matches!(taken, Error::AlreadyExists { key: "users_email", .. }), "{taken:?}");
+    assert!(matches!(taken, Error::AlreadyExists { key: "email", .. }), "{taken:?}");
 
     let node = NewNode::new(cloud.user, "one").gpus(2, "A100").id(cloud.ids.next_id().into());
     let first = cloud.plane.register_node(node.clone()).await.unwrap();

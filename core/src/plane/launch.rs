@@ -331,7 +331,7 @@ impl LaunchRows {
 
 fn launch_error(error: StoreError) -> Error {
     match Error::of_store("instance", error) {
-        Error::AlreadyExists { key: "instances_owner_live_name", .. } => Error::AlreadyExists { kind: "instance", key: "name" },
+        Error::AlreadyExists { key: "owner_live_name", .. } => Error::AlreadyExists { kind: "instance", key: "name" },
         other => other,
     }
 }

@@ -156,26 +156,11 @@ fn fill<T>(answers: &mut [Option<T>], at: usize, answer: T) {
 /// The profile of a new node.
 fn describe(request: &NewNode, id: NodeId, name: NodeName, now: Timestamp) -> ComputeNode {
     ComputeNode {
-        id,
-        owner_id: request.owner,
-        name,
-        arch: None,
-        platform: None,
-        cpu_info: None,
-        gpu_driver: None,
-        gpu_info: None,
         gpu_model: request.gpu_model.clone(),
-        nvidia_docker: false,
-        manipulator_driver: None,
-        use_ipv4: true,
         use_ipv6: request.ipv6_ports != PortRanges::none(),
-        ipv4: None,
-        ipv6: None,
         ipv4_ports: some_ranges(&request.ipv4_ports),
         ipv6_ports: some_ranges(&request.ipv6_ports),
-        free_storage_mib: None,
-        created_at: now,
-        updated_at: now,
+        ..ComputeNode::new(id, request.owner, name, now)
     }
 }
 

@@ -49,20 +49,10 @@ impl ControlPlane {
         let email = Email::try_from(request.email)?;
         let name = DisplayName::try_from(request.name)?;
         let id: UserId = request.id.unwrap_or_else(|| self.ids.next_id().into());
-        let user = User {
-            id,
-            name,
-            phone: None,
-            email,
-            permission: if request.administrator { UserPermission::Administrator } else { UserPermission::User },
-            activated: false,
-            email_confirmation_hash: None,
-            email_confirmation_expires: None,
-            code_confirmation: None,
-            code_confirmation_expires: None,
-            created_at: now,
-            updated_at: now,
-        };
+        let mut user = User::new(id, email, name, now);
+        if request.administrator {
+            user.permission = UserPermission::Administrator;
+        }
         let happened = Happened {
             operation: "user.create",
             actor: None,

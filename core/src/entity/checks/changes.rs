@@ -230,11 +230,11 @@ pub(super) async fn a_key_of_a_node_is_taken_once(world: &World) {
     };
     assert_taken(
         &images.create(Image { url: None, ..image() }).await,
-        "images_node_key",
+        "node_key",
     );
     assert_taken(
         &images.create(Image { key: None, ..image() }).await,
-        "images_node_url",
+        "node_url",
     );
     // Two without a key and a URL are no two of the same.
     for _ in 0..2 {
@@ -265,7 +265,7 @@ pub(super) async fn a_key_of_a_node_is_taken_once(world: &World) {
         1,
     );
     let refused = world.repositories.compute_nodes().update(renamed).await;
-    assert_taken(&refused, "compute_nodes_owner_name");
+    assert_taken(&refused, "owner_name");
     assert_eq!(kept.node.name, other.node.name, "which another owner has too");
 }
 
@@ -294,7 +294,7 @@ pub(super) async fn ports_of_instances_are_not_given_back_by_hand(world: &World)
         name: Some("second".into()),
         ..by_hand.clone()
     };
-    assert_taken(&ports.create(second.clone()).await, "port_maps_slot");
+    assert_taken(&ports.create(second.clone()).await, "slot");
     assert_conflict(ports.delete(by_hand.id, 2).await);
     ports.delete(by_hand.id, 1).await.unwrap();
     ports.create(second.clone()).await.unwrap();

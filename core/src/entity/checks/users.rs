@@ -78,7 +78,7 @@ pub(super) async fn an_address_belongs_to_one_user(world: &World) {
     };
     assert_taken(
         &users.create(same.clone(), Limits::default()).await,
-        "users_email",
+        "email",
     );
     assert_eq!(
         world.repositories.quotas().get(second.id).await.unwrap(),
@@ -86,7 +86,7 @@ pub(super) async fn an_address_belongs_to_one_user(world: &World) {
         "nothing of it was kept"
     );
     users.create(second.clone(), Limits::default()).await.unwrap();
-    assert_taken(&users.update(Entry::new(same, 1)).await, "users_email");
+    assert_taken(&users.update(Entry::new(same, 1)).await, "email");
     let link = Some(SecretText::new(first.id.to_string()));
     let first = User {
         email_confirmation_hash: link.clone(),
@@ -99,7 +99,7 @@ pub(super) async fn an_address_belongs_to_one_user(world: &World) {
     };
     assert_taken(
         &users.update(Entry::new(second, 1)).await,
-        "users_email_confirmation_hash",
+        "email_confirmation_hash",
     );
 }
 
