@@ -17,7 +17,7 @@ use super::table::Table;
 use crate::time::Timestamp;
 
 /// How long a snapshot can be read: 60 seconds.
-pub const SNAPSHOT_LIFETIME: Duration = Duration::from_secs(60);
+pub const SNAPSHOT_LIFETIME: Duration = Duration::from_mins(1);
 /// How many snapshots of one store may be open at once.
 pub const MAX_SNAPSHOTS: usize = 16;
 

@@ -203,7 +203,7 @@ impl Pruned {
 }
 
 /// How long receipts are kept at least, and how old a batch id may be: 7 days.
-pub const RECEIPT_RETENTION: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+pub const RECEIPT_RETENTION: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 /// The largest stretch of the feed that one call gives.
 pub const MAX_CHANGES: u32 = 1000;

@@ -258,6 +258,10 @@ impl Row {
     }
 }
 
+#[expect(
+    clippy::missing_fields_in_debug,
+    reason = "the table names the struct, and its columns the values"
+)]
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct(self.table().name);

@@ -198,7 +198,6 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
                     owner: key.clone(),
                 }));
             }
-            (Op::Ensure(_), Some(_)) => return Ok(Ok(())),
             (Op::Insert(row) | Op::Ensure(row), None) => {
                 return self.put(member, write, None, Arc::clone(row), true);
             }
@@ -211,7 +210,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
                     found: row.revision,
                 }));
             }
-            (Op::Guard(_), Some(_)) => return Ok(Ok(())),
+            (Op::Ensure(_) | Op::Guard(_), Some(_)) => return Ok(Ok(())),
             (Op::Delete(_), Some(row)) => return self.remove(member, write, &row),
             (Op::Update(_, set), Some(row)) => {
                 let mut after = Row::clone(&row);
@@ -364,7 +363,7 @@ fn patch(row: &mut Row, tests: &[(usize, Is)], set: &[(usize, Change)]) -> Resul
             Change::Set(value) => replace(row, *at, value.clone()),
             // Null sorts first: any value is larger.
             Change::Max(value) if row.values.get(*at).is_some_and(|found| found < value) => {
-                replace(row, *at, value.clone())
+                replace(row, *at, value.clone());
             }
             Change::Max(_) => {}
         }

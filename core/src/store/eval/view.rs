@@ -195,7 +195,7 @@ impl<S: Source + ?Sized> Group<'_, S> {
             let Some(values) = reference_key(after, &order.columns) else {
                 continue;
             };
-            let owner = self.owner(member, (write.table, at, values))?;
+            let owner = self.owner(member, &(write.table, at, values))?;
             if let Some(owner) = owner.filter(|owner| *owner != write.key) {
                 return Ok(Some(Cause::Duplicate {
                     unique: order.name,
@@ -206,11 +206,11 @@ impl<S: Source + ?Sized> Group<'_, S> {
         Ok(None)
     }
 
-    fn owner(&self, member: &Member, unique: UniqueKey) -> Result<Option<Key>, StoreError> {
+    fn owner(&self, member: &Member, unique: &UniqueKey) -> Result<Option<Key>, StoreError> {
         if let Some(owner) = member
             .owners
-            .get(&unique)
-            .or_else(|| self.shared.owners.get(&unique))
+            .get(unique)
+            .or_else(|| self.shared.owners.get(unique))
         {
             return Ok(owner.clone());
         }

@@ -17,6 +17,9 @@ use crate::store::schema::{ScanPlan, Schema, TableId};
 use crate::store::value::Value;
 use crate::time::Timestamp;
 
+/// Encoded entries of an order, each with its row.
+type Entries<'s> = Box<dyn Iterator<Item = Result<(&'s [u8], Row), StoreError>> + 's>;
+
 /// The whole content of a store. Cloning shares every part until it is next written.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -92,10 +95,7 @@ impl State {
     }
 
     /// The entries of a plan in its direction, each with its row.
-    fn entries<'s>(
-        &'s self,
-        plan: &'s ScanPlan,
-    ) -> Box<dyn Iterator<Item = Result<(&'s [u8], Row), StoreError>> + 's> {
+    fn entries<'s>(&'s self, plan: &'s ScanPlan) -> Entries<'s> {
         let Some(data) = self.data(plan.table).filter(|_| !plan.is_empty()) else {
             return Box::new(std::iter::empty());
         };
