@@ -111,10 +111,10 @@ impl Faulty {
                         rewritten.push(Write::update(table, key.clone(), row.revision(), Vec::new()));
                     }
                 }
-                (Write::Adjust { key, column, .. }, Fault::AdjustsOnce) => {
-                    if !adjusted.insert((table.name, key.clone(), *column)) {
-                        continue;
-                    }
+                (Write::Adjust { key, column, .. }, Fault::AdjustsOnce)
+                    if !adjusted.insert((table.name, key.clone(), *column)) =>
+                {
+                    continue;
                 }
                 (Write::Adjust { mode, .. }, Fault::RecordIsJudged) => *mode = Mode::Admit,
                 (Write::Adjust { .. }, Fault::AdmitsByLookingFirst) => self.look_and_record(&mut write).await,

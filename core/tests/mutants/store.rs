@@ -80,7 +80,10 @@ impl Faulty {
         let mut again = Self::over(inner, &self.tables, Arc::clone(&self.clock), self.fault);
         if self.fault == Some(Fault::ForgetsReceipts) {
             again.fault = Some(Fault::RepeatsApply);
-            again.remembered().receipts = self.remembered().receipts.clone();
+            again
+                .remembered()
+                .receipts
+                .clone_from(&self.remembered().receipts);
         }
         again
     }

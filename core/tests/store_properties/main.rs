@@ -208,9 +208,12 @@ fn stored(store: &MemoryStore) -> Model {
     Model(rows.map(|row| line(&row)).collect())
 }
 
+/// The columns of a row as the feed told them, its revision and its version.
+type Told = (BTreeMap<&'static str, Value>, i64, i64);
+
 /// Only what the feed tells.
 fn replayed<'r>(records: impl Iterator<Item = &'r Record>) -> Model {
-    let mut rows: BTreeMap<(&'static str, Key), (BTreeMap<&'static str, Value>, i64, i64)> = BTreeMap::new();
+    let mut rows: BTreeMap<(&'static str, Key), Told> = BTreeMap::new();
     for change in records.flat_map(|record| &record.changes) {
         let place = (change.table, change.key.clone());
         if change.verb == Verb::Delete {

@@ -74,6 +74,10 @@ impl Kind {
 
 /// One write. Revisions are given as what they differ from the right one.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::option_option,
+    reason = "a column is left alone, or set to null, or to a number"
+)]
 pub(crate) enum Step {
     Insert(Numbers),
     Ensure(Numbers),
@@ -299,7 +303,7 @@ impl Model {
     }
 
     fn named_by_nobody(&self, at: (Kind, i64)) -> Result<(), Cause> {
-        let column = if at.0 == Kind::Parent { 0 } else { 1 };
+        let column = usize::from(at.0 == Kind::Child);
         let others = self
             .0
             .iter()
