@@ -29,6 +29,8 @@ mod progress;
 mod reason;
 mod rows;
 mod state;
+#[cfg(test)]
+mod tests;
 mod workload;
 
 use course::Course;
@@ -63,7 +65,7 @@ pub fn run(args: &ReplayArgs) -> Result<Finished, AppError> {
     let replay = Replay {
         args,
         workload: &workload,
-        opened: &opened,
+        store: &opened.store,
         clock: &clock,
     };
     let ended = runtime.block_on(async {
@@ -95,7 +97,7 @@ pub fn run(args: &ReplayArgs) -> Result<Finished, AppError> {
 struct Replay<'a> {
     args: &'a ReplayArgs,
     workload: &'a Workload,
-    opened: &'a Opened,
+    store: &'a Arc<dyn Store>,
     clock: &'a Arc<ManualClock>,
 }
 
@@ -111,7 +113,7 @@ struct Ended {
 
 impl Replay<'_> {
     async fn carry_out(&self) -> Result<Ended, AppError> {
-        let store = Arc::new(Measured::new(Arc::clone(&self.opened.store))?);
+        let store = Arc::new(Measured::new(Arc::clone(self.store))?);
         let shared: Arc<dyn Store> = store.clone();
         let inputs = begun::inputs(self.args, self.workload);
         let begun = begun::was_begun(&shared, &inputs).await?;
