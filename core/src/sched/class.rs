@@ -1,7 +1,7 @@
 //! Nodes of equal free state: [`Class`].
 
 use super::demand::{MAX_GPUS, Tag};
-use super::members::Members;
+use super::members::{Members, NodeKey};
 use super::node::GpuState;
 
 /// Room for the GPUs of any node.
@@ -173,6 +173,8 @@ impl Slots {
 pub(crate) struct Class {
     pub(crate) state: ClassState,
     pub(crate) members: Members,
+    /// The key of the first member.
+    pub(crate) first: NodeKey,
     /// Tells this class from others that were or will be kept under the same number.
     pub(crate) stamp: u64,
     /// Position in the change log of the last entry for this class.

@@ -5,7 +5,7 @@ use std::hash::BuildHasher as _;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::class::{Class, ClassState};
-use super::members::Members;
+use super::members::{Members, NodeKey};
 
 /// No class.
 const NONE: u32 = u32::MAX;
@@ -55,7 +55,7 @@ impl ClassTable {
     }
 
     /// Makes the class of a state that has none, with its first node.
-    pub(super) fn insert(&mut self, state: ClassState, node: u32) -> u32 {
+    pub(super) fn insert(&mut self, state: ClassState, node: u32, first: NodeKey) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             if self.places.len() == self.places.capacity() {
                 // Grows by a quarter, not to the double: it is the largest part of a busy cluster.
@@ -69,6 +69,7 @@ impl ClassTable {
         let class = Class {
             state,
             members: Members::One(node),
+            first,
             stamp: self.stamps,
             changed: 0,
             next,
@@ -134,9 +135,13 @@ mod tests {
             state.cpu = cpu;
             state
         };
+        let key = NodeKey {
+            rank: 0,
+            id: uuid::Uuid::nil(),
+        };
         for order in 0..12_i64 {
             let mut table = ClassTable::default();
-            let numbers: Vec<u32> = (0..12).map(|cpu| table.insert(state(cpu), 0)).collect();
+            let numbers: Vec<u32> = (0..12).map(|cpu| table.insert(state(cpu), 0, key)).collect();
             for gone in 0..12 {
                 let cpu = (gone * 5 + order) % 12;
                 assert_eq!(
@@ -147,7 +152,7 @@ mod tests {
                 assert_eq!(table.find(&state(cpu)), None);
             }
             assert_eq!((table.len(), table.by_hash.len()), (0, 0));
-            let again = table.insert(state(0), 1);
+            let again = table.insert(state(0), 1, key);
             assert_eq!(table.get(again).map(|class| class.stamp), Some(13));
         }
     }

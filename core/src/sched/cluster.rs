@@ -263,11 +263,6 @@ impl Cluster {
         self.classes.iter()
     }
 
-    /// The key of the node of a class that is taken first.
-    pub(super) fn first_key(&self, class: &Class) -> Option<NodeKey> {
-        Some(self.node(class.members.first()?)?.key)
-    }
-
     /// [`fits`](super::fits::fits) for all nodes of a class.
     #[inline]
     pub(super) fn judge(&self, state: &ClassState, demand: &Demand) -> Result<(), Misfit> {
@@ -301,6 +296,8 @@ impl Cluster {
         let state = class.state;
         if !class.members.remove(node, |index| key_of(nodes, index)) {
             self.classes.remove(number);
+        } else if let Some(first) = class.members.first() {
+            class.first = key_of(nodes, first);
         }
         self.log.version += 1;
         Some(state)
@@ -310,18 +307,20 @@ impl Cluster {
     fn attach(&mut self, node: u32, state: ClassState) {
         self.log.version += 1;
         let nodes = &self.nodes;
+        let key = key_of(nodes, node);
         let number = if let Some(number) = self.classes.find(&state) {
             if let Some(class) = self.classes.get_mut(number) {
                 class.members.insert(node, |index| key_of(nodes, index));
             }
             number
         } else {
-            self.classes.insert(state, node)
+            self.classes.insert(state, node, key)
         };
         let live = self.classes.len();
         if let Some(class) = self.classes.get_mut(number)
             && class.members.first() == Some(node)
         {
+            class.first = key;
             class.changed = self.log.push(number, live);
         }
         if let Some(entry) = self.node_mut(node) {

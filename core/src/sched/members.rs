@@ -21,15 +21,23 @@ pub(crate) struct NodeKey {
 pub(crate) enum Members {
     /// The only node.
     One(u32),
-    /// Chunks in order, none of them empty, with the number of nodes in all of them.
-    Many(Vec<Vec<u32>>, u32),
+    /// Several nodes.
+    Many(Box<Chunks>),
+}
+
+/// Nodes in chunks, in order; no chunk is empty.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunks {
+    chunks: Vec<Vec<u32>>,
+    /// The number of nodes in all chunks.
+    len: u32,
 }
 
 impl Members {
     pub(crate) const fn len(&self) -> u32 {
         match self {
             Self::One(_) => 1,
-            Self::Many(_, len) => *len,
+            Self::Many(many) => many.len,
         }
     }
 
@@ -37,7 +45,7 @@ impl Members {
     pub(crate) fn first(&self) -> Option<u32> {
         match self {
             Self::One(node) => Some(*node),
-            Self::Many(chunks, _) => chunks.first().and_then(|chunk| chunk.first()).copied(),
+            Self::Many(many) => many.chunks.first().and_then(|chunk| chunk.first()).copied(),
         }
     }
 
@@ -59,24 +67,27 @@ impl Members {
     fn chunks(&self) -> impl Iterator<Item = &[u32]> {
         let (one, many) = match self {
             Self::One(node) => (Some(std::slice::from_ref(node)), [].as_slice()),
-            Self::Many(chunks, _) => (None, chunks.as_slice()),
+            Self::Many(many) => (None, many.chunks.as_slice()),
         };
         one.into_iter().chain(many.iter().map(Vec::as_slice))
     }
 
     /// Adds a node that is not there yet.
     pub(crate) fn insert(&mut self, node: u32, key: impl Fn(u32) -> NodeKey) {
-        let (chunks, len) = match self {
+        let Chunks { chunks, len } = match self {
             Self::One(other) => {
                 let pair = if key(*other) < key(node) {
                     vec![*other, node]
                 } else {
                     vec![node, *other]
                 };
-                *self = Self::Many(vec![pair], 2);
+                *self = Self::Many(Box::new(Chunks {
+                    chunks: vec![pair],
+                    len: 2,
+                }));
                 return;
             }
-            Self::Many(chunks, len) => (chunks, len),
+            Self::Many(many) => &mut **many,
         };
         *len += 1;
         let wanted = key(node);
@@ -95,14 +106,24 @@ impl Members {
 
     /// Takes a node out. Answers whether any are left.
     pub(crate) fn remove(&mut self, node: u32, key: impl Fn(u32) -> NodeKey) -> bool {
-        let (chunks, len) = match self {
+        let Chunks { chunks, len } = match self {
             Self::One(_) => return false,
-            Self::Many(chunks, len) => (chunks, len),
+            Self::Many(many) => &mut **many,
         };
+        // Mostly it is the first that is taken: no key need be looked up for it.
+        let is_first = chunks.first().and_then(|chunk| chunk.first()) == Some(&node);
         let wanted = key(node);
-        let at = Self::chunk_of(chunks, wanted, &key);
+        let at = if is_first {
+            0
+        } else {
+            Self::chunk_of(chunks, wanted, &key)
+        };
         if let Some(chunk) = chunks.get_mut(at) {
-            let place = chunk.partition_point(|other| key(*other) < wanted);
+            let place = if is_first {
+                0
+            } else {
+                chunk.partition_point(|other| key(*other) < wanted)
+            };
             if chunk.get(place) == Some(&node) {
                 chunk.remove(place);
                 *len -= 1;

@@ -12,6 +12,9 @@ use super::scorer::Scorer;
 /// The fewest classes that are kept: few, since it doubles where that is not enough.
 const MIN_KEEP: usize = 8;
 
+/// At least one class in so many is kept: else a large cluster would be walked many times before enough are.
+const MIN_PART: usize = 256;
+
 /// The best classes for a demand, the best of all on top.
 ///
 /// An entry is right when it is made. It goes stale when the class is gone or has lost its first node, which is noticed
@@ -72,11 +75,10 @@ impl Context<'_> {
     fn entry(&mut self, number: u32) -> Option<Entry> {
         let class = self.cluster.class(number)?;
         self.cluster.judge(&class.state, self.demand).ok()?;
-        let first = Reverse(self.cluster.first_key(class)?);
         let score = self.scorer.score(self.cluster, number, class, self.demand);
         Some(Entry {
             score,
-            first,
+            first: Reverse(class.first),
             class: number,
             stamp: class.stamp,
         })
@@ -191,10 +193,12 @@ impl Memo {
     fn rebuild(&mut self, context: &mut Context<'_>) {
         let classes = context.cluster.class_count();
         if self.seen.is_some() && self.looked < classes {
-            self.keep = (2 * self.keep).min(classes.max(MIN_KEEP));
+            self.keep *= 2;
         } else if self.looked > 16 * classes {
-            self.keep = (self.keep / 2).max(MIN_KEEP);
+            self.keep /= 2;
         }
+        let least = (classes / MIN_PART).max(MIN_KEEP);
+        self.keep = self.keep.clamp(least, classes.max(least));
         let mut entries = std::mem::take(&mut self.heap).into_vec();
         entries.clear();
         self.floor = None;
@@ -244,7 +248,7 @@ fn refresh(cluster: &Cluster, entry: Entry) -> Option<Entry> {
         .class(entry.class)
         .filter(|class| class.stamp == entry.stamp)?;
     Some(Entry {
-        first: Reverse(cluster.first_key(class)?),
+        first: Reverse(class.first),
         ..entry
     })
 }

@@ -178,10 +178,8 @@ impl Scheduler {
         self.turn_to(cluster);
         let mut fitting: Vec<(NodeKey, u32, u64)> = Vec::new();
         for (number, class) in cluster.classes() {
-            if cluster.judge(&class.state, demand).is_ok()
-                && let Some(first) = cluster.first_key(class)
-            {
-                fitting.push((first, number, u64::from(class.members.len())));
+            if cluster.judge(&class.state, demand).is_ok() {
+                fitting.push((class.first, number, u64::from(class.members.len())));
             }
         }
         fitting.sort_unstable();
