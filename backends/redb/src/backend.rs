@@ -20,12 +20,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(clock: Arc<dyn Clock>, metrics: Arc<dyn Metrics>) -> Arc<Self> {
-        Arc::new(Self {
-            syncs: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            clock,
-            metrics,
-        })
+        Arc::new(Self { syncs: AtomicU64::new(0), bytes: AtomicU64::new(0), clock, metrics })
     }
 
     /// How often the file was synced.
@@ -82,9 +77,7 @@ impl<B: StorageBackend> StorageBackend for Metered<B> {
         let began = self.meter.clock.monotonic();
         self.inner.sync_data()?;
         self.meter.syncs.fetch_add(1, Ordering::Relaxed);
-        self.meter
-            .metrics
-            .sync(self.meter.clock.monotonic().saturating_sub(began));
+        self.meter.metrics.sync(self.meter.clock.monotonic().saturating_sub(began));
         Ok(())
     }
 

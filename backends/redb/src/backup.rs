@@ -38,15 +38,8 @@ impl RedbStore {
 }
 
 fn copy(view: &View, layout: &Layout, to: &Path) -> Result<(), StoreError> {
-    let cannot = |reason| StoreError::CannotOpen {
-        what: to.display().to_string(),
-        reason,
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(to);
+    let cannot = |reason| StoreError::CannotOpen { what: to.display().to_string(), reason };
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(to);
     let file = file.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => cannot(OpenProblem::Other("there is a file already".into())),
         _ => cannot(io_problem(&error)),
@@ -72,8 +65,7 @@ fn fill(database: &Database, view: &View, layout: &Layout) -> Result<(), StoreEr
     {
         let mut meta = marking.open_table(META).map_err(storage)?;
         let format = crate::layout::FORMAT.to_be_bytes();
-        meta.insert(crate::layout::FORMAT_KEY, format.as_slice())
-            .map_err(storage)?;
+        meta.insert(crate::layout::FORMAT_KEY, format.as_slice()).map_err(storage)?;
         meta.insert(UNFINISHED_KEY, [].as_slice()).map_err(storage)?;
     }
     marking.commit().map_err(storage)?;

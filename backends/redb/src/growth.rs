@@ -47,9 +47,7 @@ pub(crate) fn grow(
         steps.push(step(schema, info, stored.remove(info.table.name))?);
     }
     if let Some(left) = stored.keys().next() {
-        return Err(incompatible(format!(
-            "table {left} is stored and no longer declared"
-        )));
+        return Err(incompatible(format!("table {left} is stored and no longer declared")));
     }
     let pads: BTreeMap<&str, Vec<Option<Value>>> = steps
         .iter()
@@ -77,13 +75,7 @@ fn step<'s>(
     info: &'s TableInfo,
     stored: Option<DeclaredTable>,
 ) -> Result<Step<'s>, OpenProblem> {
-    let parent = |at: usize| {
-        schema
-            .tables()
-            .get(at)
-            .map_or("", |info| info.table.name)
-            .to_owned()
-    };
+    let parent = |at: usize| schema.tables().get(at).map_or("", |info| info.table.name).to_owned();
     let mut step = Step {
         info,
         declared: DeclaredTable::of(info, parent),
@@ -106,10 +98,7 @@ fn step<'s>(
             step.build.push(at);
         }
     }
-    let gone = stored
-        .orders
-        .iter()
-        .filter(|order| !step.declared.orders.contains(order));
+    let gone = stored.orders.iter().filter(|order| !step.declared.orders.contains(order));
     step.dropped = gone.map(|order| order_name(name, &order.name)).collect();
     for (at, reference) in step.declared.references.iter().enumerate() {
         let known = stored
@@ -151,16 +140,10 @@ impl Step<'_> {
                 )));
             }
             if before.kind != now.kind {
-                return Err(incompatible(format!(
-                    "column {} of {name} has another type",
-                    now.name
-                )));
+                return Err(incompatible(format!("column {} of {name} has another type", now.name)));
             }
             if before.nullable && !now.nullable {
-                return Err(incompatible(format!(
-                    "column {} of {name} may hold nulls",
-                    now.name
-                )));
+                return Err(incompatible(format!("column {} of {name} may hold nulls", now.name)));
             }
             // A default that was declared later does not change what older rows were read as.
             now.pad.clone_from(&before.pad);
@@ -178,24 +161,15 @@ fn write(
 ) -> Result<(), OpenProblem> {
     let failed = |error: redb::Error| damaged(storage(error));
     for name in steps.iter().flat_map(|step| &step.dropped) {
-        transaction
-            .delete_table(bytes_table(name))
-            .map_err(|error| failed(error.into()))?;
+        transaction.delete_table(bytes_table(name)).map_err(|error| failed(error.into()))?;
     }
     if new {
-        let mut meta = transaction
-            .open_table(META)
-            .map_err(|error| failed(error.into()))?;
+        let mut meta = transaction.open_table(META).map_err(|error| failed(error.into()))?;
         let format = FORMAT.to_be_bytes();
-        meta.insert(FORMAT_KEY, format.as_slice())
-            .map_err(|error| failed(error.into()))?;
+        meta.insert(FORMAT_KEY, format.as_slice()).map_err(|error| failed(error.into()))?;
         drop(meta);
-        transaction
-            .open_table(LOG)
-            .map_err(|error| failed(error.into()))?;
-        transaction
-            .open_table(RECEIPTS)
-            .map_err(|error| failed(error.into()))?;
+        transaction.open_table(LOG).map_err(|error| failed(error.into()))?;
+        transaction.open_table(RECEIPTS).map_err(|error| failed(error.into()))?;
         put_state(transaction, &State::NEW).map_err(damaged)?;
     }
     let mut tables = Tables::new(transaction, schema, layout);
@@ -219,14 +193,10 @@ fn write(
         }
     }
     drop(tables);
-    let mut declared = transaction
-        .open_table(DECLARED)
-        .map_err(|error| failed(error.into()))?;
+    let mut declared = transaction.open_table(DECLARED).map_err(|error| failed(error.into()))?;
     for step in steps.iter().filter(|step| step.changed) {
         let bytes = step.declared.encode();
-        declared
-            .insert(step.info.table.name, bytes.as_slice())
-            .map_err(|error| failed(error.into()))?;
+        declared.insert(step.info.table.name, bytes.as_slice()).map_err(|error| failed(error.into()))?;
     }
     Ok(())
 }

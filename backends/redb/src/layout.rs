@@ -61,16 +61,10 @@ impl Layout {
     pub(crate) fn new(schema: &Schema, pads: impl Fn(&str) -> Vec<Option<Value>>) -> Self {
         let tables = schema.tables().iter().map(|info| TableLayout {
             rows: rows_name(info.table.name),
-            orders: info
-                .orders
-                .iter()
-                .map(|order| order_name(info.table.name, order.name))
-                .collect(),
+            orders: info.orders.iter().map(|order| order_name(info.table.name, order.name)).collect(),
             pads: pads(info.table.name),
         });
-        Self {
-            tables: tables.collect(),
-        }
+        Self { tables: tables.collect() }
     }
 
     pub(crate) fn tables(&self) -> &[TableLayout] {
@@ -78,9 +72,7 @@ impl Layout {
     }
 
     pub(crate) fn table(&self, id: TableId) -> Result<&TableLayout, StoreError> {
-        self.tables
-            .get(id.index())
-            .ok_or_else(|| StoreError::invalid("table", "of another schema"))
+        self.tables.get(id.index()).ok_or_else(|| StoreError::invalid("table", "of another schema"))
     }
 }
 
@@ -96,11 +88,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) const NEW: Self = Self {
-        head: Cursor::START,
-        low_water: Cursor::START,
-        last_at: Timestamp::MIN,
-    };
+    pub(crate) const NEW: Self =
+        Self { head: Cursor::START, low_water: Cursor::START, last_at: Timestamp::MIN };
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(56);
@@ -118,19 +107,12 @@ impl State {
         let micros = i64::from_be_bytes(take(&mut bytes)?);
         let last_at = Timestamp::from_micros(micros);
         let sound = bytes.is_empty() && last_at.as_micros() == micros && low_water.position <= head.position;
-        sound.then_some(Self {
-            head,
-            low_water,
-            last_at,
-        })
+        sound.then_some(Self { head, low_water, last_at })
     }
 }
 
 fn cursor(bytes: &mut &[u8]) -> Option<Cursor> {
-    Some(Cursor {
-        position: u64::from_be_bytes(take(bytes)?),
-        batch: Uuid::from_bytes(take(bytes)?),
-    })
+    Some(Cursor { position: u64::from_be_bytes(take(bytes)?), batch: Uuid::from_bytes(take(bytes)?) })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -55,17 +55,9 @@ impl RedbStore {
     ) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let what = path.display().to_string();
-        let cannot = |reason| StoreError::CannotOpen {
-            what: what.clone(),
-            reason,
-        };
+        let cannot = |reason| StoreError::CannotOpen { what: what.clone(), reason };
         let schema = schema(tables).map_err(cannot)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| cannot(io_problem(&error)))?;
         let backend = FileBackend::new(file).map_err(|error| cannot(open_problem(error.into())))?;
         start(backend, schema, clock, options).map_err(cannot)
@@ -79,18 +71,13 @@ impl RedbStore {
         options: RedbOptions,
     ) -> Result<Self, StoreError> {
         let opened = schema(tables).and_then(|schema| start(backend, schema, clock, options));
-        opened.map_err(|reason| StoreError::CannotOpen {
-            what: "the storage".into(),
-            reason,
-        })
+        opened.map_err(|reason| StoreError::CannotOpen { what: "the storage".into(), reason })
     }
 }
 
 fn schema(tables: &[&'static Table]) -> Result<Arc<Schema>, OpenProblem> {
     let schema = Schema::new(tables);
-    schema
-        .map(Arc::new)
-        .map_err(|bad| OpenProblem::Incompatible(bad.to_string()))
+    schema.map(Arc::new).map_err(|bad| OpenProblem::Incompatible(bad.to_string()))
 }
 
 fn start(
@@ -136,11 +123,11 @@ fn start(
         state,
         pace: crate::writer::Pace::default(),
     };
-    std::thread::Builder::new()
+    let writer = std::thread::Builder::new()
         .name("apportion-redb".into())
         .spawn(move || writer.run())
         .map_err(|error| OpenProblem::Other(format!("no thread for writing: {error}")))?;
-    Ok(RedbStore::start(shared, sender))
+    Ok(RedbStore::start(shared, sender, writer))
 }
 
 /// redb panics on some damaged files.
@@ -188,9 +175,7 @@ fn contents(database: &Database) -> Result<Option<Contents>, OpenProblem> {
     let format = <[u8; 8]>::try_from(format.as_slice()).map_err(|_| broken("no version of the format"))?;
     let format = u64::from_be_bytes(format);
     if format > FORMAT {
-        return Err(OpenProblem::TooNew(format!(
-            "format {format}, and this build knows {FORMAT}"
-        )));
+        return Err(OpenProblem::TooNew(format!("format {format}, and this build knows {FORMAT}")));
     }
     if read(UNFINISHED_KEY)?.is_some() {
         return Err(broken("a backup that was not finished"));
@@ -198,9 +183,7 @@ fn contents(database: &Database) -> Result<Option<Contents>, OpenProblem> {
     let state = read(STATE_KEY)?.and_then(|bytes| State::decode(&bytes));
     let state = state.ok_or_else(|| broken("no readable state"))?;
     let mut declared = BTreeMap::new();
-    let tables = transaction
-        .open_table(DECLARED)
-        .map_err(|error| redb(error.into()))?;
+    let tables = transaction.open_table(DECLARED).map_err(|error| redb(error.into()))?;
     for found in tables.iter().map_err(|error| redb(error.into()))? {
         let (name, bytes) = found.map_err(|error| redb(error.into()))?;
         let table = DeclaredTable::decode(bytes.value()).map_err(|reason| {

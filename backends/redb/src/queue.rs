@@ -68,11 +68,7 @@ const WITHDRAWN: u8 = 2;
 
 impl Ticket {
     pub(crate) fn new(began: Duration, deadline: Option<Duration>) -> Arc<Self> {
-        Arc::new(Self {
-            state: AtomicU8::new(WAITING),
-            began,
-            deadline,
-        })
+        Arc::new(Self { state: AtomicU8::new(WAITING), began, deadline })
     }
 
     /// Claims the batch for the writer; false where it was withdrawn.
@@ -86,9 +82,7 @@ impl Ticket {
     }
 
     fn leave_waiting_for(&self, state: u8) -> bool {
-        self.state
-            .compare_exchange(WAITING, state, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(WAITING, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// How long the caller has waited at `now`.
@@ -103,8 +97,7 @@ impl Ticket {
 
     /// How long until the deadline; none where there is no deadline.
     pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
-        self.deadline
-            .map(|deadline| deadline.saturating_sub(self.waited(now)))
+        self.deadline.map(|deadline| deadline.saturating_sub(self.waited(now)))
     }
 }
 

@@ -40,15 +40,9 @@ impl Snapshots {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|held| held.upgrade().is_some_and(|held| held.view(now).is_ok()));
         if open.len() >= MAX_SNAPSHOTS {
-            return Err(StoreError::Busy {
-                what: "snapshots",
-                limit: MAX_SNAPSHOTS,
-            });
+            return Err(StoreError::Busy { what: "snapshots", limit: MAX_SNAPSHOTS });
         }
-        let held = Arc::new(Held {
-            view: Mutex::new(Some(view)),
-            opened: now,
-        });
+        let held = Arc::new(Held { view: Mutex::new(Some(view)), opened: now });
         open.push(Arc::downgrade(&held));
         Ok(held)
     }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use apportion::store::{
@@ -37,6 +38,7 @@ pub struct RedbStore {
     shared: Arc<Shared>,
     /// None only while the store is being dropped.
     jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 /// A batch on its way: refused before it was queued, or waiting for its answer.
@@ -46,11 +48,8 @@ enum Pending {
 }
 
 impl RedbStore {
-    pub(crate) fn start(shared: Arc<Shared>, jobs: mpsc::Sender<Job>) -> Self {
-        Self {
-            shared,
-            jobs: Some(jobs),
-        }
+    pub(crate) fn start(shared: Arc<Shared>, jobs: mpsc::Sender<Job>, writer: JoinHandle<()>) -> Self {
+        Self { shared, jobs: Some(jobs), writer: Some(writer) }
     }
 
     /// How many bytes the file has.
@@ -139,9 +138,7 @@ impl RedbStore {
         loop {
             let now = self.shared.clock.monotonic();
             // While one of them has no deadline, or one that is not over, there is something to wait for.
-            let left = tickets
-                .iter()
-                .map(|ticket| ticket.left(now).unwrap_or(Duration::MAX));
+            let left = tickets.iter().map(|ticket| ticket.left(now).unwrap_or(Duration::MAX));
             match left.max().unwrap_or_default() {
                 Duration::ZERO if tickets.iter().all(|ticket| ticket.withdraw()) => return Ok(()),
                 Duration::ZERO | Duration::MAX => return send.await,
@@ -174,9 +171,9 @@ impl RedbStore {
                 Some(Duration::ZERO) => {
                     return match answered.try_recv() {
                         Ok(answer) => answer,
-                        Err(_) if ticket.withdraw() => Err(StoreError::DeadlineExceeded {
-                            waited: ticket.waited(now),
-                        }),
+                        Err(_) if ticket.withdraw() => {
+                            Err(StoreError::DeadlineExceeded { waited: ticket.waited(now) })
+                        }
                         Err(_) => Err(StoreError::Unknown { id }),
                     };
                 }
@@ -275,6 +272,9 @@ impl Drop for RedbStore {
         self.jobs = None;
         if !self.shared.ended.wait(MAX_DROP_WAIT) {
             tracing::warn!("the writer is still busy; the file stays locked until it has ended");
+        } else if let Some(writer) = self.writer.take() {
+            // It has nothing left to do but to end. What made it panic was reported when it did.
+            drop(writer.join());
         }
     }
 }

@@ -32,11 +32,7 @@ impl<'t> Tables<'t> {
             schema,
             layout,
             rows: cells(layout.tables().len()),
-            orders: layout
-                .tables()
-                .iter()
-                .map(|table| cells(table.orders.len()))
-                .collect(),
+            orders: layout.tables().iter().map(|table| cells(table.orders.len())).collect(),
             receipts: OnceCell::new(),
         }
     }
@@ -64,10 +60,7 @@ impl<'t> Tables<'t> {
 
     fn rows_mut(&mut self, id: TableId) -> Result<&mut BytesTable<'t>, StoreError> {
         self.rows(id)?;
-        self.rows
-            .get_mut(id.index())
-            .and_then(OnceCell::get_mut)
-            .ok_or_else(foreign)
+        self.rows.get_mut(id.index()).and_then(OnceCell::get_mut).ok_or_else(foreign)
     }
 
     fn order_mut(&mut self, id: TableId, order: usize) -> Result<&mut BytesTable<'t>, StoreError> {
@@ -131,10 +124,7 @@ impl<'t> Tables<'t> {
         let key = info.key_bytes(&effect.key);
         let rows = self.rows_mut(effect.table)?;
         match &effect.after {
-            Some(row) => drop(
-                rows.insert(key.as_slice(), encode_row(row).as_slice())
-                    .map_err(storage)?,
-            ),
+            Some(row) => drop(rows.insert(key.as_slice(), encode_row(row).as_slice()).map_err(storage)?),
             None => drop(rows.remove(key.as_slice()).map_err(storage)?),
         }
         Ok(())
@@ -181,8 +171,7 @@ impl<'t> Tables<'t> {
 /// Writes the state that every commit changes.
 pub(crate) fn put_state(transaction: &WriteTransaction, state: &State) -> Result<(), StoreError> {
     let mut meta = transaction.open_table(META).map_err(storage)?;
-    meta.insert(STATE_KEY, state.encode().as_slice())
-        .map_err(storage)?;
+    meta.insert(STATE_KEY, state.encode().as_slice()).map_err(storage)?;
     Ok(())
 }
 
@@ -192,9 +181,7 @@ impl Source for Tables<'_> {
         let key = info.key_bytes(key);
         let found = self.rows(table)?.get(key.as_slice()).map_err(storage)?;
         let pads = &self.layout.table(table)?.pads;
-        found
-            .map(|bytes| decode_row(info, pads, &key, bytes.value()).map(Arc::new))
-            .transpose()
+        found.map(|bytes| decode_row(info, pads, &key, bytes.value()).map(Arc::new)).transpose()
     }
 
     fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError> {
@@ -235,9 +222,7 @@ impl Source for Tables<'_> {
     fn stored(&self, id: Uuid) -> Result<Option<Stored>, StoreError> {
         let found = self.receipts()?.get(id.as_u128()).map_err(storage)?;
         let decoded = found.map(|bytes| decode_stored(id, bytes.value()));
-        decoded
-            .transpose()
-            .map_err(|reason| StoreError::corrupt("the receipts", Some(id.into()), "", reason))
+        decoded.transpose().map_err(|reason| StoreError::corrupt("the receipts", Some(id.into()), "", reason))
     }
 }
 

@@ -30,17 +30,11 @@ impl Writer {
             return Ok(stored.into());
         }
         if is_too_old(id, at) {
-            return Err(StoreError::UnusableId {
-                id,
-                why: IdProblem::TooOld,
-            });
+            return Err(StoreError::UnusableId { id, why: IdProblem::TooOld });
         }
         tables.put_stored(id, &Stored::Void(at))?;
         drop(tables);
-        let next = State {
-            last_at: at,
-            ..self.state
-        };
+        let next = State { last_at: at, ..self.state };
         put_state(&transaction, &next)?;
         self.finish(transaction, next, || StoreError::Unknown { id })?;
         Ok(Resolution::NotCommitted)
@@ -119,10 +113,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let open = shared.snapshots.sweep(shared.clock.monotonic());
         if open > 0 {
-            return Err(StoreError::Busy {
-                what: "snapshots during a compaction",
-                limit: 0,
-            });
+            return Err(StoreError::Busy { what: "snapshots during a compaction", limit: 0 });
         }
         shared.views.send_replace(Readable::Soon);
         let mut outcome = self.database.compact();
@@ -137,10 +128,9 @@ impl Writer {
         self.publish();
         match outcome {
             Ok(smaller) => Ok(smaller),
-            Err(CompactionError::TransactionInProgress) => Err(StoreError::Busy {
-                what: "reads during a compaction",
-                limit: 0,
-            }),
+            Err(CompactionError::TransactionInProgress) => {
+                Err(StoreError::Busy { what: "reads during a compaction", limit: 0 })
+            }
             Err(error) => {
                 let error = storage(error);
                 self.fail(&error);

@@ -31,9 +31,7 @@ struct TableView {
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("View").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -78,19 +76,14 @@ impl View {
                 let plan = self.schema.plan(scan)?;
                 Ok(Answer::Count(plan.count(self.entries(&plan)?)?))
             }
-            _ => Err(StoreError::invalid(
-                "query",
-                "this backend does not know this kind",
-            )),
+            _ => Err(StoreError::invalid("query", "this backend does not know this kind")),
         }
     }
 
     fn row(&self, info: &TableInfo, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let found = self.rows(info.id)?.get(key).map_err(storage)?;
         let pads = &self.layout.table(info.id)?.pads;
-        found
-            .map(|bytes| decode_row(info, pads, key, bytes.value()))
-            .transpose()
+        found.map(|bytes| decode_row(info, pads, key, bytes.value())).transpose()
     }
 
     /// The entries of a plan in its direction, each with its row.
@@ -165,16 +158,8 @@ impl View {
     }
 
     fn order(&self, id: TableId, order: usize) -> Result<&BytesTable, StoreError> {
-        let place = self
-            .tables
-            .get(id.index())
-            .and_then(|table| table.orders.get(order));
-        let name = self
-            .layout
-            .table(id)?
-            .orders
-            .get(order)
-            .map_or("", String::as_str);
+        let place = self.tables.get(id.index()).and_then(|table| table.orders.get(order));
+        let name = self.layout.table(id)?.orders.get(order).map_or("", String::as_str);
         self.opened(place, name)
     }
 
@@ -209,9 +194,5 @@ fn directed<'i, T>(
     items: impl DoubleEndedIterator<Item = T> + 'i,
     descending: bool,
 ) -> Box<dyn Iterator<Item = T> + 'i> {
-    if descending {
-        Box::new(items.rev())
-    } else {
-        Box::new(items)
-    }
+    if descending { Box::new(items.rev()) } else { Box::new(items) }
 }

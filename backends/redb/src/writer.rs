@@ -148,11 +148,7 @@ impl Writer {
     }
 
     fn able(&self) -> Result<(), StoreError> {
-        if self.pace.failed {
-            Err(writer_failed())
-        } else {
-            Ok(())
-        }
+        if self.pace.failed { Err(writer_failed()) } else { Ok(()) }
     }
 
     /// Judges and commits a group, and answers its members.
@@ -223,11 +219,7 @@ impl Writer {
 
     fn after(&self, effects: &Effects, at: apportion::time::Timestamp) -> State {
         let last = effects.records.last().map(apportion::store::Record::cursor);
-        State {
-            head: last.unwrap_or(self.state.head),
-            low_water: self.state.low_water,
-            last_at: at,
-        }
+        State { head: last.unwrap_or(self.state.head), low_water: self.state.low_water, last_at: at }
     }
 
     /// Lets reads see what was committed.

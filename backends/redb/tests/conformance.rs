@@ -29,13 +29,8 @@ impl Harness for Files {
 
     async fn reopen(&self, tables: &[&'static Table], clock: Arc<dyn Clock>) -> Option<Arc<dyn Store>> {
         let number = self.made.load(std::sync::atomic::Ordering::SeqCst);
-        Some(Arc::new(
-            RedbStore::open(self.path(number), tables, clock).unwrap(),
-        ))
+        Some(Arc::new(RedbStore::open(self.path(number), tables, clock).unwrap()))
     }
 }
 
-apportion::conformance!(|| Files {
-    folder: tempfile::tempdir().unwrap(),
-    made: 0.into(),
-});
+apportion::conformance!(|| Files { folder: tempfile::tempdir().unwrap(), made: 0.into() });

@@ -85,10 +85,7 @@ async fn what_was_acknowledged_survives_every_power_cut() {
     }
     // Otherwise the cuts came too early or too late to show anything.
     assert!(acknowledged > 1000, "{acknowledged} acknowledged");
-    assert!(
-        unknown > 20 && refused > 1000,
-        "{unknown} unknown, {refused} refused"
-    );
+    assert!(unknown > 20 && refused > 1000, "{unknown} unknown, {refused} refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,10 +100,7 @@ async fn a_cut_while_a_store_is_made_leaves_nothing_or_a_store() {
             // Nobody was told that there is a store, and the file says that it is none.
             Err(StoreError::CannotOpen { reason, .. }) => {
                 assert!(!made, "cut {cut}");
-                assert!(
-                    matches!(reason, OpenProblem::Foreign(_) | OpenProblem::Damaged(_)),
-                    "{reason}"
-                );
+                assert!(matches!(reason, OpenProblem::Foreign(_) | OpenProblem::Damaged(_)), "{reason}");
             }
             Err(error) => panic!("cut {cut}: {error}"),
         }

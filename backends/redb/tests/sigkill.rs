@@ -7,7 +7,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -62,8 +62,7 @@ async fn write_until_killed(path: &Path) {
 fn say(what: &str, batch: Uuid, unit: Uuid) {
     let mut out = std::io::stdout().lock();
     // A line is written at once, or cut off by the kill.
-    out.write_all(format!("{what} {batch} {unit}\n").as_bytes())
-        .unwrap();
+    out.write_all(format!("{what} {batch} {unit}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }
 
@@ -71,14 +70,18 @@ async fn kill_and_compare() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let store = open(&path);
-    let accounts = Batch::new(ids().next_id(), "open")
-        .with(account(OPEN, "open", None))
-        .with(account(FULL, "full", Some(0)));
+    let accounts = Batch::new(ids().next_id(), "open").with(account(OPEN, "open", None)).with(account(
+        FULL,
+        "full",
+        Some(0),
+    ));
     store.commit(accounts).await.unwrap();
     drop(store);
     let (mut acknowledged, mut refused, mut open_ended) = (Vec::new(), 0, 0);
     for kill in 0..KILLS {
-        let taken = killed_after(&path, Duration::from_millis(15 + kill * 37 % 150));
+        // Every other kill can hit the opening.
+        let working = kill % 2 == 0;
+        let taken = killed_after(&path, working, Duration::from_millis(kill * 37 % 150));
         let store = open(&path);
         check(&store, &taken).await;
         for one in taken {
@@ -89,10 +92,7 @@ async fn kill_and_compare() {
             }
         }
         let units = rows(&store, &UNITS).await;
-        assert!(
-            acknowledged.iter().all(|unit| units.contains_key(unit)),
-            "an earlier one is lost"
-        );
+        assert!(acknowledged.iter().all(|unit| units.contains_key(unit)), "an earlier one is lost");
     }
     println!(
         "{KILLS} kills: {} acknowledged and there, {refused} refused and not there, {open_ended} cut off",
@@ -102,15 +102,26 @@ async fn kill_and_compare() {
     assert!(acknowledged.len() > 500 && refused > 20 && open_ended > 50);
 }
 
-/// Runs a child for so long, kills it, and gives what it had been told.
-fn killed_after(path: &Path, moment: Duration) -> Vec<Taken> {
+/// Runs a child for so long, from its start or from its first batch, kills it, and gives what it had been told.
+fn killed_after(path: &Path, working: bool, moment: Duration) -> Vec<Taken> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let out = child.stdout.take().unwrap();
-    let lines = std::thread::spawn(move || std::io::read_to_string(out).unwrap());
+    let (began, begins) = std::sync::mpsc::channel::<()>();
+    let lines = std::thread::spawn(move || {
+        let (mut out, mut text) = (BufReader::new(out), String::new());
+        out.read_line(&mut text).unwrap();
+        drop(began);
+        out.read_to_string(&mut text).unwrap();
+        text
+    });
+    if working {
+        // It hangs up when it has read a line.
+        assert!(begins.recv().is_err());
+    }
     std::thread::sleep(moment);
     child.kill().unwrap();
     let status = child.wait().unwrap();

@@ -102,11 +102,7 @@ impl DeclaredTable {
                 name: reader.text()?.to_owned(),
                 kind: reader.byte()?,
                 nullable: reader.flag()?,
-                pad: if reader.flag()? {
-                    Some(reader.value()?)
-                } else {
-                    None
-                },
+                pad: if reader.flag()? { Some(reader.value()?) } else { None },
             });
         }
         let key = numbers_of(&mut reader)?;
@@ -127,12 +123,7 @@ impl DeclaredTable {
             });
         }
         reader.end()?;
-        Ok(Self {
-            columns,
-            key,
-            orders,
-            references,
-        })
+        Ok(Self { columns, key, orders, references })
     }
 }
 
@@ -151,10 +142,7 @@ fn kind_tag(kind: Kind) -> u8 {
 }
 
 fn numbers(positions: &[usize]) -> Vec<u64> {
-    positions
-        .iter()
-        .map(|at| u64::try_from(*at).unwrap_or(u64::MAX))
-        .collect()
+    positions.iter().map(|at| u64::try_from(*at).unwrap_or(u64::MAX)).collect()
 }
 
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {

@@ -105,11 +105,7 @@ impl<'b> Reader<'b> {
     }
 
     pub(crate) fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err("bytes behind the end")
-        }
+        if self.0.is_empty() { Ok(()) } else { Err("bytes behind the end") }
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
@@ -166,11 +162,7 @@ impl<'b> Reader<'b> {
     pub(crate) fn time(&mut self) -> Result<Timestamp, Malformed> {
         let micros = self.i64()?;
         let at = Timestamp::from_micros(micros);
-        if at.as_micros() == micros {
-            Ok(at)
-        } else {
-            Err("a time out of range")
-        }
+        if at.as_micros() == micros { Ok(at) } else { Err("a time out of range") }
     }
 
     pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
@@ -209,11 +201,7 @@ impl<'b> Reader<'b> {
     /// A value that a column of `kind` can hold, or null.
     pub(crate) fn value_of(&mut self, kind: Kind) -> Result<Value, Malformed> {
         let value = self.value()?;
-        if fits(&value, kind) {
-            Ok(value)
-        } else {
-            Err("a value of another type")
-        }
+        if fits(&value, kind) { Ok(value) } else { Err("a value of another type") }
     }
 }
 

@@ -86,9 +86,7 @@ fn parse(schema: &Schema, position: u64, bytes: &[u8]) -> Result<Record, Malform
 }
 
 fn change(schema: &Schema, reader: &mut Reader<'_>) -> Result<RowChange, Malformed> {
-    let info = schema
-        .find(reader.text()?)
-        .ok_or("a table that is not declared")?;
+    let info = schema.find(reader.text()?).ok_or("a table that is not declared")?;
     let verb = match reader.byte()? {
         INSERT => Verb::Insert,
         UPDATE => Verb::Update,
@@ -101,30 +99,15 @@ fn change(schema: &Schema, reader: &mut Reader<'_>) -> Result<RowChange, Malform
     }
     let mut key = Vec::with_capacity(info.key.len());
     for at in &info.key {
-        let column = info
-            .table
-            .columns
-            .get(*at)
-            .ok_or("a column that is not declared")?;
+        let column = info.table.columns.get(*at).ok_or("a column that is not declared")?;
         key.push(reader.value_of(column.kind)?);
     }
     let count = reader.count()?;
     let mut columns = Vec::with_capacity(count.min(info.table.columns.len()));
     for _ in 0..count {
         let at = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
-        let column = info
-            .table
-            .columns
-            .get(at)
-            .ok_or("a column that is not declared")?;
+        let column = info.table.columns.get(at).ok_or("a column that is not declared")?;
         columns.push((column.name, reader.value_of(column.kind)?));
     }
-    Ok(RowChange {
-        table: info.table.name,
-        key: Key::new(key),
-        verb,
-        revision,
-        version,
-        columns,
-    })
+    Ok(RowChange { table: info.table.name, key: Key::new(key), verb, revision, version, columns })
 }

@@ -56,6 +56,5 @@ pub(crate) fn decode_row(
 
 /// The primary key in these bytes.
 pub(crate) fn decode_key(info: &TableInfo, bytes: &[u8]) -> Result<Key, StoreError> {
-    info.decode_key(bytes)
-        .ok_or_else(|| StoreError::corrupt(info.table.name, None, "", "an unreadable key"))
+    info.decode_key(bytes).ok_or_else(|| StoreError::corrupt(info.table.name, None, "", "an unreadable key"))
 }

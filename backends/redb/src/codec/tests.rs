@@ -91,13 +91,8 @@ fn a_row_that_is_not_as_declared_is_corrupt_and_names_the_column() {
     let schema = schema(&[&THINGS]);
     let info = schema.find("things").unwrap();
     let column = |bytes: &[u8]| match decode_row(info, &[], &keycode_id(), bytes) {
-        Err(StoreError::Corrupt {
-            table, key, column, ..
-        }) => {
-            assert_eq!(
-                (table.as_str(), key),
-                ("things", Some(Key::from(Uuid::from_u128(0x0102))))
-            );
+        Err(StoreError::Corrupt { table, key, column, .. }) => {
+            assert_eq!((table.as_str(), key), ("things", Some(Key::from(Uuid::from_u128(0x0102)))));
             column
         }
         other => unreachable!("{other:?}"),
@@ -114,11 +109,7 @@ fn a_row_that_is_not_as_declared_is_corrupt_and_names_the_column() {
     assert_eq!(column(&changed(23, 2)), "size", "a value of another type");
     assert_eq!(column(&changed(31, 0xff)), "name", "no UTF-8");
     assert_eq!(column(&golden[..golden.len() - 1]), "more", "cut off");
-    assert_eq!(
-        column(&[golden.as_slice(), &[0]].concat()),
-        "",
-        "bytes behind the end"
-    );
+    assert_eq!(column(&[golden.as_slice(), &[0]].concat()), "", "bytes behind the end");
     assert_eq!(column(&[]), "");
 }
 
@@ -181,12 +172,7 @@ fn the_bytes_of_a_record_are_fixed() {
 fn the_bytes_of_a_receipt_are_fixed() {
     let id = Uuid::from_u128(1);
     let receipt = |position| {
-        Stored::Committed(Receipt::new(
-            id,
-            Fingerprint([7; 16]),
-            Timestamp::from_micros(-1),
-            position,
-        ))
+        Stored::Committed(Receipt::new(id, Fingerprint([7; 16]), Timestamp::from_micros(-1), position))
     };
     let head = [[1, 1].as_slice(), &[7; 16], &[1]].concat();
     for (stored, golden) in [
@@ -218,15 +204,11 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
     match kind {
         Kind::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
         Kind::Int => (-MAX_INT..=MAX_INT).prop_map(Value::Int).boxed(),
-        Kind::Uuid => any::<u128>()
-            .prop_map(|id| Value::Uuid(Uuid::from_u128(id)))
-            .boxed(),
-        Kind::Time => any::<i64>()
-            .prop_map(|at| Value::Time(Timestamp::from_micros(at)))
-            .boxed(),
-        Kind::Json { .. } => "[a-z\"\\\\]{0,9}"
-            .prop_map(|text| Value::from(Json::new(&text.into()).unwrap()))
-            .boxed(),
+        Kind::Uuid => any::<u128>().prop_map(|id| Value::Uuid(Uuid::from_u128(id))).boxed(),
+        Kind::Time => any::<i64>().prop_map(|at| Value::Time(Timestamp::from_micros(at))).boxed(),
+        Kind::Json { .. } => {
+            "[a-z\"\\\\]{0,9}".prop_map(|text| Value::from(Json::new(&text.into()).unwrap())).boxed()
+        }
         _ => "[^\0]{0,9}".prop_map(Value::from).boxed(),
     }
 }
@@ -235,9 +217,12 @@ fn any_thing() -> impl Strategy<Value = Row> {
     let columns: Vec<_> = THINGS
         .columns
         .iter()
-        .map(|column| match column.nullable {
-            true => prop_oneof![Just(Value::Null), value(column.kind)].boxed(),
-            false => value(column.kind),
+        .map(|column| {
+            if column.nullable {
+                prop_oneof![Just(Value::Null), value(column.kind)].boxed()
+            } else {
+                value(column.kind)
+            }
         })
         .collect();
     (columns, any::<i64>(), any::<i64>())

@@ -33,10 +33,7 @@ impl<B: StorageBackend> StorageBackend for SlowSync<B> {
         self.inner.set_len(len)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how long a sync takes is the wall clock's to say"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "how long a sync takes is the wall clock's to say")]
     fn sync_data(&self) -> io::Result<()> {
         let began = Instant::now();
         let synced = self.inner.sync_data();

@@ -1,16 +1,22 @@
 //! Tables, clocks and checks that the tests share.
 #![allow(dead_code, reason = "each test uses its own part")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apportion::id::{IdSource, TimeOrderedIds};
 use apportion::store::{
-    Batch, Ceiling, Column, Cursor, Fixed, Index, Invariant, NewRow, Record, Reference, Resolution, Row,
-    Scan, Store, StoreExt, Table, Unique, Write,
+    Batch, Ceiling, Column, Cursor, Fixed, Index, Invariant, NewRow, OpenProblem, Record, Reference,
+    Resolution, Row, Scan, Store, StoreError, StoreExt, Table, Unique, Write,
 };
 use apportion::time::{Clock, SystemClock};
+use apportion_redb::testing::SlowSync;
+use apportion_redb::{RedbOptions, RedbStore};
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 use uuid::Uuid;
 
 pub(crate) static ACCOUNTS: Table = Table::new(
@@ -53,22 +59,62 @@ pub(crate) fn ids() -> Arc<dyn IdSource> {
 }
 
 pub(crate) fn account(id: Uuid, name: &str, limit: Option<i64>) -> Write {
-    Write::Insert(
-        NewRow::new(&ACCOUNTS)
-            .set("id", id)
-            .set("name", name)
-            .set("unit_limit", limit),
-    )
+    Write::Insert(NewRow::new(&ACCOUNTS).set("id", id).set("name", name).set("unit_limit", limit))
 }
 
 pub(crate) fn unit(id: Uuid, account: Uuid, label: Option<&str>) -> Write {
     Write::Insert(
-        NewRow::new(&UNITS)
-            .set("id", id)
-            .set("account_id", account)
-            .set("state", "new")
-            .set("label", label),
+        NewRow::new(&UNITS).set("id", id).set("account_id", account).set("state", "new").set("label", label),
     )
+}
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+pub(crate) fn open(path: &Path) -> RedbStore {
+    RedbStore::open(path, &TABLES, clock()).unwrap()
+}
+
+pub(crate) fn on(backend: impl StorageBackend, options: RedbOptions) -> Arc<RedbStore> {
+    Arc::new(RedbStore::open_backend(backend, &TABLES, clock(), options).unwrap())
+}
+
+/// A store in memory whose syncs take this long.
+pub(crate) fn slow(delay: Duration, options: RedbOptions) -> Arc<RedbStore> {
+    on(SlowSync::new(InMemoryBackend::new(), delay), options)
+}
+
+pub(crate) async fn with_account(store: &RedbStore) -> Uuid {
+    let owner = ids().next_id();
+    let first = Batch::new(ids().next_id(), "open").with(account(owner, "a", None));
+    store.commit(first).await.unwrap();
+    owner
+}
+
+/// Why a store cannot be opened.
+pub(crate) fn problem(path: &Path, tables: &[&'static Table]) -> OpenProblem {
+    match RedbStore::open(path, tables, clock()) {
+        Err(StoreError::CannotOpen { what, reason }) => {
+            assert_eq!(what, path.display().to_string());
+            reason
+        }
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it opened"),
+    }
+}
+
+/// A closed store with one account, which is given, and some units of it.
+pub(crate) async fn filled(path: &Path, units: usize) -> Uuid {
+    let ids = ids();
+    let owner = ids.next_id();
+    let store = RedbStore::open(path, &TABLES, clock()).unwrap();
+    let first = Batch::new(ids.next_id(), "open").with(account(owner, "a", None));
+    store.commit(first).await.unwrap();
+    let takes = (0..units).map(|_| take(ids.next_id(), ids.next_id(), owner)).collect();
+    for answer in store.commit_many(takes).await {
+        answer.unwrap();
+    }
+    store.close().await.unwrap();
+    owner
 }
 
 /// Takes one unit of an account: a row, and one more on the counter.
@@ -81,9 +127,7 @@ pub(crate) fn take(batch: Uuid, unit_id: Uuid, account: Uuid) -> Batch {
 /// Every row of a table by its id.
 pub(crate) async fn rows(store: &dyn Store, table: &'static Table) -> BTreeMap<Uuid, Row> {
     let all = store.scan_all(Scan::of(table).limit(1000)).await.unwrap();
-    all.into_iter()
-        .map(|row| (row.key().as_uuid().unwrap(), row))
-        .collect()
+    all.into_iter().map(|row| (row.key().as_uuid().unwrap(), row)).collect()
 }
 
 /// Every record of the feed, which must be dense from 1.
@@ -99,11 +143,7 @@ pub(crate) async fn feed(store: &dyn Store) -> Vec<Arc<Record>> {
         }
     }
     for (at, record) in records.iter().enumerate() {
-        assert_eq!(
-            record.position,
-            u64::try_from(at).unwrap() + 1,
-            "the feed is dense"
-        );
+        assert_eq!(record.position, u64::try_from(at).unwrap() + 1, "the feed is dense");
     }
     records
 }
@@ -139,11 +179,7 @@ pub(crate) async fn check(store: &dyn Store, taken: &[Taken]) -> usize {
         let row = units.contains_key(&one.unit);
         let records = in_feed.get(&one.batch).copied().unwrap_or(0);
         let receipt = matches!(store.resolve(one.batch).await.unwrap(), Resolution::Committed(_));
-        assert_eq!(
-            (row, row),
-            (records == 1, receipt),
-            "{one:?} is there in part: {records} records"
-        );
+        assert_eq!((row, row), (records == 1, receipt), "{one:?} is there in part: {records} records");
         assert!(records <= 1, "{one:?} is there twice");
         match one.told {
             Told::Yes => assert!(row, "{one:?} was acknowledged and is lost"),
@@ -153,18 +189,13 @@ pub(crate) async fn check(store: &dyn Store, taken: &[Taken]) -> usize {
     }
     let mut counted: BTreeMap<Uuid, i64> = BTreeMap::new();
     for row in units.values() {
-        *counted
-            .entry(row.id::<()>("account_id").unwrap().uuid())
-            .or_default() += 1;
+        *counted.entry(row.id::<()>("account_id").unwrap().uuid()).or_default() += 1;
     }
     for (id, account) in rows(store, &ACCOUNTS).await {
         let recount = counted.get(&id).copied().unwrap_or(0);
         assert_eq!(account.int("units").unwrap(), recount, "the counter is off");
     }
-    let by_label = store
-        .scan_all(Scan::of(&UNITS).by("units_by_state").limit(1000))
-        .await
-        .unwrap();
+    let by_label = store.scan_all(Scan::of(&UNITS).by("units_by_state").limit(1000)).await.unwrap();
     assert_eq!(by_label.len(), units.len(), "the index is off");
     units.len()
 }
