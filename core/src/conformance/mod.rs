@@ -180,7 +180,7 @@ macro_rules! listed {
 }
 crate::__conformance_cases! { [listed] }
 
-/// Makes a `#[test]` of every sentence of the contract; see [`conformance`](crate::conformance).
+/// Makes a `#[test]` of every sentence of the contract; see [`conformance`](mod@crate::conformance).
 ///
 /// It takes a function that makes the [`Harness`](crate::conformance::Harness) of one case.
 #[macro_export]

@@ -9,6 +9,7 @@
 mod model;
 mod scans;
 mod source;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use apportion::store::{
 };
 use apportion::time::{ManualClock, Timestamp};
 use futures_util::FutureExt as _;
-use model::{CHILDREN, Kind, Line, Model, Numbers, PARENTS, Step, Steps, Verdict, key};
+use model::{Line, Model, Verdict, key};
 use proptest::prelude::*;
 use source::Plain;
+use steps::{CHILDREN, Kind, Numbers, PARENTS, Step, Steps};
 
 /// Every future of the reference store is ready at once.
 fn now<T>(future: impl Future<Output = T>) -> T {
