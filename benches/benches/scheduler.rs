@@ -11,7 +11,9 @@ fn decisions(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1)).sample_size(20);
         for policy in Policy::ALL {
             let mut steady = Steady::new(policy, nodes);
-            group.bench_function(BenchmarkId::from_parameter(policy), |bencher| bencher.iter(|| steady.step()));
+            group.bench_function(BenchmarkId::from_parameter(policy), |bencher| {
+                bencher.iter(|| steady.step())
+            });
         }
         group.finish();
     }

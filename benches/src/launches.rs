@@ -63,16 +63,37 @@ impl Bench {
     /// Users and nodes on a new file whose syncs take at least `sync`, committing at most `max_group` batches at once.
     pub async fn new(sync: Duration, max_group: usize) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let folder = tempfile::tempdir()?;
-        let file = File::options().read(true).write(true).create_new(true).open(folder.path().join("bench.redb"))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(folder.path().join("bench.redb"))?;
         let backend = SlowSync::new(FileBackend::new(file)?, sync);
         let options = RedbOptions::default().max_group(max_group);
-        let store = Arc::new(RedbStore::open_backend(backend, TABLES, Arc::new(SystemClock::new()), options)?);
+        let store = Arc::new(RedbStore::open_backend(
+            backend,
+            TABLES,
+            Arc::new(SystemClock::new()),
+            options,
+        )?);
         let plane = Arc::new(ControlPlane::new(store.clone()));
-        let limits = Limits { instance_limit: 1_000_000, node_limit: 10_000, gpu_milli_limit: None };
-        let new = (0..USERS).map(|at| NewUser::new(format!("user{at}@example.org"), format!("User {at}")).limits(limits));
-        let users: Result<Vec<UserId>, _> = plane.create_users(new.collect()).await.into_iter().map(|user| user.map(|user| user.id)).collect();
+        let limits = Limits {
+            instance_limit: 1_000_000,
+            node_limit: 10_000,
+            gpu_milli_limit: None,
+        };
+        let new = (0..USERS)
+            .map(|at| NewUser::new(format!("user{at}@example.org"), format!("User {at}")).limits(limits));
+        let users: Result<Vec<UserId>, _> = plane
+            .create_users(new.collect())
+            .await
+            .into_iter()
+            .map(|user| user.map(|user| user.id))
+            .collect();
         let users = users?;
-        let Some(owner) = users.first().copied() else { return Err("no users".into()) };
+        let Some(owner) = users.first().copied() else {
+            return Err("no users".into());
+        };
         let ports = PortRanges::tcp(20_000, 60_000)?;
         let node = |at| {
             NewNode::new(owner, format!("node-{at}"))
@@ -84,7 +105,13 @@ impl Bench {
         for node in plane.register_nodes((0..NODES).map(node).collect()).await {
             node?;
         }
-        Ok(Self { plane, store, users, next: Arc::default(), folder })
+        Ok(Self {
+            plane,
+            store,
+            users,
+            next: Arc::default(),
+            folder,
+        })
     }
 
     /// Launches `count` instances by `callers` at once, each waiting for its answer before it asks again. Each takes a
@@ -100,7 +127,9 @@ impl Bench {
             tasks.push(tokio::spawn(async move {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(user) = users.get(at % users.len()).filter(|_| at < end) else { return Ok(()) };
+                    let Some(user) = users.get(at % users.len()).filter(|_| at < end) else {
+                        return Ok(());
+                    };
                     let request = LaunchRequest::new(*user, format!("instance-{at}"))
                         .cpu(CpuMilli::from_u32(10))
                         .memory(MemoryMib::from_u32(10))
@@ -115,7 +144,11 @@ impl Bench {
             done?;
         }
         let took = began.elapsed();
-        Ok(Figures { launches: count, took, syncs: self.store.syncs().unwrap_or(0) - syncs })
+        Ok(Figures {
+            launches: count,
+            took,
+            syncs: self.store.syncs().unwrap_or(0) - syncs,
+        })
     }
 
     /// Whether every counter equals its recount, and how large the file is.
@@ -127,15 +160,22 @@ impl Bench {
 
     /// Decides a launch and commits nothing.
     pub async fn dry_run(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Some(user) = self.users.first() else { return Ok(()) };
-        let request = LaunchRequest::new(*user, "instance").cpu(CpuMilli::from_u32(10)).gpu_share(GpuMilli::from_u32(10));
+        let Some(user) = self.users.first() else {
+            return Ok(());
+        };
+        let request = LaunchRequest::new(*user, "instance")
+            .cpu(CpuMilli::from_u32(10))
+            .gpu_share(GpuMilli::from_u32(10));
         self.plane.dry_run(&request).await?;
         Ok(())
     }
 }
 
 /// Wall-clock time, which is what is measured here.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures the time that passes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the time that passes"
+)]
 pub fn now() -> Instant {
     Instant::now()
 }

@@ -103,7 +103,7 @@ impl Error {
     }
 
     /// Something that is not there.
-    pub fn not_found(kind: &'static str, what: impl ToString) -> Self {
+    pub fn not_found(kind: &'static str, what: impl std::fmt::Display) -> Self {
         Self::NotFound { kind, what: what.to_string() }
     }
 
@@ -147,7 +147,9 @@ impl Error {
             };
         };
         match &refusal.cause {
-            Cause::Missing | Cause::Conflict { .. } | Cause::TestFailed { .. } => Self::Conflict { what: kind.to_owned() },
+            Cause::Missing | Cause::Conflict { .. } | Cause::TestFailed { .. } => {
+                Self::Conflict { what: kind.to_owned() }
+            }
             Cause::Duplicate { unique, .. } => {
                 // The primary key goes by the table's name.
                 let key = if *unique == refusal.table { "id" } else { short(refusal.table, unique) };

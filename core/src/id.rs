@@ -105,10 +105,7 @@ struct State {
 
 impl TimeOrderedIds {
     /// Ids seeded from the operating system's randomness.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the source of ids that everything else is given"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the source of ids that everything else is given")]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::seeded(clock, rand::rng().next_u64())
     }
@@ -116,14 +113,7 @@ impl TimeOrderedIds {
     /// Ids that depend on nothing but the seed and the clock, for tests and replays.
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
         let random = Pcg64Mcg::seed_from_u64(seed);
-        Self {
-            clock,
-            state: Mutex::new(State {
-                millis: 0,
-                counter: 0,
-                random,
-            }),
-        }
+        Self { clock, state: Mutex::new(State { millis: 0, counter: 0, random }) }
     }
 }
 
@@ -147,9 +137,12 @@ impl IdSource for TimeOrderedIds {
         } else {
             state.counter += 1;
         }
-        let [high, low] = state.counter.to_be_bytes();
-        let [a, b, c, d, e, f, g, h] = state.random.next_u64().to_be_bytes();
-        Builder::from_unix_timestamp_millis(state.millis, &[high, low, a, b, c, d, e, f, g, h]).into_uuid()
+        let mut rest = [0; 10];
+        let random = state.random.next_u64().to_be_bytes();
+        for (place, byte) in rest.iter_mut().zip(state.counter.to_be_bytes().into_iter().chain(random)) {
+            *place = byte;
+        }
+        Builder::from_unix_timestamp_millis(state.millis, &rest).into_uuid()
     }
 }
 
@@ -187,10 +180,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_ids() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::EPOCH));
-        let (a, b) = (
-            TimeOrderedIds::seeded(clock.clone(), 7),
-            TimeOrderedIds::seeded(clock, 7),
-        );
+        let (a, b) = (TimeOrderedIds::seeded(clock.clone(), 7), TimeOrderedIds::seeded(clock, 7));
         assert_eq!(a.next_id(), b.next_id());
     }
 }

@@ -185,7 +185,10 @@ impl PortRanges {
         for protocol in Protocol::ALL {
             for (low, high) in self.of(*protocol) {
                 let label = format!("range{:02}", document.len() + 1);
-                document.insert(label, serde_json::json!({ "protocol": protocol.as_str(), "range": [low, high] }));
+                document.insert(
+                    label,
+                    serde_json::json!({ "protocol": protocol.as_str(), "range": [low, high] }),
+                );
             }
         }
         // Ports are small integers: every document of them has a canonical form.
@@ -201,10 +204,12 @@ impl PortRanges {
         }
         let document = json.to_value();
         let invalid = |label: &str, reason: String| InvalidRange { label: label.to_owned(), reason };
-        let members = document.as_object().ok_or_else(|| invalid("", "expected an object of ranges".into()))?;
+        let members =
+            document.as_object().ok_or_else(|| invalid("", "expected an object of ranges".into()))?;
         let mut all = Self::none();
         for (label, member) in members {
-            let range: Range = serde_json::from_value(member.clone()).map_err(|error| invalid(label, error.to_string()))?;
+            let range: Range =
+                serde_json::from_value(member.clone()).map_err(|error| invalid(label, error.to_string()))?;
             all.add(label, range.protocol, range.range.0, range.range.1)?;
         }
         all.merge();
@@ -220,7 +225,12 @@ mod tests {
 
     #[test]
     fn overlapping_and_adjacent_ranges_become_one() {
-        let ranges = PortRanges::new([(Protocol::Tcp, 20, 30), (Protocol::Tcp, 10, 15), (Protocol::Tcp, 16, 22), (Protocol::Udp, 5, 5)]);
+        let ranges = PortRanges::new([
+            (Protocol::Tcp, 20, 30),
+            (Protocol::Tcp, 10, 15),
+            (Protocol::Tcp, 16, 22),
+            (Protocol::Udp, 5, 5),
+        ]);
         let ranges = ranges.unwrap();
         assert_eq!(ranges.of(Protocol::Tcp), [(10, 30)]);
         assert_eq!((ranges.count(Protocol::Tcp), ranges.count(Protocol::Udp)), (21, 1));
@@ -230,10 +240,22 @@ mod tests {
     #[test]
     fn a_range_that_is_none_is_refused_with_its_label() {
         for (json, says) in [
-            (r#"{"a":{"protocol":"tcp","range":[80,79]}}"#, "port range \"a\" is invalid: it ends at 79, before it begins at 80"),
-            (r#"{"a":{"protocol":"tcp","range":[0,9]}}"#, "port range \"a\" is invalid: a port is from 1 to 65535, got 0"),
-            (r#"{"a":{"protocol":"tcp","range":[1,65536]}}"#, "port range \"a\" is invalid: a port is from 1 to 65535, got 65536"),
-            (r#"{"b":{"protocol":"icmp","range":[1,2]}}"#, "port range \"b\" is invalid: unknown variant `icmp`, expected `tcp` or `udp`"),
+            (
+                r#"{"a":{"protocol":"tcp","range":[80,79]}}"#,
+                "port range \"a\" is invalid: it ends at 79, before it begins at 80",
+            ),
+            (
+                r#"{"a":{"protocol":"tcp","range":[0,9]}}"#,
+                "port range \"a\" is invalid: a port is from 1 to 65535, got 0",
+            ),
+            (
+                r#"{"a":{"protocol":"tcp","range":[1,65536]}}"#,
+                "port range \"a\" is invalid: a port is from 1 to 65535, got 65536",
+            ),
+            (
+                r#"{"b":{"protocol":"icmp","range":[1,2]}}"#,
+                "port range \"b\" is invalid: unknown variant `icmp`, expected `tcp` or `udp`",
+            ),
             ("[]", "port range \"\" is invalid: expected an object of ranges"),
         ] {
             let error = PortRanges::from_json(&Json::parse(json).unwrap()).unwrap_err();

@@ -85,7 +85,13 @@ impl ControlPlane {
         }
         // What is counted on a row that is not there.
         let left = counts.into_iter().filter(|(_, count)| *count != 0);
-        report.drifts.extend(left.map(|((table, id, column), recounted)| Drift { table, key: id.into(), column, recorded: 0, recounted }));
+        report.drifts.extend(left.map(|((table, id, column), recounted)| Drift {
+            table,
+            key: id.into(),
+            column,
+            recorded: 0,
+            recounted,
+        }));
         Ok(report)
     }
 }
@@ -107,7 +113,12 @@ fn count_instance(counts: &mut Counts, row: &Row, node: Uuid) -> std::result::Re
     Ok(())
 }
 
-fn compare(report: &mut AuditReport, counts: &mut Counts, row: &Row, columns: &'static [&'static str]) -> std::result::Result<(), StoreError> {
+fn compare(
+    report: &mut AuditReport,
+    counts: &mut Counts,
+    row: &Row,
+    columns: &'static [&'static str],
+) -> std::result::Result<(), StoreError> {
     let key = row.key();
     let Some(id) = key.as_uuid() else { return Ok(()) };
     let table = row.table().name;
@@ -132,7 +143,9 @@ async fn each(
     loop {
         let scan = Scan::of(table).limit(MAX_PAGE).examine(MAX_EXAMINED).after(after);
         let reads = snapshot.read(vec![Query::Scan(scan)]).await?;
-        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else { return Ok(()) };
+        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else {
+            return Ok(());
+        };
         page.rows.iter().try_for_each(&mut look)?;
         after = page.next;
         if after.is_none() {

@@ -8,11 +8,13 @@ use super::retry::{Retry, lost_race};
 use super::users::{Happened, log};
 use super::view::Pending;
 use crate::entity::{
-    Entity as _, Entry, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, MANAGED_INSTANCES, NODE_LEDGERS,
-    PORT_MAPS, PortMap, QUOTAS,
+    Entity as _, Entry, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
+    MANAGED_INSTANCES, NODE_LEDGERS, PORT_MAPS, PortMap, QUOTAS,
 };
 use crate::error::{Error, Result};
-use crate::store::{Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Value, Write};
+use crate::store::{
+    Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Value, Write,
+};
 use crate::time::Timestamp;
 
 use super::request::PortKey;
@@ -57,7 +59,12 @@ impl ControlPlane {
     }
 
     /// Decides a deletion over the instance's rows.
-    pub(super) fn decide_delete(&self, id: InstanceId, rows: &DeleteRows, now: Timestamp) -> Result<Deletion> {
+    pub(super) fn decide_delete(
+        &self,
+        id: InstanceId,
+        rows: &DeleteRows,
+        now: Timestamp,
+    ) -> Result<Deletion> {
         let row = rows.instance.as_ref().ok_or_else(|| Error::not_found("instance", id))?;
         let mut instance = Instance::from_row(row)?;
         if instance.state == InstanceState::Deleted {
@@ -65,7 +72,8 @@ impl ControlPlane {
         }
         instance.state = instance.state.on(InstanceEvent::Delete)?;
         let Some(node) = instance.node_id.take() else {
-            let no_node = StoreError::corrupt(INSTANCES.name, Some(id.into()), "node_id", "a live instance has a node");
+            let no_node =
+                StoreError::corrupt(INSTANCES.name, Some(id.into()), "node_id", "a live instance has a node");
             return Err(no_node.into());
         };
         (instance.live_name, instance.image_id, instance.updated_at) = (None, None, now);

@@ -1,6 +1,6 @@
 //! Why a launch would go where, or nowhere: the same decision, without the commit.
 
-use super::launch::{Described, LaunchRows, Tentative, launch_queries};
+use super::launch_rows::{Described, LaunchRows, Tentative, launch_queries};
 use super::place::Chosen;
 use super::{ControlPlane, LaunchRequest, PortKey};
 use crate::entity::{GpuId, Instance, NodeId};
@@ -38,17 +38,27 @@ impl ControlPlane {
         let reads = self.store.read(launch_queries(request)).await?;
         let rows = LaunchRows::from_answers(request, reads.answers);
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
-        let (instance, demand) = match self.describe(request, id, &rows, Tentative::default(), reads.now)? {
+        let (instance, demand) = match rows.describe(request, id, Tentative::default(), reads.now)? {
             Described::New(instance, demand) => (instance, demand),
-            Described::Done(_) => return Err(Error::AlreadyExists { kind: "instance", key: "id" }),
+            Described::Done(_) => {
+                return Err(Error::AlreadyExists { kind: "instance", key: "id" });
+            }
         };
         Ok(self.choose_only(request, &instance, &demand, &rows)?.into())
     }
 
-    fn choose_only(&self, request: &LaunchRequest, instance: &Instance, demand: &Demand, rows: &LaunchRows) -> Result<Chosen> {
+    fn choose_only(
+        &self,
+        request: &LaunchRequest,
+        instance: &Instance,
+        demand: &Demand,
+        rows: &LaunchRows,
+    ) -> Result<Chosen> {
         let pinned = rows.pinned(request)?;
         let mut planner = self.planner();
-        self.followed.with(|view| Ok(planner.choose(view, request, demand, pinned, instance.id.uuid().as_u64_pair().1)))?
+        self.followed.with(|view| {
+            Ok(planner.choose(view, request, demand, pinned, instance.id.uuid().as_u64_pair().1))
+        })?
     }
 
     /// Explains a launch: what stands against it whatever is free, what each filter removes, and the `top` best nodes with
@@ -59,9 +69,10 @@ impl ControlPlane {
         let reads = self.store.read(launch_queries(request)).await?;
         let rows = LaunchRows::from_answers(request, reads.answers);
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
-        let refused = self.describe(request, id, &rows, Tentative::default(), reads.now).err();
+        let refused = rows.describe(request, id, Tentative::default(), reads.now).err();
         let mut planner = self.planner();
-        let nodes = self.followed.with(|view| Ok(planner.scheduler().explain(&view.cluster, &demand, top)))?;
+        let nodes =
+            self.followed.with(|view| Ok(planner.scheduler().explain(&view.cluster, &demand, top)))?;
         Ok(Explained { demand, refused, nodes })
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::view::View;
 use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
-use crate::store::{Answer, Cursor, MAX_PAGE, MAX_CHANGES, Query, Scan, Snapshot, Store, StoreError};
+use crate::store::{Answer, Cursor, MAX_CHANGES, MAX_PAGE, Query, Scan, Snapshot, Store, StoreError};
 
 /// A view that many tasks use, and one at a time brings up to date.
 #[derive(Debug)]
@@ -23,7 +23,10 @@ impl Followed {
     }
 
     /// Runs `look` on the view as it is.
-    pub(super) fn with<T>(&self, look: impl FnOnce(&mut View) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn with<T>(
+        &self,
+        look: impl FnOnce(&mut View) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut view = self.lock();
         let view = view.get_or_insert_with(|| View::new(Cursor::START));
         look(view)
@@ -80,7 +83,9 @@ impl Followed {
             take_all(&mut view, &*snapshot, Scan::of(table)).await?;
         }
         // Only what is on a node: the order of the reference, without its nulls.
-        let live = Scan::of(&INSTANCES).by("instances_node").range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
+        let live = Scan::of(&INSTANCES)
+            .by("instances_node")
+            .range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
         take_all(&mut view, &*snapshot, live).await?;
         *self.lock() = Some(view);
         Ok(())
@@ -101,7 +106,9 @@ async fn take_all(view: &mut View, snapshot: &dyn Snapshot, scan: Scan) -> Resul
     let mut after = None;
     loop {
         let reads = snapshot.read(vec![Query::Scan(scan.clone().limit(MAX_PAGE).after(after))]).await?;
-        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else { return Ok(()) };
+        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else {
+            return Ok(());
+        };
         page.rows.iter().try_for_each(|row| view.take_row(row))?;
         after = page.next;
         if after.is_none() {

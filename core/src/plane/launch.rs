@@ -1,34 +1,18 @@
 //! Launching an instance: one batch takes everything that it needs, or nothing.
 
+use super::launch_rows::{Described, LaunchRows, Tentative, launch_queries};
 use super::nodes::adds;
 use super::place::Chosen;
 use super::retry::{Retry, lost_race};
 use super::users::{Happened, log};
 use super::{ControlPlane, LaunchRequest};
 use crate::entity::{
-    AccessState, Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, INSTANCES, Image, ImageStatus, Instance, InstanceId, InstanceName, InstanceState,
-    MANAGED_INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, NodeId, PORT_MAPS, QUOTAS, Quota, USER_ACCESS, UserAccess,
+    Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, Instance, InstanceId, MANAGED_INSTANCES, NODE_LEDGERS,
+    NODE_LIFECYCLES, NodeId, PORT_MAPS, QUOTAS, USER_ACCESS,
 };
 use crate::error::{Error, Result};
-use crate::sched::Demand;
-use crate::store::{Answer, Batch, Change, NewRow, Query, Receipt, Row, StoreError, StoreExt as _, Test, Write};
+use crate::store::{Batch, Change, NewRow, Receipt, StoreError, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
-
-/// The rows that a launch is decided on.
-#[derive(Debug, Default)]
-pub(super) struct LaunchRows {
-    access: Option<Row>,
-    quota: Option<Row>,
-    existing: Option<Row>,
-    image: Option<Row>,
-}
-
-/// How much of an account earlier decisions of the same window use, before they are committed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tentative {
-    pub(super) instances: i64,
-    pub(super) gpu_milli: i64,
-}
 
 /// What was decided on a launch.
 #[derive(Debug)]
@@ -54,7 +38,8 @@ impl ControlPlane {
         loop {
             let reads = self.store.read(launch_queries(&request)).await?;
             let rows = LaunchRows::from_answers(&request, reads.answers);
-            let decided = self.decide_launch(&request, id, &rows, Tentative::default(), reads.now, retry.attempt());
+            let decided =
+                self.decide_launch(&request, id, &rows, Tentative::default(), reads.now, retry.attempt());
             let (instance, batch) = match decided {
                 Ok(Decision::Done(entry)) => return Ok(*entry),
                 Ok(Decision::Commit(instance, batch)) => (instance, batch),
@@ -86,7 +71,11 @@ impl ControlPlane {
     }
 
     /// Answers a committed launch, and forgets a refused one.
-    pub(super) fn launched(&self, instance: Instance, receipt: std::result::Result<Receipt, StoreError>) -> Result<Entry<Instance>> {
+    pub(super) fn launched(
+        &self,
+        instance: Instance,
+        receipt: std::result::Result<Receipt, StoreError>,
+    ) -> Result<Entry<Instance>> {
         match receipt {
             Ok(_) => Ok(Entry::new(instance, 1)),
             Err(error) => {
@@ -106,12 +95,17 @@ impl ControlPlane {
         now: Timestamp,
         attempt: u32,
     ) -> Result<Decision> {
-        let (instance, demand) = match self.describe(request, id, rows, tentative, now)? {
+        let (instance, demand) = match rows.describe(request, id, tentative, now)? {
             Described::Done(entry) => return Ok(Decision::Done(entry)),
             Described::New(instance, demand) => (instance, demand),
         };
         let pinned = rows.pinned(request)?;
-        let hash = instance.id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let hash = instance
+            .id
+            .uuid()
+            .as_u64_pair()
+            .1
+            .wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut planner = self.planner();
         if attempt == 0 {
             planner.observe(&demand);
@@ -132,64 +126,15 @@ impl ControlPlane {
         Ok(Decision::Commit(instance, batch))
     }
 
-    /// Checks everything about a launch but where it goes, and describes the instance. Its node is not chosen yet.
-    pub(super) fn describe(
+    /// The batch of a launch: it guards what was decided on, and takes what was chosen.
+    fn launch_batch(
         &self,
         request: &LaunchRequest,
-        id: InstanceId,
+        instance: &Instance,
+        chosen: &Chosen,
         rows: &LaunchRows,
-        tentative: Tentative,
         now: Timestamp,
-    ) -> Result<Described> {
-        request.check()?;
-        let name = InstanceName::try_from(request.name.clone())?;
-        let demand = request.demand()?;
-        let fingerprint = request.fingerprint()?;
-        if let Some(row) = &rows.existing {
-            let found = Instance::from_row(row)?;
-            if found.request_fingerprint == fingerprint {
-                return Ok(Described::Done(Box::new(Entry::new(found, row.revision()))));
-            }
-            return Err(Error::AlreadyExists { kind: "instance", key: "id" });
-        }
-        rows.check_owner(request, &demand, tentative)?;
-        let (ssh_key_name, ssh_key) = request.ssh_key.clone().unzip();
-        let instance = Instance {
-            id,
-            owner_id: request.owner,
-            live_name: Some(name.clone()),
-            name,
-            node_id: None,
-            last_node_id: NodeId::new(uuid::Uuid::nil()),
-            image_id: request.image,
-            key: None,
-            state: InstanceState::Running,
-            status_info: None,
-            ipv4: None,
-            ipv6: None,
-            local_ipv4: None,
-            local_ipv6: None,
-            cpu_milli: request.cpu,
-            memory_mib: request.memory,
-            storage_mib: request.storage,
-            total_storage_mib: None,
-            gpu_count: request.gpus,
-            gpu_milli: request.gpu_milli,
-            gpu_models: (!request.gpu_models.is_empty()).then(|| request.gpu_models.clone()),
-            description: request.description.clone(),
-            network_mode: request.network_mode,
-            ssh_key_name,
-            ssh_key,
-            base_image: request.base_image.clone(),
-            request_fingerprint: fingerprint,
-            created_at: now,
-            updated_at: now,
-        };
-        Ok(Described::New(Box::new(instance), demand))
-    }
-
-    /// The batch of a launch: it guards what was decided on, and takes what was chosen.
-    fn launch_batch(&self, request: &LaunchRequest, instance: &Instance, chosen: &Chosen, rows: &LaunchRows, now: Timestamp) -> Batch {
+    ) -> Batch {
         let gpu_total = i64::from(instance.gpu_count) * instance.gpu_milli.get();
         let mut batch = Batch::new(self.ids.next_id(), "instance.launch").by(request.owner.uuid());
         batch.push(Write::Insert(instance.to_row()));
@@ -255,84 +200,11 @@ impl ControlPlane {
     }
 }
 
-/// A launch that passed every check but capacity.
-#[derive(Debug)]
-pub(super) enum Described {
-    Done(Box<Entry<Instance>>),
-    New(Box<Instance>, Demand),
-}
-
-/// What a launch reads in one round trip.
-pub(super) fn launch_queries(request: &LaunchRequest) -> Vec<Query> {
-    let mut queries = vec![
-        Query::Get { table: &USER_ACCESS, key: request.owner.into() },
-        Query::Get { table: &QUOTAS, key: request.owner.into() },
-    ];
-    queries.extend(request.id.map(|id| Query::Get { table: &INSTANCES, key: id.into() }));
-    queries.extend(request.image.map(|id| Query::Get { table: &IMAGES, key: id.into() }));
-    queries
-}
-
-impl LaunchRows {
-    /// The rows, from the answers to [`launch_queries`].
-    pub(super) fn from_answers(request: &LaunchRequest, answers: Vec<Answer>) -> Self {
-        let mut rows = answers.into_iter().map(|answer| match answer {
-            Answer::Row(row) => row,
-            _ => None,
-        });
-        let mut next = || rows.next().flatten();
-        let (access, quota) = (next(), next());
-        let existing = if request.id.is_some() { next() } else { None };
-        let image = if request.image.is_some() { next() } else { None };
-        Self { access, quota, existing, image }
-    }
-
-    /// Whether the owner is there, active, and within the limits. The store judges the limits again at the commit.
-    fn check_owner(&self, request: &LaunchRequest, demand: &Demand, tentative: Tentative) -> Result<()> {
-        let (Some(access), Some(quota)) = (&self.access, &self.quota) else {
-            return Err(Error::not_found("user", request.owner));
-        };
-        if UserAccess::from_row(access)?.state != AccessState::Active {
-            return Err(Error::Denied { action: "launch an instance while suspended" });
-        }
-        let quota = Quota::from_row(quota)?;
-        let limits = [
-            ("instance_limit", Some(i64::from(quota.instance_limit)), i64::from(quota.instances) + tentative.instances, 1),
-            (
-                "gpu_milli_limit",
-                quota.gpu_milli_limit.map(i64::from),
-                quota.gpu_milli.get() + tentative.gpu_milli,
-                demand.gpu_milli_total(),
-            ),
-        ];
-        for (limit_name, limit, used, asked) in limits {
-            if let Some(limit) = limit.filter(|limit| asked > 0 && used + asked > *limit) {
-                return Err(Error::QuotaExceeded { limit_name, limit, used, asked });
-            }
-        }
-        Ok(())
-    }
-
-    /// The only node that will do, by request or by image.
-    pub(super) fn pinned(&self, request: &LaunchRequest) -> Result<Option<NodeId>> {
-        let Some(id) = request.image else { return Ok(request.node) };
-        let image = self.image.as_ref().ok_or_else(|| Error::not_found("image", id))?;
-        let image = Image::from_row(image)?;
-        if image.status != ImageStatus::Ready {
-            let state = image.status.as_str();
-            return Err(Error::WrongState { kind: "image", state, event: "starting from it", allowed: Vec::new() });
-        }
-        if request.node.is_some_and(|node| node != image.node_id) {
-            return Err(Error::invalid("image", "it is on another node than the one asked for"));
-        }
-        Ok(Some(image.node_id))
-    }
-}
-
 fn launch_error(error: StoreError) -> Error {
     match Error::of_store("instance", error) {
-        Error::AlreadyExists { key: "owner_live_name", .. } => Error::AlreadyExists { kind: "instance", key: "name" },
+        Error::AlreadyExists { key: "owner_live_name", .. } => {
+            Error::AlreadyExists { kind: "instance", key: "name" }
+        }
         other => other,
     }
 }
-

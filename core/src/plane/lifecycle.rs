@@ -19,13 +19,20 @@ impl ControlPlane {
         self.turn(id, InstanceEvent::Start, InstanceState::Running).await
     }
 
-    async fn turn(&self, id: InstanceId, event: InstanceEvent, goal: InstanceState) -> Result<Entry<Instance>> {
+    async fn turn(
+        &self,
+        id: InstanceId,
+        event: InstanceEvent,
+        goal: InstanceState,
+    ) -> Result<Entry<Instance>> {
         let mut retry = Retry::new(operation(event), &*self.ids, &*self.metrics);
         loop {
             let read = self.store.get(&INSTANCES, id).await?;
             let row = read.value.ok_or_else(|| Error::not_found("instance", id))?;
             let (instance, batch) = self.decide_turn(&row, event, goal, read.now)?;
-            let Some(batch) = batch else { return Ok(Entry::new(instance, row.revision())) };
+            let Some(batch) = batch else {
+                return Ok(Entry::new(instance, row.revision()));
+            };
             match self.store.commit(batch).await {
                 Ok(_) => return Ok(Entry::new(instance, row.revision() + 1)),
                 Err(error) if lost_race(&error) => retry.again().await?,
@@ -35,7 +42,13 @@ impl ControlPlane {
     }
 
     /// Decides a change of state over the instance's row; no batch where it is in that state already.
-    pub(super) fn decide_turn(&self, row: &Row, event: InstanceEvent, goal: InstanceState, now: Timestamp) -> Result<(Instance, Option<Batch>)> {
+    pub(super) fn decide_turn(
+        &self,
+        row: &Row,
+        event: InstanceEvent,
+        goal: InstanceState,
+        now: Timestamp,
+    ) -> Result<(Instance, Option<Batch>)> {
         let mut instance = Instance::from_row(row)?;
         if instance.state == goal {
             return Ok((instance, None));

@@ -3,7 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::delete::{DeleteRows, Deletion, delete_queries};
-use super::launch::{Decision, LaunchRows, Tentative, launch_queries};
+use super::launch::Decision;
+use super::launch_rows::{LaunchRows, Tentative, launch_queries};
 use super::retry::lost_race;
 use super::view::View;
 use super::{ControlPlane, LaunchRequest};
@@ -90,7 +91,8 @@ impl ControlPlane {
         let mut rest: Vec<(usize, Operation)> = operations.into_iter().enumerate().collect();
         while !rest.is_empty() {
             let mut seen = FxHashMap::default();
-            let end = rest.iter().position(|(_, operation)| operation.must_wait(&mut seen)).unwrap_or(rest.len());
+            let end =
+                rest.iter().position(|(_, operation)| operation.must_wait(&mut seen)).unwrap_or(rest.len());
             let later = rest.split_off(end);
             let window = std::mem::replace(&mut rest, later);
             let places: Vec<usize> = window.iter().map(|(at, _)| *at).collect();
@@ -149,14 +151,18 @@ impl ControlPlane {
                 let read = DeleteRows::from_answers(rows);
                 match window.launched(*id) {
                     // What was read is older than the launch.
-                    Some(batch) => {
-                        DeleteRows::inserted_by(batch).map_err(Error::from).and_then(|rows| self.decide_delete_in(*id, &rows, now, window, true))
-                    }
+                    Some(batch) => DeleteRows::inserted_by(batch)
+                        .map_err(Error::from)
+                        .and_then(|rows| self.decide_delete_in(*id, &rows, now, window, true)),
                     None => self.decide_delete_in(*id, &read, now, window, false),
                 }
             }
-            Operation::Stop(id) => self.decide_turn_in(*id, InstanceEvent::Stop, InstanceState::Stopped, rows.next(), now),
-            Operation::Start(id) => self.decide_turn_in(*id, InstanceEvent::Start, InstanceState::Running, rows.next(), now),
+            Operation::Stop(id) => {
+                self.decide_turn_in(*id, InstanceEvent::Stop, InstanceState::Stopped, rows.next(), now)
+            }
+            Operation::Start(id) => {
+                self.decide_turn_in(*id, InstanceEvent::Start, InstanceState::Running, rows.next(), now)
+            }
         };
         let writes = also(at, decided.as_ref().map(|(entry, _)| &entry.value));
         match decided {
@@ -166,13 +172,25 @@ impl ControlPlane {
                 let accompanied = !writes.is_empty();
                 batch.writes.extend(writes);
                 window.batches.push(batch);
-                window.open.push(Open { at, operation, instance: entry.value, revision: entry.revision, accompanied });
+                window.open.push(Open {
+                    at,
+                    operation,
+                    instance: entry.value,
+                    revision: entry.revision,
+                    accompanied,
+                });
                 None
             }
         }
     }
 
-    fn decide_launch_in(&self, request: &LaunchRequest, rows: &LaunchRows, now: Timestamp, window: &mut Window) -> Result<(Entry<Instance>, Option<Batch>)> {
+    fn decide_launch_in(
+        &self,
+        request: &LaunchRequest,
+        rows: &LaunchRows,
+        now: Timestamp,
+        window: &mut Window,
+    ) -> Result<(Entry<Instance>, Option<Batch>)> {
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let account = window.accounts.entry(request.owner).or_default();
         match self.decide_launch(request, id, rows, *account, now, 0)? {
@@ -199,7 +217,9 @@ impl ControlPlane {
             Deletion::Commit(instance, revision, batch) => {
                 // Decisions after this one may use what it gives back: their batches come after its.
                 let pending = rows.pending(instance.last_node_id.uuid())?;
-                let begin = |view: &mut View| if fresh { view.end(id.uuid()) } else { view.begin(id.uuid(), pending) };
+                let begin = |view: &mut View| {
+                    if fresh { view.end(id.uuid()) } else { view.begin(id.uuid(), pending) }
+                };
                 self.followed.with(begin)?;
                 let account = window.accounts.entry(instance.owner_id).or_default();
                 account.instances -= 1;
@@ -217,7 +237,9 @@ impl ControlPlane {
         row: Option<Answer>,
         now: Timestamp,
     ) -> Result<(Entry<Instance>, Option<Batch>)> {
-        let Some(Answer::Row(Some(row))) = row else { return Err(Error::not_found("instance", id)) };
+        let Some(Answer::Row(Some(row))) = row else {
+            return Err(Error::not_found("instance", id));
+        };
         let (instance, batch) = self.decide_turn(&row, event, goal, now)?;
         let raised = i64::from(batch.is_some());
         Ok((Entry::new(instance, row.revision() + raised), batch))
@@ -225,7 +247,9 @@ impl ControlPlane {
 
     /// Answers a decided operation; one that lost a race is carried out on its own.
     async fn settle(&self, open: Open, receipt: std::result::Result<Receipt, StoreError>) -> Outcome {
-        let Err(error) = receipt else { return Ok(Entry::new(open.instance, open.revision)) };
+        let Err(error) = receipt else {
+            return Ok(Entry::new(open.instance, open.revision));
+        };
         self.forget(open.instance.id)?;
         let lost = lost_race(&error);
         if open.accompanied && lost {

@@ -8,6 +8,7 @@ mod delete;
 mod explain;
 mod follow;
 mod launch;
+mod launch_rows;
 mod lifecycle;
 mod many;
 mod nodes;

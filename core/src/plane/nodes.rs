@@ -5,8 +5,8 @@ use super::users::{Happened, log};
 use super::{ControlPlane, NewNode};
 use crate::amount::GpuMilli;
 use crate::entity::{
-    AccessState, COMPUTE_NODES, ComputeNode, Entity as _, Entry, GPUS, NODE_LEDGERS, NODE_LIFECYCLES, NodeId, NodeLedger, NodeName, QUOTAS, USER_ACCESS,
-    UserAccess,
+    AccessState, COMPUTE_NODES, ComputeNode, Entity as _, Entry, GPUS, NODE_LEDGERS, NODE_LIFECYCLES, NodeId,
+    NodeLedger, NodeName, QUOTAS, USER_ACCESS, UserAccess,
 };
 use crate::error::{Error, Result};
 use crate::ports::PortRanges;
@@ -18,7 +18,10 @@ impl ControlPlane {
     /// Registers a node with its inventory, ready to take work. Each of its GPUs becomes a row, and it counts against its
     /// owner's node limit. The same request again, with its id, is answered with the node that is there.
     pub async fn register_node(&self, request: NewNode) -> Result<Entry<ComputeNode>> {
-        self.register_nodes(vec![request]).await.pop().unwrap_or_else(|| Err(Error::invalid("nodes", "none was given")))
+        self.register_nodes(vec![request])
+            .await
+            .pop()
+            .unwrap_or_else(|| Err(Error::invalid("nodes", "none was given")))
     }
 
     /// Registers many nodes, in the given order, each on its own.
@@ -27,13 +30,16 @@ impl ControlPlane {
         answers.resize_with(requests.len(), || None);
         let mut retry = Retry::new("node.register", &*self.ids, &*self.metrics);
         loop {
-            let open: Vec<usize> = (0..).zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
+            let open: Vec<usize> =
+                (0..).zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
             let lost = self.register_once(&requests, &open, &mut answers).await;
             if lost.is_empty() {
                 break;
             }
             if let Err(conflict) = retry.again().await {
-                lost.into_iter().for_each(|at| fill(&mut answers, at, Err(conflict.clone())));
+                for at in lost {
+                    fill(&mut answers, at, Err(conflict.clone()));
+                }
                 break;
             }
         }
@@ -41,13 +47,21 @@ impl ControlPlane {
     }
 
     /// Decides and commits the open requests, and answers which of them lost a race.
-    async fn register_once(&self, requests: &[NewNode], open: &[usize], answers: &mut [Option<Result<Entry<ComputeNode>>>]) -> Vec<usize> {
-        let wanted: Vec<(usize, &NewNode)> = open.iter().filter_map(|at| Some((*at, requests.get(*at)?))).collect();
+    async fn register_once(
+        &self,
+        requests: &[NewNode],
+        open: &[usize],
+        answers: &mut [Option<Result<Entry<ComputeNode>>>],
+    ) -> Vec<usize> {
+        let wanted: Vec<(usize, &NewNode)> =
+            open.iter().filter_map(|at| Some((*at, requests.get(*at)?))).collect();
         let keys = wanted.iter().map(|(_, request)| (&USER_ACCESS, Key::from(request.owner))).collect();
         let read = match self.store.get_many(keys).await {
             Ok(read) => read,
             Err(error) => {
-                open.iter().for_each(|at| fill(answers, *at, Err(error.clone().into())));
+                for at in open {
+                    fill(answers, *at, Err(error.clone().into()));
+                }
                 return Vec::new();
             }
         };
@@ -74,13 +88,21 @@ impl ControlPlane {
     }
 
     /// Decides one registration over the owner's access row.
-    fn decide_node(&self, request: &NewNode, access: Option<&Row>, now: Timestamp) -> Result<(ComputeNode, Batch)> {
+    fn decide_node(
+        &self,
+        request: &NewNode,
+        access: Option<&Row>,
+        now: Timestamp,
+    ) -> Result<(ComputeNode, Batch)> {
         let access = access.ok_or_else(|| Error::not_found("user", request.owner))?;
         if UserAccess::from_row(access)?.state != AccessState::Active {
             return Err(Error::Denied { action: "register a node while suspended" });
         }
         if request.gpus > MAX_GPUS {
-            return Err(Error::invalid("gpus", format!("a node has at most {MAX_GPUS}, got {}", request.gpus)));
+            return Err(Error::invalid(
+                "gpus",
+                format!("a node has at most {MAX_GPUS}, got {}", request.gpus),
+            ));
         }
         if request.gpus > 0 && request.gpu_model.is_none() {
             return Err(Error::invalid("gpu_model", "a node with gpus needs their model"));
@@ -130,7 +152,12 @@ impl ControlPlane {
     }
 
     /// The answer to a refused registration: the node that an earlier call made, or the refusal.
-    async fn registered_before(&self, request: &NewNode, node: ComputeNode, error: StoreError) -> Result<Entry<ComputeNode>> {
+    async fn registered_before(
+        &self,
+        request: &NewNode,
+        node: ComputeNode,
+        error: StoreError,
+    ) -> Result<Entry<ComputeNode>> {
         let refused = error.refusal().is_some_and(|refusal| refusal.names(COMPUTE_NODES.name));
         if !refused {
             return Err(Error::of_store("node", error));
@@ -141,8 +168,12 @@ impl ControlPlane {
         let total = GpuMilli::WHOLE.checked_mul(request.gpus);
         let same = (found.owner_id, &found.name, &found.gpu_model, &found.ipv4_ports, &found.ipv6_ports)
             == (node.owner_id, &node.name, &node.gpu_model, &node.ipv4_ports, &node.ipv6_ports)
-            && (ledger.cpu_milli_total, ledger.memory_mib_total, ledger.storage_mib_total, Some(ledger.gpu_milli_total))
-                == (request.cpu, request.memory, request.storage, total);
+            && (
+                ledger.cpu_milli_total,
+                ledger.memory_mib_total,
+                ledger.storage_mib_total,
+                Some(ledger.gpu_milli_total),
+            ) == (request.cpu, request.memory, request.storage, total);
         if same { Ok(found) } else { Err(Error::AlreadyExists { kind: "node", key: "id" }) }
     }
 }
@@ -171,5 +202,9 @@ fn some_ranges(ranges: &PortRanges) -> Option<PortRanges> {
 
 /// Counters of a row to which amounts are added, those that are zero left out.
 pub(super) fn adds(changes: &[(&'static str, i64)]) -> Vec<(&'static str, Change)> {
-    changes.iter().filter(|(_, delta)| *delta != 0).map(|(column, delta)| (*column, Change::Add(*delta))).collect()
+    changes
+        .iter()
+        .filter(|(_, delta)| *delta != 0)
+        .map(|(column, delta)| (*column, Change::Add(*delta)))
+        .collect()
 }

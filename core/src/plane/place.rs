@@ -42,10 +42,10 @@ impl Planner {
 
     /// Learns that a demand was made.
     pub(super) fn observe(&mut self, demand: &Demand) {
-        if let Some(learner) = &mut self.learner {
-            if learner.observe(demand) {
-                self.scheduler.set_mix(learner.mix().clone());
-            }
+        if let Some(learner) = &mut self.learner
+            && learner.observe(demand)
+        {
+            self.scheduler.set_mix(learner.mix().clone());
         }
     }
 
@@ -69,7 +69,8 @@ impl Planner {
         }
         if self.policy == Policy::Random {
             // Drawn for the request alone: what else was asked, or only planned, changes nothing about it.
-            self.scheduler = Scheduler::new(self.policy, self.seed ^ hash).with_mix(self.scheduler.mix().clone());
+            self.scheduler =
+                Scheduler::new(self.policy, self.seed ^ hash).with_mix(self.scheduler.mix().clone());
         }
         let mut without_ports = Vec::new();
         loop {

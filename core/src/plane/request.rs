@@ -31,7 +31,13 @@ pub struct NewUser {
 impl NewUser {
     /// A user with the default limits.
     pub fn new(email: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { id: None, email: email.into(), name: name.into(), limits: Limits::default(), administrator: false }
+        Self {
+            id: None,
+            email: email.into(),
+            name: name.into(),
+            limits: Limits::default(),
+            administrator: false,
+        }
     }
 
     /// Chooses the id.
@@ -302,10 +308,13 @@ impl LaunchRequest {
             (0, _) => return Err(invalid("a part of no gpu is asked")),
             (count, GpuMilli::WHOLE) => GpuDemand::Whole(count),
             (1, milli) => GpuDemand::Share(milli),
-            _ => return Err(invalid("only one gpu can be shared: ask for whole ones, or for one")),
+            _ => {
+                return Err(invalid("only one gpu can be shared: ask for whole ones, or for one"));
+            }
         };
         let models = self.gpu_models.clone();
-        Demand::new(self.cpu, self.memory, self.storage, gpu, models).map_err(|error| Error::invalid("demand", error.to_string()))
+        Demand::new(self.cpu, self.memory, self.storage, gpu, models)
+            .map_err(|error| Error::invalid("demand", error.to_string()))
     }
 
     /// Checks everything but the demand.
@@ -314,10 +323,21 @@ impl LaunchRequest {
         for (at, ports) in self.ports.iter().enumerate() {
             total = total.saturating_add(ports.count);
             if ports.count == 0 || total > MAX_PORTS {
-                return Err(Error::invalid(format!("ports[{at}]"), format!("1 to {MAX_PORTS} ports can be asked in all")));
+                return Err(Error::invalid(
+                    format!("ports[{at}]"),
+                    format!("1 to {MAX_PORTS} ports can be asked in all"),
+                ));
             }
-            if self.ports.iter().take(at).any(|other| (other.family, other.protocol) == (ports.family, ports.protocol)) {
-                return Err(Error::invalid(format!("ports[{at}]"), "this family and protocol is asked for twice"));
+            if self
+                .ports
+                .iter()
+                .take(at)
+                .any(|other| (other.family, other.protocol) == (ports.family, ports.protocol))
+            {
+                return Err(Error::invalid(
+                    format!("ports[{at}]"),
+                    "this family and protocol is asked for twice",
+                ));
             }
         }
         Ok(())
@@ -326,7 +346,8 @@ impl LaunchRequest {
     /// What tells this request from another under the same id.
     pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
         let content = Self { id: None, ..self.clone() };
-        let bytes = serde_json::to_vec(&content).map_err(|error| Error::invalid("request", error.to_string()))?;
+        let bytes =
+            serde_json::to_vec(&content).map_err(|error| Error::invalid("request", error.to_string()))?;
         Ok(Fingerprint::of(&bytes))
     }
 }

@@ -55,10 +55,14 @@ impl<'p> Retry<'p> {
 /// Beside the conflicts of the store these are the refusals of what the decision itself chose: a node, its GPUs, its
 /// ports.
 pub(super) fn lost_race(error: &StoreError) -> bool {
-    let Some(refusal) = error.refusal() else { return false };
+    let Some(refusal) = error.refusal() else {
+        return false;
+    };
     refusal.is_conflict()
         || match &refusal.cause {
-            Cause::Ceiling { rule, .. } => matches!(*rule, "node_cpu" | "node_memory" | "node_storage" | "node_gpu"),
+            Cause::Ceiling { rule, .. } => {
+                matches!(*rule, "node_cpu" | "node_memory" | "node_storage" | "node_gpu")
+            }
             Cause::Invariant { rule } => *rule == "gpus_used_at_most_whole",
             Cause::Duplicate { unique, .. } => *unique == "port_maps_slot",
             Cause::NoParent { .. } => true,

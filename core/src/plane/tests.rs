@@ -47,7 +47,8 @@ impl World {
         };
         let planes = vec![plane(1), plane(2)];
         let limits = Limits { instance_limit: 12, node_limit: 3, gpu_milli_limit: GpuMilli::new(9_000).ok() };
-        let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
+        let user =
+            planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
         let mut nodes = Vec::new();
         for (name, gpus) in [("a", 1), ("b", 2), ("c", 4)] {
             let node = NewNode::new(user, name)
@@ -70,13 +71,17 @@ impl World {
         let node = self.nodes[which];
         let row = self.store.get(&crate::entity::NODE_LIFECYCLES, node).await.unwrap().value.unwrap();
         let to = if row.text("state").unwrap() == "active" { "cordoned" } else { "active" };
-        let write = Write::update(&crate::entity::NODE_LIFECYCLES, node, row.revision(), vec![("state", to.into())]);
+        let write =
+            Write::update(&crate::entity::NODE_LIFECYCLES, node, row.revision(), vec![("state", to.into())]);
         let batch = Batch::new(self.planes[0].ids.next_id(), "cordon").with(write);
         self.store.commit(batch).await.unwrap();
     }
 }
 
-fn same(dry: &Result<super::LaunchPlan>, real: &Result<crate::entity::Entry<crate::entity::Instance>>) -> bool {
+fn same(
+    dry: &Result<super::LaunchPlan>,
+    real: &Result<crate::entity::Entry<crate::entity::Instance>>,
+) -> bool {
     match (dry, real) {
         (Ok(plan), Ok(entry)) => Some(plan.node) == entry.node_id,
         (Err(dry), Err(real)) => dry.to_string() == real.to_string(),
@@ -142,13 +147,31 @@ async fn a_gpu_that_is_no_longer_healthy_is_not_given_by_a_planner_that_has_not_
     let world = World::new(Policy::BestFit).await;
     let plane = &world.planes[0];
     World::cluster(plane).await;
-    let gpus = world.store.scan_all(crate::store::Scan::of(&crate::entity::GPUS).test(Test::eq("slot", 0_i64))).await.unwrap();
+    let gpus = world
+        .store
+        .scan_all(crate::store::Scan::of(&crate::entity::GPUS).test(Test::eq("slot", 0_i64)))
+        .await
+        .unwrap();
     for gpu in gpus {
-        let write = Write::update(&crate::entity::GPUS, gpu.key(), gpu.revision(), vec![("health", "quarantined".into())]);
+        let write = Write::update(
+            &crate::entity::GPUS,
+            gpu.key(),
+            gpu.revision(),
+            vec![("health", "quarantined".into())],
+        );
         world.store.commit(Batch::new(plane.ids.next_id(), "quarantine").with(write)).await.unwrap();
     }
     let instance = plane.launch(LaunchRequest::new(world.user, "one").gpus(1)).await.unwrap();
     let bindings = world.store.scan_all(crate::store::Scan::of(&crate::entity::GPU_BINDINGS)).await.unwrap();
-    let gpu = world.store.get(&crate::entity::GPUS, bindings[0].id::<()>("gpu_id").unwrap().uuid()).await.unwrap().value.unwrap();
-    assert_eq!((gpu.text("health").unwrap(), bindings[0].id("instance_id").unwrap()), ("healthy", instance.id));
+    let gpu = world
+        .store
+        .get(&crate::entity::GPUS, bindings[0].id::<()>("gpu_id").unwrap().uuid())
+        .await
+        .unwrap()
+        .value
+        .unwrap();
+    assert_eq!(
+        (gpu.text("health").unwrap(), bindings[0].id("instance_id").unwrap()),
+        ("healthy", instance.id)
+    );
 }

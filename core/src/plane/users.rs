@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{ControlPlane, NewUser};
 use crate::entity::{
-    AccessState, DisplayName, Email, Entity as _, Entry, LOGS, LoginRetries, Quota, USERS, User, UserAccess, UserId, UserPermission,
+    AccessState, DisplayName, Email, Entity as _, Entry, LOGS, LoginRetries, Quota, USERS, User, UserAccess,
+    UserId, UserPermission,
 };
 use crate::error::{Error, Result};
 use crate::store::{Batch, NewRow, Write};
@@ -13,7 +14,10 @@ use crate::time::Timestamp;
 impl ControlPlane {
     /// Creates a user with limits. The same request again, with its id, is answered with the user that is there.
     pub async fn create_user(&self, request: NewUser) -> Result<Entry<User>> {
-        self.create_users(vec![request]).await.pop().unwrap_or_else(|| Err(Error::invalid("users", "none was given")))
+        self.create_users(vec![request])
+            .await
+            .pop()
+            .unwrap_or_else(|| Err(Error::invalid("users", "none was given")))
     }
 
     /// Creates many users, in the given order, each on its own.
@@ -74,9 +78,14 @@ impl ControlPlane {
         if !matches!(refused, Error::AlreadyExists { key: "id", .. }) {
             return Err(refused);
         }
-        let found = self.repositories.get_entry::<User>(user.id).await?.ok_or_else(|| Error::not_found(USERS.name, user.id))?;
+        let found = self
+            .repositories
+            .get_entry::<User>(user.id)
+            .await?
+            .ok_or_else(|| Error::not_found(USERS.name, user.id))?;
         // Made by an earlier call: only its times differ.
-        let same = (&found.email, &found.name, found.permission) == (&user.email, &user.name, user.permission);
+        let same =
+            (&found.email, &found.name, found.permission) == (&user.email, &user.name, user.permission);
         if same { Ok(found) } else { Err(refused) }
     }
 }
