@@ -141,11 +141,7 @@ impl FromStr for PolicyArg {
     type Err = apportion::sched::UnknownPolicy;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "all" {
-            Ok(Self::All)
-        } else {
-            text.parse().map(Self::One)
-        }
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
     }
 }
 
@@ -245,12 +241,8 @@ impl ReplayArgs {
         };
         folder_of(path)?;
         match (path.exists(), self.resume) {
-            (true, false) => Err(UsageError::StoreExists {
-                path: path.to_owned(),
-            }),
-            (false, true) => Err(UsageError::NothingToResume {
-                path: path.to_owned(),
-            }),
+            (true, false) => Err(UsageError::StoreExists { path: path.to_owned() }),
+            (false, true) => Err(UsageError::NothingToResume { path: path.to_owned() }),
             _ => Ok(StoreAt::File(path.to_owned())),
         }
     }
@@ -259,21 +251,11 @@ impl ReplayArgs {
 /// Refuses a path whose folder is not there.
 pub fn folder_of(path: &Path) -> Result<(), UsageError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_none_or(Path::is_dir) {
-        Ok(())
-    } else {
-        Err(UsageError::NoFolder {
-            path: path.to_owned(),
-        })
-    }
+    if folder.is_none_or(Path::is_dir) { Ok(()) } else { Err(UsageError::NoFolder { path: path.to_owned() }) }
 }
 
 /// Reads a number and says its range where it is outside.
 fn at_most<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| String::from("not a whole number"))?;
-    if (LEAST..=MOST).contains(&number) {
-        Ok(number)
-    } else {
-        Err(format!("must be from {LEAST} to {MOST}"))
-    }
+    if (LEAST..=MOST).contains(&number) { Ok(number) } else { Err(format!("must be from {LEAST} to {MOST}")) }
 }

@@ -32,17 +32,9 @@ pub fn in_event_time(pods: &[PodRow]) -> Vec<Event> {
     let mut events = Vec::with_capacity(pods.len() * 2);
     for (index, (pod, place)) in pods.iter().zip(0_i64..).enumerate() {
         let created = pod.creation_time.unwrap_or(place);
-        events.push(Event {
-            at_s: created,
-            change: Change::Create,
-            pod: index,
-        });
+        events.push(Event { at_s: created, change: Change::Create, pod: index });
         if let Some(at_s) = pod.deletion_time {
-            events.push(Event {
-                at_s,
-                change: Change::Delete,
-                pod: index,
-            });
+            events.push(Event { at_s, change: Change::Delete, pod: index });
         }
     }
     // Stable, so that the place in the list decides last.
@@ -84,10 +76,7 @@ mod tests {
 
     fn list(times: &[(Option<i64>, Option<i64>)]) -> Vec<(i64, Change, usize)> {
         let pods: Vec<_> = times.iter().copied().map(pod).collect();
-        in_event_time(&pods)
-            .iter()
-            .map(|event| (event.at_s, event.change, event.pod))
-            .collect()
+        in_event_time(&pods).iter().map(|event| (event.at_s, event.change, event.pod)).collect()
     }
 
     use Change::{Create, Delete};
@@ -97,13 +86,7 @@ mod tests {
         let times = [(Some(5), None), (Some(2), Some(9)), (Some(5), Some(6))];
         assert_eq!(
             list(&times),
-            [
-                (2, Create, 1),
-                (5, Create, 0),
-                (5, Create, 2),
-                (6, Delete, 2),
-                (9, Delete, 1)
-            ]
+            [(2, Create, 1), (5, Create, 0), (5, Create, 2), (6, Delete, 2), (9, Delete, 1)]
         );
     }
 
@@ -123,10 +106,7 @@ mod tests {
 
     #[test]
     fn pods_without_times_come_one_a_second_and_stay() {
-        assert_eq!(
-            list(&[(None, None), (None, None)]),
-            [(0, Create, 0), (1, Create, 1)]
-        );
+        assert_eq!(list(&[(None, None), (None, None)]), [(0, Create, 0), (1, Create, 1)]);
     }
 
     proptest! {

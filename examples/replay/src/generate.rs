@@ -82,11 +82,7 @@ pub fn generate(size: &Size) -> Workload {
     drafts.sort_by_key(|draft| draft.created_s);
     let gpus: u64 = nodes.iter().map(|node| u64::from(node.gpus)).sum();
     let stretch = stretch(&drafts, gpus * 1000 * PEAK_PCT / 100);
-    let pods = drafts
-        .into_iter()
-        .enumerate()
-        .map(|(at, draft)| draft.row(at, stretch))
-        .collect();
+    let pods = drafts.into_iter().enumerate().map(|(at, draft)| draft.row(at, stretch)).collect();
     Workload { nodes, pods, stretch }
 }
 
@@ -232,11 +228,7 @@ impl Draw {
                 break day;
             }
         };
-        let hour = if self.below(3) < 2 {
-            8 + self.below(12)
-        } else {
-            (20 + self.below(12)) % 24
-        };
+        let hour = if self.below(3) < 2 { 8 + self.below(12) } else { (20 + self.below(12)) % 24 };
         day * DAY_S + hour * 3600 + self.below(3600)
     }
 
@@ -264,10 +256,6 @@ impl Draw {
             .filter(|node| node.gpus >= num_gpu)
             .filter_map(|node| node.model.as_deref())
             .collect();
-        wanted
-            .iter()
-            .filter(|model| able.contains(**model))
-            .map(|model| (*model).to_owned())
-            .collect()
+        wanted.iter().filter(|model| able.contains(**model)).map(|model| (*model).to_owned()).collect()
     }
 }

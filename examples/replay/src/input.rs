@@ -27,25 +27,11 @@ pub fn prepare(args: &ReplayArgs) -> Result<Input, AppError> {
         let source = format!("trace {}", trace_name(pods));
         let nodes = read_nodes(nodes)?;
         let pods = read_pods(pods, &models(&nodes))?;
-        return Ok(Input {
-            nodes,
-            pods,
-            source,
-            store,
-        });
+        return Ok(Input { nodes, pods, source, store });
     }
-    let workload = generate(&Size {
-        nodes: args.nodes_count,
-        pods: args.pods_count,
-        seed: args.seed,
-    });
+    let workload = generate(&Size { nodes: args.nodes_count, pods: args.pods_count, seed: args.seed });
     let source = format!("a generated workload, seed {}", args.seed);
-    Ok(Input {
-        nodes: workload.nodes,
-        pods: workload.pods,
-        source,
-        store,
-    })
+    Ok(Input { nodes: workload.nodes, pods: workload.pods, source, store })
 }
 
 /// A workload's name: its file's, without what all the published files share.
@@ -60,10 +46,7 @@ mod tests {
 
     #[test]
     fn a_trace_is_called_by_its_file() {
-        assert_eq!(
-            trace_name(Path::new("x/openb_pod_list_gpuspec10.csv")),
-            "gpuspec10"
-        );
+        assert_eq!(trace_name(Path::new("x/openb_pod_list_gpuspec10.csv")), "gpuspec10");
         assert_eq!(trace_name(Path::new("mine.csv")), "mine");
         assert_eq!(trace_name(Path::new("pods")), "pods");
     }

@@ -33,18 +33,9 @@ impl Published {
         let mut means = BTreeMap::new();
         while let Some(row) = table.next_row()? {
             let Some(measure) = measure(&row) else { continue };
-            means.insert(
-                (row.text("trace").to_owned(), policy(&row)?, measure),
-                mean(&row)?,
-            );
+            means.insert((row.text("trace").to_owned(), policy(&row)?, measure), mean(&row)?);
         }
-        if means.is_empty() {
-            Err(TraceError::Empty {
-                path: path.to_owned(),
-            })
-        } else {
-            Ok(Self(means))
-        }
+        if means.is_empty() { Err(TraceError::Empty { path: path.to_owned() }) } else { Ok(Self(means)) }
     }
 
     /// The published mean, where there is one.
@@ -77,11 +68,7 @@ fn policy(row: &Row<'_>) -> Result<Policy, TraceError> {
 }
 
 fn mean(row: &Row<'_>) -> Result<f64, TraceError> {
-    let parsed = row
-        .text("mean")
-        .parse()
-        .ok()
-        .filter(|mean: &f64| mean.is_finite());
+    let parsed = row.text("mean").parse().ok().filter(|mean: &f64| mean.is_finite());
     parsed.ok_or_else(|| row.bad("mean", "is not a number"))
 }
 
@@ -102,23 +89,11 @@ mod tests {
     fn means_are_found_by_trace_policy_and_measure() {
         let rows = "alloc_pct,t,01-Random,100,86.3,0.3\nalloc_pct,t,06-FGD,130,95.4,0.1\nalloc_pct,t,06-FGD,95,91,0\nfrag_ratio_pct_of_idle,t,04-GpuPacking,50,24,0.9\nother,t,x,50,1,1\n";
         let published = read(rows).unwrap();
-        assert_eq!(
-            published.mean("t", Policy::Random, Measure::AllocationAt100),
-            Some(86.3)
-        );
-        assert_eq!(
-            published.mean("t", Policy::Fgd, Measure::AllocationAt130),
-            Some(95.4)
-        );
-        assert_eq!(
-            published.mean("t", Policy::Packing, Measure::FragmentsAt50),
-            Some(24.0)
-        );
+        assert_eq!(published.mean("t", Policy::Random, Measure::AllocationAt100), Some(86.3));
+        assert_eq!(published.mean("t", Policy::Fgd, Measure::AllocationAt130), Some(95.4));
+        assert_eq!(published.mean("t", Policy::Packing, Measure::FragmentsAt50), Some(24.0));
         assert_eq!(published.mean("t", Policy::Fgd, Measure::AllocationAt100), None);
-        assert_eq!(
-            published.mean("u", Policy::Random, Measure::AllocationAt100),
-            None
-        );
+        assert_eq!(published.mean("u", Policy::Random, Measure::AllocationAt100), None);
     }
 
     #[test]

@@ -79,10 +79,7 @@ pub struct ReportError {
 
 /// Writes the page to `path`, over what is there.
 pub fn write(path: &Path, data: &ReportData) -> Result<(), ReportError> {
-    std::fs::write(path, render(data)).map_err(|source| ReportError {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::write(path, render(data)).map_err(|source| ReportError { path: path.to_owned(), source })
 }
 
 /// The page as HTML. It loads nothing and runs no script.
@@ -92,17 +89,8 @@ pub fn render(data: &ReportData) -> String {
     page.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     page.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
-    put(
-        &mut page,
-        format_args!("<title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n"),
-    );
-    put(
-        &mut page,
-        format_args!(
-            "<header><h1>{title}</h1><p>{}</p></header>\n",
-            escape(&data.subtitle)
-        ),
-    );
+    put(&mut page, format_args!("<title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n"));
+    put(&mut page, format_args!("<header><h1>{title}</h1><p>{}</p></header>\n", escape(&data.subtitle)));
     summary(&mut page, &data.summary);
     page.push_str("<div class=\"grid\">\n");
     for chart in series::charts(&data.series) {
@@ -131,31 +119,21 @@ fn summary(page: &mut String, rows: &[(String, String)]) {
     }
     page.push_str("<dl class=\"tiles\">\n");
     for (label, value) in rows {
-        put(
-            page,
-            format_args!(
-                "<div><dt>{}</dt><dd>{}</dd></div>\n",
-                escape(label),
-                escape(value)
-            ),
-        );
+        put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(label), escape(value)));
     }
     page.push_str("</dl>\n");
 }
 
 fn refused(page: &mut String, reasons: &[(String, u64)]) {
     let total: u64 = reasons.iter().map(|(_, pods)| pods).sum();
-    page.push_str("<section class=\"card\"><h2>Why pods were refused</h2>\n");
     if total == 0 {
-        page.push_str("<p class=\"note\">Every pod was placed.</p></section>\n");
+        page.push_str("<section class=\"card wide\"><h2>Refused pods</h2><p class=\"note\">None: every pod was placed.</p></section>\n");
         return;
     }
+    page.push_str("<section class=\"card\"><h2>Why pods were refused</h2>\n");
     put(
         page,
-        format_args!(
-            "<p class=\"note\">{} pods found no place.</p>\n<ul class=\"bars\">\n",
-            count(total)
-        ),
+        format_args!("<p class=\"note\">{} pods found no place.</p>\n<ul class=\"bars\">\n", count(total)),
     );
     let mut reasons: Vec<_> = reasons.iter().filter(|(_, pods)| *pods > 0).collect();
     reasons.sort_by_key(|(_, pods)| std::cmp::Reverse(*pods));
@@ -179,14 +157,7 @@ fn figures(page: &mut String, rows: &[(String, String)]) {
     }
     page.push_str("<section class=\"card\"><h2>All figures</h2>\n<dl class=\"figures\">\n");
     for (label, value) in rows {
-        put(
-            page,
-            format_args!(
-                "<div><dt>{}</dt><dd>{}</dd></div>\n",
-                escape(label),
-                escape(value)
-            ),
-        );
+        put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(label), escape(value)));
     }
     page.push_str("</dl></section>\n");
 }

@@ -69,30 +69,14 @@ impl ReplayFigures {
             ("launched".to_owned(), count(self.launched)),
             ("refused".to_owned(), count(self.refused.values().sum())),
         ];
-        rows.extend(
-            self.refused
-                .iter()
-                .map(|(reason, pods)| (format!("  {reason}"), count(*pods))),
-        );
+        rows.extend(self.refused.iter().map(|(reason, pods)| (format!("  {reason}"), count(*pods))));
         let syncs = self.syncs.map_or_else(|| "unknown".to_owned(), count);
         rows.extend(
             [
-                (
-                    "GPU allocation, mean",
-                    format!("{:.2} %", self.allocation_pct_mean),
-                ),
-                (
-                    "GPU allocation, peak",
-                    format!("{:.2} %", self.allocation_pct_peak),
-                ),
-                (
-                    "fragmentation, mean",
-                    format!("{:.2} %", self.fragmentation_pct_mean),
-                ),
-                (
-                    "fragmentation, at the peak",
-                    format!("{:.2} %", self.fragmentation_pct_at_peak),
-                ),
+                ("GPU allocation, mean", format!("{:.2} %", self.allocation_pct_mean)),
+                ("GPU allocation, peak", format!("{:.2} %", self.allocation_pct_peak)),
+                ("fragmentation, mean", format!("{:.2} %", self.fragmentation_pct_mean)),
+                ("fragmentation, at the peak", format!("{:.2} %", self.fragmentation_pct_at_peak)),
                 ("running at the end", count(self.running_at_end)),
                 ("replay", seconds(self.replay_s)),
                 ("  deciding", seconds(self.deciding_s)),
@@ -128,18 +112,12 @@ fn seconds(number: f64) -> String {
 
 /// A rate, as a whole number with its thousands set apart.
 pub fn whole(number: f64) -> String {
-    format!("{:.0}", number.max(0.0))
-        .parse()
-        .map_or_else(|_| "unknown".to_owned(), count)
+    format!("{:.0}", number.max(0.0)).parse().map_or_else(|_| "unknown".to_owned(), count)
 }
 
 fn bytes(number: u64) -> String {
     let kib = number.div_ceil(1024);
-    if kib < 10_240 {
-        format!("{} KiB", count(kib))
-    } else {
-        format!("{} MiB", count(kib.div_ceil(1024)))
-    }
+    if kib < 10_240 { format!("{} KiB", count(kib)) } else { format!("{} MiB", count(kib.div_ceil(1024))) }
 }
 
 /// Writes figures as JSON, over what is there.
@@ -149,10 +127,7 @@ pub fn write_json(path: &Path, figures: &impl Serialize) -> Result<(), AppError>
         text.push('\n');
         std::fs::write(path, text)
     };
-    write().map_err(|source| AppError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    write().map_err(|source| AppError::Json { path: path.to_owned(), source })
 }
 
 /// Columns of text, each as wide as its widest cell; the first ones are aligned left, the others right.
@@ -178,13 +153,11 @@ impl fmt::Display for Grid {
                 .iter()
                 .zip(&widths)
                 .enumerate()
-                .map(|(at, (cell, width))| {
-                    if at < self.left {
-                        format!("{cell:<width$}")
-                    } else {
-                        format!("{cell:>width$}")
-                    }
-                })
+                .map(
+                    |(at, (cell, width))| {
+                        if at < self.left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                    },
+                )
                 .collect();
             writeln!(f, "{}", cells.join("  ").trim_end())?;
         }
@@ -251,21 +224,14 @@ mod tests {
         ] {
             assert!(has(&clean, label, value), "{label} {value}: {:?}", clean.rows());
         }
-        let drifted = ReplayFigures {
-            audit_drift: 3,
-            syncs: Some(4_000),
-            ..clean
-        };
+        let drifted = ReplayFigures { audit_drift: 3, syncs: Some(4_000), ..clean };
         assert!(has(&drifted, "audit", "3 counters drifted") && has(&drifted, "syncs", "4,000"));
     }
 
     #[test]
     fn a_grid_aligns_text_left_and_numbers_right() {
         let lines = [["trace", "pods"], ["a", "8,152"], ["größer", "7"]];
-        let grid = Grid {
-            left: 1,
-            lines: lines.map(|line| line.map(str::to_owned).to_vec()).to_vec(),
-        };
+        let grid = Grid { left: 1, lines: lines.map(|line| line.map(str::to_owned).to_vec()).to_vec() };
         assert_eq!(grid.to_string(), "trace    pods\na       8,152\ngrößer      7\n");
     }
 

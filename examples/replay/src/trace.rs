@@ -176,22 +176,12 @@ pub fn read_nodes(path: &Path) -> Result<Vec<NodeRow>, TraceError> {
             model: row.optional_text("model"),
         });
     }
-    if nodes.is_empty() {
-        Err(TraceError::Empty {
-            path: path.to_owned(),
-        })
-    } else {
-        Ok(nodes)
-    }
+    if nodes.is_empty() { Err(TraceError::Empty { path: path.to_owned() }) } else { Ok(nodes) }
 }
 
 /// The GPU models of a cluster, which are those that a pod may ask for.
 pub fn models(nodes: &[NodeRow]) -> BTreeSet<String> {
-    nodes
-        .iter()
-        .filter(|node| node.gpus > 0)
-        .filter_map(|node| node.model.clone())
-        .collect()
+    nodes.iter().filter(|node| node.gpus > 0).filter_map(|node| node.model.clone()).collect()
 }
 
 /// Reads a pod list: the first five columns are `name`, `cpu_milli`, `memory_mib`, `num_gpu`, `gpu_milli`; the
@@ -206,21 +196,12 @@ pub fn read_pods(path: &Path, known_models: &BTreeSet<String>) -> Result<Vec<Pod
     while let Some(row) = table.next_row()? {
         let pod = pod(&row, &mut names, known_models)?;
         // Half a file of times has no event order.
-        if pods
-            .first()
-            .is_some_and(|first| first.creation_time.is_some() != pod.creation_time.is_some())
-        {
+        if pods.first().is_some_and(|first| first.creation_time.is_some() != pod.creation_time.is_some()) {
             return Err(row.bad("creation_time", "must be given for all pods or for none"));
         }
         pods.push(pod);
     }
-    if pods.is_empty() {
-        Err(TraceError::Empty {
-            path: path.to_owned(),
-        })
-    } else {
-        Ok(pods)
-    }
+    if pods.is_empty() { Err(TraceError::Empty { path: path.to_owned() }) } else { Ok(pods) }
 }
 
 fn pod(row: &Row<'_>, names: &mut Names, known_models: &BTreeSet<String>) -> Result<PodRow, TraceError> {
@@ -289,10 +270,7 @@ struct Names {
 
 impl Names {
     fn new(column: &'static str) -> Self {
-        Self {
-            column,
-            lines: BTreeMap::new(),
-        }
+        Self { column, lines: BTreeMap::new() }
     }
 
     fn take(&mut self, row: &Row<'_>) -> Result<String, TraceError> {

@@ -10,11 +10,7 @@ const NODES: &str =
 const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\np1,4000,8192,1,500,\np2,8000,8192,1,1000,T4\np3,8000,8192,4,1000,\np4,1000,1024,0,0,\n";
 
 fn replay(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_replay"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_replay")).current_dir(folder).args(arguments).output().unwrap()
 }
 
 /// A folder with a cluster and a workload.
@@ -35,21 +31,13 @@ fn refuses(folder: &Path, arguments: &[&str], message: &str) {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains(message), "{said}");
     assert!(output.stdout.is_empty());
-    assert_eq!(
-        std::fs::read_dir(folder).unwrap().count(),
-        before,
-        "something was written"
-    );
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), before, "something was written");
 }
 
 #[test]
 fn bad_input_ends_with_2_a_message_and_nothing_written() {
     let cases = [
-        (
-            NODES,
-            "name,cpu_milli\n",
-            "error: openb_pod_list_mine.csv: line 1: column memory_mib is missing",
-        ),
+        (NODES, "name,cpu_milli\n", "error: openb_pod_list_mine.csv: line 1: column memory_mib is missing"),
         (
             "sn,cpu_milli,memory_mib,gpu,model\nn,-1,1,0,\n",
             PODS,
@@ -64,11 +52,7 @@ fn bad_input_ends_with_2_a_message_and_nothing_written() {
     for (nodes, pods, message) in cases {
         let folder = folder(nodes, pods);
         refuses(folder.path(), &FILES, message);
-        refuses(
-            folder.path(),
-            &[&["inflate"], &FILES[..], &["--json", "out.json"]].concat(),
-            message,
-        );
+        refuses(folder.path(), &[&["inflate"], &FILES[..], &["--json", "out.json"]].concat(), message);
     }
 }
 
@@ -88,15 +72,8 @@ fn a_file_that_is_not_there_ends_with_2() {
 fn a_store_that_is_there_is_not_replayed_over() {
     let folder = folder(NODES, PODS);
     std::fs::write(folder.path().join("replay.redb"), "precious").unwrap();
-    refuses(
-        folder.path(),
-        &FILES,
-        "error: replay.redb is there already: continue it with --resume",
-    );
-    assert_eq!(
-        std::fs::read_to_string(folder.path().join("replay.redb")).unwrap(),
-        "precious"
-    );
+    refuses(folder.path(), &FILES, "error: replay.redb is there already: continue it with --resume");
+    assert_eq!(std::fs::read_to_string(folder.path().join("replay.redb")).unwrap(), "precious");
 }
 
 #[test]
@@ -105,11 +82,7 @@ fn the_experiment_needs_a_gpu_to_fill() {
         "sn,cpu_milli,memory_mib,gpu,model\nn,1,1,0,\n",
         "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np,1,1,0,0\n",
     );
-    refuses(
-        folder.path(),
-        &[&["inflate"], &FILES[..]].concat(),
-        "error: no node has a GPU",
-    );
+    refuses(folder.path(), &[&["inflate"], &FILES[..]].concat(), "error: no node has a GPU");
 }
 
 #[test]
@@ -130,17 +103,9 @@ fn the_experiment_prints_a_table_and_writes_its_runs() {
         "published.csv",
     ];
     let output = replay(folder.path(), &[&["inflate"], &FILES[..], &rest].concat());
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        table.contains("\nmine   random  ") && table.contains("\nmine   fgd  "),
-        "{table}"
-    );
+    assert!(table.contains("\nmine   random  ") && table.contains("\nmine   fgd  "), "{table}");
     assert!(table.contains("\nallocation at 100 %: "), "{table}");
     let runs: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("runs.json")).unwrap()).unwrap();
@@ -149,13 +114,7 @@ fn the_experiment_prints_a_table_and_writes_its_runs() {
         (&runs[5]["trace"], &runs[5]["policy"], &runs[5]["seed"]),
         (&"mine".into(), &"fgd".into(), &44.into())
     );
-    for name in [
-        "alloc_pct_100",
-        "alloc_pct_130",
-        "frag_ratio_pct_50",
-        "unplaced",
-        "decisions_per_s",
-    ] {
+    for name in ["alloc_pct_100", "alloc_pct_130", "frag_ratio_pct_50", "unplaced", "decisions_per_s"] {
         assert!(runs[5][name].is_number(), "{name}");
     }
 }

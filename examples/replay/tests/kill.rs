@@ -26,10 +26,7 @@ fn start(folder: &Path, store: &str) -> Child {
         "--concurrency",
         "8",
     ]);
-    command
-        .args(["--store", store, "--json", "figures.json"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    command.args(["--store", store, "--json", "figures.json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     if folder.join(store).exists() {
         command.arg("--resume");
     }
@@ -39,11 +36,7 @@ fn start(folder: &Path, store: &str) -> Child {
 /// Runs to the end, and answers what depends on the state.
 fn finish(folder: &Path, store: &str) -> Value {
     let output = start(folder, store).wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut figures: Value =
         serde_json::from_slice(&std::fs::read(folder.join("figures.json")).unwrap()).unwrap();
     let names = [
@@ -55,10 +48,7 @@ fn finish(folder: &Path, store: &str) -> Value {
         "allocation_pct_mean",
         "allocation_pct_peak",
     ];
-    figures
-        .as_object_mut()
-        .unwrap()
-        .retain(|name, _| names.contains(&name.as_str()));
+    figures.as_object_mut().unwrap().retain(|name, _| names.contains(&name.as_str()));
     assert_eq!(figures.as_object().unwrap().len(), names.len());
     figures
 }
@@ -73,15 +63,7 @@ fn a_replay_that_is_killed_again_and_again_ends_in_the_state_of_one_that_was_not
     let began = Instant::now();
     let whole = finish(folder.path(), "whole.redb");
     let took = began.elapsed();
-    assert!(
-        whole["refused"]
-            .as_object()
-            .unwrap()
-            .values()
-            .filter_map(Value::as_u64)
-            .sum::<u64>()
-            > 0
-    );
+    assert!(whole["refused"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>() > 0);
     let seed = std::process::id().into();
     let mut random = Pcg64::seed_from_u64(seed);
     let mut kills = 0;
@@ -89,26 +71,17 @@ fn a_replay_that_is_killed_again_and_again_ends_in_the_state_of_one_that_was_not
         let store = format!("killed-{round}.redb");
         for _ in 0..KILLS_A_ROUND {
             let mut child = start(folder.path(), &store);
-            std::thread::sleep(Duration::from_secs_f64(
-                random.random_range(0.0..took.as_secs_f64() / 2.0),
-            ));
+            std::thread::sleep(Duration::from_secs_f64(random.random_range(0.0..took.as_secs_f64() / 2.0)));
             if child.try_wait().unwrap().is_some_and(|ended| ended.success()) {
                 break;
             }
             child.kill().unwrap();
             let output = child.wait_with_output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(
-                !said.contains("error"),
-                "seed {seed}, after {kills} kills: {said}"
-            );
+            assert!(!said.contains("error"), "seed {seed}, after {kills} kills: {said}");
             kills += usize::from(!output.status.success());
         }
-        assert_eq!(
-            finish(folder.path(), &store),
-            whole,
-            "seed {seed}, after {kills} kills"
-        );
+        assert_eq!(finish(folder.path(), &store), whole, "seed {seed}, after {kills} kills");
         if kills >= KILLS {
             break;
         }

@@ -13,13 +13,7 @@ pub(super) struct Shape {
 }
 
 const fn shape(count: usize, model: &'static str, gpus: u32, cores: u32, memory_gib: u32) -> Shape {
-    Shape {
-        count,
-        model,
-        gpus,
-        cores,
-        memory_gib,
-    }
+    Shape { count, model, gpus, cores, memory_gib }
 }
 
 /// The published cluster, with the rarest sizes counted as their nearest neighbour.
@@ -95,38 +89,21 @@ const ONE: Kind = Kind {
 const TWO: Kind = Kind {
     num_gpu: 2,
     shared: false,
-    sizes: &[
-        (60, (16_000, 65_536)),
-        (20, (6_000, 30_720)),
-        (20, (30_000, 122_880)),
-    ],
+    sizes: &[(60, (16_000, 65_536)), (20, (6_000, 30_720)), (20, (30_000, 122_880))],
 };
 
-const FOUR: Kind = Kind {
-    num_gpu: 4,
-    shared: false,
-    sizes: &[(75, (32_000, 131_072)), (25, (60_000, 262_144))],
-};
+const FOUR: Kind =
+    Kind { num_gpu: 4, shared: false, sizes: &[(75, (32_000, 131_072)), (25, (60_000, 262_144))] };
 
 const EIGHT: Kind = Kind {
     num_gpu: 8,
     shared: false,
-    sizes: &[
-        (50, (64_000, 262_144)),
-        (40, (88_000, 368_640)),
-        (10, (120_000, 491_520)),
-    ],
+    sizes: &[(50, (64_000, 262_144)), (40, (88_000, 368_640)), (10, (120_000, 491_520))],
 };
 
 /// Weights in tenths of a per cent.
-pub(super) const KINDS: &[Weighted<Kind>] = &[
-    (124, CPU_ONLY),
-    (352, SHARE),
-    (447, ONE),
-    (18, TWO),
-    (18, FOUR),
-    (41, EIGHT),
-];
+pub(super) const KINDS: &[Weighted<Kind>] =
+    &[(124, CPU_ONLY), (352, SHARE), (447, ONE), (18, TWO), (18, FOUR), (41, EIGHT)];
 
 /// The milli of a GPU that a sharing pod asks for.
 pub(super) const SHARES: &[Weighted<u32>] = &[
@@ -145,13 +122,8 @@ pub(super) const SHARES: &[Weighted<u32>] = &[
 ];
 
 /// What pods that name their models name.
-pub(super) const MODELS: &[Weighted<&[&str]>] = &[
-    (50, &["T4"]),
-    (20, &["G2"]),
-    (15, &["P100"]),
-    (13, &["V100M16", "V100M32"]),
-    (2, &["G3"]),
-];
+pub(super) const MODELS: &[Weighted<&[&str]>] =
+    &[(50, &["T4"]), (20, &["G2"]), (15, &["P100"]), (13, &["V100M16", "V100M32"]), (2, &["G3"])];
 
 pub(super) const QOS: &[Weighted<&str>] = &[(57, "LS"), (42, "BE"), (1, "Burstable")];
 

@@ -23,10 +23,14 @@ impl Scale {
 }
 
 /// The scale of a percentage.
-pub(super) const PERCENT: Scale = Scale {
-    end: 100.0,
-    step: 25.0,
-};
+pub(super) const PERCENT: Scale = Scale { end: 100.0, step: 25.0 };
+
+/// The scale of a percentage that is at most `most`: of a cluster that is nearly idle the little that happens is shown.
+pub(super) fn percent(most: f64) -> Scale {
+    let low = [(2.0, 1.0), (5.0, 1.0), (10.0, 2.0), (20.0, 5.0), (50.0, 10.0)];
+    let fits = low.into_iter().find(|(end, _)| most <= *end);
+    fits.map_or(PERCENT, |(end, step)| Scale { end, step })
+}
 
 /// A scale for counts up to `most`: four to eight ticks at round numbers.
 pub(super) fn counts(most: u64) -> Scale {
@@ -36,10 +40,7 @@ pub(super) fn counts(most: u64) -> Scale {
             let step: u64 = factor * decade;
             if most <= step * 5 {
                 let ticks = most.div_ceil(step).max(1);
-                return Scale {
-                    end: wide(ticks * step),
-                    step: wide(step),
-                };
+                return Scale { end: wide(ticks * step), step: wide(step) };
             }
         }
         decade *= 10;
@@ -75,19 +76,8 @@ impl TimeAxis {
             _ => ("days", DAY_S, &[1, 2, 7, 14, 28, 56, 91, 182, 364]),
         };
         let fits = |step: &&i64| span_s / (**step * unit_s) <= 8;
-        let step = steps
-            .iter()
-            .find(fits)
-            .copied()
-            .unwrap_or_else(|| (span_s / (8 * unit_s)).max(1));
-        Self {
-            scale: Scale {
-                end: real(span_s),
-                step: real(step * unit_s),
-            },
-            unit,
-            unit_s,
-        }
+        let step = steps.iter().find(fits).copied().unwrap_or_else(|| (span_s / (8 * unit_s)).max(1));
+        Self { scale: Scale { end: real(span_s), step: real(step * unit_s) }, unit, unit_s }
     }
 
     /// A moment as a tick says it.
@@ -99,20 +89,14 @@ impl TimeAxis {
     pub(super) fn moment(&self, at_s: i64) -> String {
         let unit = self.unit.trim_end_matches('s');
         let at = real(at_s) / real(self.unit_s);
-        if self.unit_s == 1 {
-            format!("{unit} {at}")
-        } else {
-            format!("{unit} {at:.1}")
-        }
+        if self.unit_s == 1 { format!("{unit} {at}") } else { format!("{unit} {at:.1}") }
     }
 }
 
 /// A value of a count axis.
 pub(super) fn count_tick(value: f64) -> String {
     // Ticks are whole by construction.
-    format!("{value:.0}")
-        .parse()
-        .map_or_else(|_| String::new(), count)
+    format!("{value:.0}").parse().map_or_else(|_| String::new(), count)
 }
 
 #[cfg(test)]
@@ -124,32 +108,32 @@ mod tests {
         for most in [0, 1, 4, 7, 10, 99, 100, 101, 8_152, 12_345, 1_000_000] {
             let scale = counts(most);
             let most = wide(most);
-            assert!(
-                scale.end >= most && scale.end <= (most * 1.7).max(1.0),
-                "{most}: {scale:?}"
-            );
+            assert!(scale.end >= most && scale.end <= (most * 1.7).max(1.0), "{most}: {scale:?}");
             assert!((2..=6).contains(&scale.ticks().count()), "{most}: {scale:?}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_ends_above_the_largest_and_never_beyond_a_hundred() {
+        for (most, end) in [(0.0, 2.0), (1.06, 2.0), (9.9, 10.0), (40.0, 50.0), (50.1, 100.0), (100.0, 100.0)]
+        {
+            let scale = percent(most);
+            assert!((scale.end - end).abs() < 1e-9, "{most}: {scale:?}");
+            assert!((3..=6).contains(&scale.ticks().count()), "{most}: {scale:?}");
         }
     }
 
     #[test]
     fn time_is_read_in_the_unit_that_suits_its_span() {
         let axis = TimeAxis::new(149 * DAY_S);
-        assert_eq!(
-            (axis.unit, axis.moment(57 * DAY_S + DAY_S / 2).as_str()),
-            ("days", "day 57.5")
-        );
+        assert_eq!((axis.unit, axis.moment(57 * DAY_S + DAY_S / 2).as_str()), ("days", "day 57.5"));
         assert_eq!(
             axis.scale.ticks().map(|at| axis.tick(at)).collect::<Vec<_>>(),
             ["0", "28", "56", "84", "112", "140"]
         );
-        for (span, unit) in [
-            (0, "seconds"),
-            (60, "seconds"),
-            (3_600, "minutes"),
-            (40_000, "hours"),
-            (1 << 40, "days"),
-        ] {
+        for (span, unit) in
+            [(0, "seconds"), (60, "seconds"), (3_600, "minutes"), (40_000, "hours"), (1 << 40, "days")]
+        {
             let axis = TimeAxis::new(span);
             assert_eq!(axis.unit, unit);
             assert!(axis.scale.ticks().count() <= 10, "{span}: {axis:?}");

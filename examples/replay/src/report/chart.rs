@@ -66,10 +66,7 @@ impl Chart {
         self.labels(page);
         put(
             page,
-            format_args!(
-                "</div>\n<p class=\"unit\">{} since the start</p></section>\n",
-                self.time.unit
-            ),
+            format_args!("</div>\n<p class=\"unit\">{} since the start</p></section>\n", self.time.unit),
         );
     }
 
@@ -96,12 +93,7 @@ impl Chart {
             .map(|line| {
                 let highest = line.points.iter().map(|point| point.1).fold(0.0, f64::max);
                 let last = line.points.last().map_or(0.0, |point| point.1);
-                format!(
-                    "{}: at most {}, at the end {}",
-                    line.name,
-                    self.say(highest),
-                    self.say(last)
-                )
+                format!("{}: at most {}, at the end {}", line.name, self.say(highest), self.say(last))
             })
             .collect();
         format!("{}. {}", self.title, lines.join("; "))
@@ -110,10 +102,7 @@ impl Chart {
     fn legend(&self, page: &mut String) {
         page.push_str("<ul class=\"legend\">");
         for line in &self.lines {
-            put(
-                page,
-                format_args!("<li class=\"{}\">{}</li>", line.class, line.name),
-            );
+            put(page, format_args!("<li class=\"{}\">{}</li>", line.class, line.name));
         }
         page.push_str("</ul>\n");
     }
@@ -125,21 +114,15 @@ impl Chart {
         }
         page.push_str("\"/>\n");
         if let Some(mean) = self.mean {
-            put(
-                page,
-                format_args!("<path class=\"mean\" d=\"M0 {:.2}H{WIDTH}\"/>\n", self.y(mean)),
-            );
+            put(page, format_args!("<path class=\"mean\" d=\"M0 {:.2}H{WIDTH}\"/>\n", self.y(mean)));
         }
     }
 
     fn line(&self, page: &mut String, line: &Line) {
         // A state holds until the next one: steps, not slopes.
         let mut path = String::new();
-        for (at, (x, y)) in line
-            .points
-            .iter()
-            .map(|(at_s, value)| (self.x(*at_s), self.y(*value)))
-            .enumerate()
+        for (at, (x, y)) in
+            line.points.iter().map(|(at_s, value)| (self.x(*at_s), self.y(*value))).enumerate()
         {
             if at == 0 {
                 put(&mut path, format_args!("M{x:.1} {y:.2}"));
@@ -148,25 +131,14 @@ impl Chart {
             }
         }
         if line.area {
-            put(
-                page,
-                format_args!("<path class=\"area {}\" d=\"{path}V{HEIGHT}H0Z\"/>\n", line.class),
-            );
+            put(page, format_args!("<path class=\"area {}\" d=\"{path}V{HEIGHT}H0Z\"/>\n", line.class));
         }
-        put(
-            page,
-            format_args!("<path class=\"line {}\" d=\"{path}\"/>\n", line.class),
-        );
+        put(page, format_args!("<path class=\"line {}\" d=\"{path}\"/>\n", line.class));
     }
 
     /// Invisible strips, each of which tells its moment's values to the pointer.
     fn probes(&self, page: &mut String) {
-        let Some(end_s) = self
-            .lines
-            .first()
-            .and_then(|line| line.points.last())
-            .map(|point| point.0)
-        else {
+        let Some(end_s) = self.lines.first().and_then(|line| line.points.last()).map(|point| point.0) else {
             return;
         };
         let (count, end_s) = (PROBES.min(end_s.max(1)), end_s.max(1));
@@ -214,10 +186,12 @@ impl Chart {
             );
         }
         if let Some(mean) = self.mean {
+            // Below its line, unless there is no room.
+            let class = if self.scale.pct(mean) < 15.0 { "mark above" } else { "mark" };
             put(
                 page,
                 format_args!(
-                    "<span class=\"mark\" style=\"bottom:{:.2}%\">mean {}</span>\n",
+                    "<span class=\"{class}\" style=\"bottom:{:.2}%\">mean {}</span>\n",
                     self.scale.pct(mean),
                     self.say(mean)
                 ),

@@ -32,13 +32,7 @@ pub(super) fn draw(page: &mut String, nodes: &[NodeHeat], fullest: &str) {
     );
     legend(page);
     page.push_str("<div class=\"maps\">\n");
-    map(
-        page,
-        &format!("When the cluster was fullest ({fullest})"),
-        nodes,
-        per_cell,
-        |node| node.peak_milli,
-    );
+    map(page, &format!("When the cluster was fullest ({fullest})"), nodes, per_cell, |node| node.peak_milli);
     map(page, "At the end", nodes, per_cell, |node| node.end_milli);
     page.push_str("</div></section>\n");
 }
@@ -46,11 +40,8 @@ pub(super) fn draw(page: &mut String, nodes: &[NodeHeat], fullest: &str) {
 fn legend(page: &mut String) {
     page.push_str("<p class=\"scale\"><span>empty</span>");
     for step in 0..=STEPS {
-        let share = if step == STEPS {
-            "full".to_owned()
-        } else {
-            format!("{}–{} %", step * 10, step * 10 + 10)
-        };
+        let share =
+            if step == STEPS { "full".to_owned() } else { format!("{}–{} %", step * 10, step * 10 + 10) };
         put(page, format_args!("<i class=\"h{step}\" title=\"{share}\"></i>"));
     }
     page.push_str("<span>full</span></p>\n");
@@ -74,11 +65,7 @@ fn map(page: &mut String, title: &str, nodes: &[NodeHeat], per_cell: usize, mill
         for cell in nodes.chunks(per_cell) {
             let (given, capacity) = totals(cell, milli);
             let first = cell.first().map_or("", |node| node.name.as_str());
-            let more = if cell.len() > 1 {
-                format!(" and {} more", cell.len() - 1)
-            } else {
-                String::new()
-            };
+            let more = if cell.len() > 1 { format!(" and {} more", cell.len() - 1) } else { String::new() };
             put(
                 page,
                 format_args!(
@@ -107,10 +94,7 @@ fn by_model(nodes: &[NodeHeat]) -> Vec<(&str, Vec<NodeHeat>)> {
 }
 
 fn totals(nodes: &[NodeHeat], milli: Milli) -> (i64, i64) {
-    (
-        nodes.iter().map(milli).sum(),
-        nodes.iter().map(|node| i64::from(node.gpus) * 1000).sum(),
-    )
+    (nodes.iter().map(milli).sum(), nodes.iter().map(|node| i64::from(node.gpus) * 1000).sum())
 }
 
 /// The colour: its own for what is completely full, and none shared between empty and nearly empty.

@@ -1,7 +1,7 @@
 //! What of a replay's course is drawn, and how many of its points.
 
 use super::Sample;
-use super::axis::{PERCENT, TimeAxis, counts};
+use super::axis::{PERCENT, TimeAxis, counts, percent};
 use super::chart::{Chart, Line, Unit};
 use super::text::real;
 
@@ -22,10 +22,7 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
     }
     let (start_s, time) = time(series);
     let points = |of: fn(&Sample) -> f64| {
-        let all: Vec<_> = series
-            .iter()
-            .map(|sample| (sample.at_s - start_s, of(sample)))
-            .collect();
+        let all: Vec<_> = series.iter().map(|sample| (sample.at_s - start_s, of(sample))).collect();
         thin_out(&all, MAX_POINTS)
     };
     let most = |of: fn(&Sample) -> u64| series.iter().map(of).max().unwrap_or_default();
@@ -44,7 +41,7 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
             points: points(|sample| wide(sample.pending)),
         });
     }
-    vec![
+    let mut charts = vec![
         Chart {
             title: "GPU allocation",
             note: "GPU capacity given out, in per cent of all GPUs of the cluster.",
@@ -56,7 +53,7 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
                 points: points(|sample| sample.allocation_pct),
             }],
             mean: Some(mean_allocation_pct(series)),
-            scale: PERCENT,
+            scale: percent(series.iter().map(|sample| sample.allocation_pct).fold(0.0, f64::max)),
             unit: Unit::Percent,
             time,
         },
@@ -90,17 +87,21 @@ pub(super) fn charts(series: &[Sample]) -> Vec<Chart> {
             unit: Unit::Count,
             time,
         },
-        Chart {
+    ];
+    let refused = most(|sample| sample.refused);
+    if refused > 0 {
+        charts.push(Chart {
             title: "Refused pods",
             note: "Pods that found no place, added up over time, and those of them whose time is not over.",
             wide: false,
             lines: refusals,
             mean: None,
-            scale: counts(most(|sample| sample.refused.max(sample.pending))),
+            scale: counts(refused),
             unit: Unit::Count,
             time,
-        },
-    ]
+        });
+    }
+    charts
 }
 
 fn wide(number: u64) -> f64 {

@@ -35,10 +35,7 @@ pub(crate) fn count(number: u64) -> String {
 }
 
 /// A number of the page's own making as a real number: a count of pods, of seconds, of milli.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "only drawn: a pixel does not show the 53rd bit"
-)]
+#[expect(clippy::cast_precision_loss, reason = "only drawn: a pixel does not show the 53rd bit")]
 pub(super) fn real(number: i64) -> f64 {
     number as f64
 }

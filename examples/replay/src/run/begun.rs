@@ -30,11 +30,7 @@ pub(super) fn inputs(args: &ReplayArgs, workload: &Workload) -> Inputs {
         ("pods", pods_digest(&workload.pods)),
         ("users", args.users.to_string()),
         ("instance limit", args.instance_limit.to_string()),
-        (
-            "gpu limit",
-            args.gpu_limit
-                .map_or_else(|| "none".to_owned(), |gpus| gpus.to_string()),
-        ),
+        ("gpu limit", args.gpu_limit.map_or_else(|| "none".to_owned(), |gpus| gpus.to_string())),
         ("policy", args.policy.to_string()),
         ("seed", args.seed.to_string()),
     ]
@@ -43,11 +39,7 @@ pub(super) fn inputs(args: &ReplayArgs, workload: &Workload) -> Inputs {
 /// The writes that note the inputs.
 pub(super) fn writes(inputs: &Inputs) -> Vec<Write> {
     let row = |(name, value): &(&'static str, String)| {
-        Write::Insert(
-            NewRow::new(&INPUTS)
-                .set("name", *name)
-                .set("value", value.as_str()),
-        )
+        Write::Insert(NewRow::new(&INPUTS).set("name", *name).set("value", value.as_str()))
     };
     inputs.iter().map(row).collect()
 }
@@ -62,25 +54,13 @@ pub(super) async fn was_begun(store: &Arc<dyn Store>, inputs: &Inputs) -> Result
     })
     .await?;
     if stored.is_empty() {
-        return if snapshot.cursor().position == 0 {
-            Ok(false)
-        } else {
-            Err(AppError::NotAReplay)
-        };
+        return if snapshot.cursor().position == 0 { Ok(false) } else { Err(AppError::NotAReplay) };
     }
     for (name, given) in inputs {
-        let begun = store
-            .get(&INPUTS, *name)
-            .await?
-            .value
-            .ok_or(AppError::NotAReplay)?;
+        let begun = store.get(&INPUTS, *name).await?.value.ok_or(AppError::NotAReplay)?;
         let begun = begun.text("value")?;
         if begun != given {
-            return Err(AppError::OtherInputs {
-                name,
-                begun: begun.to_owned(),
-                given: given.clone(),
-            });
+            return Err(AppError::OtherInputs { name, begun: begun.to_owned(), given: given.clone() });
         }
     }
     Ok(true)
@@ -88,13 +68,7 @@ pub(super) async fn was_begun(store: &Arc<dyn Store>, inputs: &Inputs) -> Result
 
 fn nodes_digest(nodes: &[NodeRow]) -> String {
     let line = |node: &NodeRow| {
-        let NodeRow {
-            name,
-            cpu_milli,
-            memory_mib,
-            gpus,
-            model,
-        } = node;
+        let NodeRow { name, cpu_milli, memory_mib, gpus, model } = node;
         json!([name, cpu_milli, memory_mib, gpus, model])
     };
     digest(nodes.iter().map(line))

@@ -41,10 +41,7 @@ pub(super) async fn follow(store: &dyn Store, events: &[Event], mix: TaskMix) ->
     let mut cursor = Cursor::START;
     loop {
         let changes = store.changes(cursor, MAX_CHANGES).await?;
-        changes
-            .records
-            .iter()
-            .try_for_each(|record| follower.take(record))?;
+        changes.records.iter().try_for_each(|record| follower.take(record))?;
         cursor = changes.next;
         if changes.lag == 0 {
             return Ok(follower.finish());
@@ -87,16 +84,11 @@ impl<'a> Follower<'a> {
     }
 
     fn take(&mut self, record: &Record) -> Result<(), StoreError> {
-        let told = record
-            .changes
-            .iter()
-            .filter(|change| change.table == PROGRESS.name);
-        let told = told
-            .flat_map(|change| &change.columns)
-            .find_map(|(column, value)| match value {
-                Value::Int(events) if *column == EVENTS => usize::try_from(*events).ok(),
-                _ => None,
-            });
+        let told = record.changes.iter().filter(|change| change.table == PROGRESS.name);
+        let told = told.flat_map(|change| &change.columns).find_map(|(column, value)| match value {
+            Value::Int(events) if *column == EVENTS => usize::try_from(*events).ok(),
+            _ => None,
+        });
         let carried_out = matches!(record.operation.as_str(), "instance.launch" | "instance.delete");
         if let Some(told) = told {
             // Every event before the one that this commit carries out changed nothing: what came was refused, and
@@ -164,10 +156,7 @@ impl<'a> Follower<'a> {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a weight of a mean: seconds of a trace are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a weight of a mean: seconds of a trace are far below 2^53")]
 fn seconds(lasted: i64) -> f64 {
     lasted as f64
 }

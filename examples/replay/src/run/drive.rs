@@ -68,10 +68,7 @@ impl Driver<'_> {
         let users = self.workload.users();
         for users in users.chunks(AT_ONCE) {
             for user in self.plane.create_users(users.to_vec()).await {
-                user.map_err(|source| AppError::SetUp {
-                    what: "a user".into(),
-                    source,
-                })?;
+                user.map_err(|source| AppError::SetUp { what: "a user".into(), source })?;
             }
         }
         let nodes: Vec<_> = self.workload.nodes().collect();
@@ -98,12 +95,9 @@ impl Driver<'_> {
         self.store.take();
         loop {
             let done = usize::try_from(course.now.events).unwrap_or(usize::MAX);
-            self.bar
-                .set_position(u64::try_from(course.now.events).unwrap_or(0));
+            self.bar.set_position(u64::try_from(course.now.events).unwrap_or(0));
             let rest = self.workload.events.get(done..).unwrap_or_default();
-            let Some(window) = rest
-                .get(..self.window.min(rest.len()))
-                .filter(|window| !window.is_empty())
+            let Some(window) = rest.get(..self.window.min(rest.len())).filter(|window| !window.is_empty())
             else {
                 break;
             };
@@ -115,15 +109,9 @@ impl Driver<'_> {
         if course.now != course.written {
             // The last events were refused, so that no batch of theirs could say so.
             let batch = Batch::new(self.ids.next_id(), "replay.end");
-            self.store
-                .commit(batch.with(course.now.write(&course.written)))
-                .await?;
+            self.store.commit(batch.with(course.now.write(&course.written))).await?;
         }
-        let syncs = self
-            .store
-            .syncs()
-            .zip(syncs_before)
-            .map(|(now, before)| now.saturating_sub(before));
+        let syncs = self.store.syncs().zip(syncs_before).map(|(now, before)| now.saturating_sub(before));
         Ok(Done {
             decisions: course.now.events - decided_before,
             operations: course.operations,
@@ -135,10 +123,7 @@ impl Driver<'_> {
     }
 
     async fn carry_out(&self, window: &[Event], course: &mut Course) -> Result<(), AppError> {
-        let operations: Vec<_> = window
-            .iter()
-            .filter_map(|event| self.workload.operation(event))
-            .collect();
+        let operations: Vec<_> = window.iter().filter_map(|event| self.workload.operation(event)).collect();
         let decided = |at: usize, decided: Result<&Instance, &Error>| match window.get(at) {
             Some(event) => course.decided(event, decided),
             None => Vec::new(),
@@ -160,10 +145,7 @@ impl Driver<'_> {
         match outcome {
             Err(error) if !refused(&error) => {
                 let pod = self.workload.pods.get(event.pod).map(|pod| pod.name.clone());
-                Err(AppError::Operation {
-                    pod: pod.unwrap_or_default(),
-                    source: error,
-                })
+                Err(AppError::Operation { pod: pod.unwrap_or_default(), source: error })
             }
             _ => Ok(()),
         }
@@ -181,11 +163,7 @@ struct Course {
 
 impl Course {
     fn new(progress: Progress) -> Self {
-        Self {
-            written: progress.clone(),
-            now: progress,
-            operations: 0,
-        }
+        Self { written: progress.clone(), now: progress, operations: 0 }
     }
 
     /// Counts an event, and says what its batch writes.

@@ -118,10 +118,7 @@ impl Mirror {
         let Some(node) = self.nodes.get(&id) else {
             return Ok(());
         };
-        let gpu = |used: &i64| GpuState {
-            free_milli: 1000 - used,
-            healthy: true,
-        };
+        let gpu = |used: &i64| GpuState { free_milli: 1000 - used, healthy: true };
         let state = NodeState {
             model: node.model.as_deref().map(str::to_owned),
             cpu_free: node.cpu.total - node.cpu.used,
@@ -185,9 +182,5 @@ impl Mirror {
 /// A part in per cent of a whole; 0 of nothing.
 #[expect(clippy::cast_precision_loss, reason = "a figure to be read, not to decide by")]
 fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 * 100.0 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }

@@ -35,11 +35,7 @@ impl Opened {
         let redb = |path: &Path, folder| {
             let options = RedbOptions::default().durability(durability.into());
             let store = Arc::new(RedbStore::open_with(path, &tables, Arc::clone(clock), options)?);
-            Ok::<_, AppError>(Self {
-                store: store.clone(),
-                redb: Some(store),
-                _folder: folder,
-            })
+            Ok::<_, AppError>(Self { store: store.clone(), redb: Some(store), _folder: folder })
         };
         match at {
             StoreAt::Memory => Ok(Self {

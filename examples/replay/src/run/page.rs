@@ -26,14 +26,8 @@ pub(super) fn data(
         summary: vec![
             tile("Instances launched", count(figures.launched)),
             tile("Pods refused", count(refused)),
-            tile(
-                "GPU allocation, peak",
-                format!("{:.1} %", figures.allocation_pct_peak),
-            ),
-            tile(
-                "GPU allocation, mean",
-                format!("{:.1} %", figures.allocation_pct_mean),
-            ),
+            tile("GPU allocation, peak", format!("{:.1} %", figures.allocation_pct_peak)),
+            tile("GPU allocation, mean", format!("{:.1} %", figures.allocation_pct_mean)),
             tile("Operations per second", whole(figures.operations_per_s)),
             tile("Audit", figures.audit()),
         ],
@@ -50,10 +44,7 @@ pub(super) fn data(
 /// A figure that does not stand under another one: what is indented in the table says what it belongs to.
 fn alone((label, value): (String, String)) -> (String, String) {
     let part = label.trim_start();
-    match (
-        part.len() < label.len(),
-        Reason::ALL.iter().find(|reason| reason.name() == part),
-    ) {
+    match (part.len() < label.len(), Reason::ALL.iter().find(|reason| reason.name() == part)) {
         (true, Some(reason)) => (format!("refused: {}", reason.words()), value),
         (true, None) => (format!("time {part}"), value),
         (false, _) => (label, value),

@@ -56,9 +56,7 @@ impl Progress {
             let pods = self.refused.get(&reason).copied().unwrap_or(0);
             (reason.column(), pods)
         });
-        [(EVENTS, self.events), ("launched", self.launched)]
-            .into_iter()
-            .chain(refused)
+        [(EVENTS, self.events), ("launched", self.launched)].into_iter().chain(refused)
     }
 
     /// Counts a refused pod.
@@ -73,11 +71,8 @@ impl Progress {
 
     /// Reads the row.
     pub(super) fn from_row(row: &Row) -> Result<Self, StoreError> {
-        let mut progress = Self {
-            events: row.int(EVENTS)?,
-            launched: row.int("launched")?,
-            ..Self::default()
-        };
+        let mut progress =
+            Self { events: row.int(EVENTS)?, launched: row.int("launched")?, ..Self::default() };
         for reason in Reason::ALL {
             let pods = row.int(reason.column())?;
             if pods > 0 {
@@ -90,17 +85,9 @@ impl Progress {
     /// Writes what has changed since `before`. It is refused where the row says something else: then somebody else
     /// writes to this store, or something before this write did not happen.
     pub(super) fn write(&self, before: &Self) -> Write {
-        let changed = self
-            .columns()
-            .zip(before.columns())
-            .filter(|(new, old)| new != old);
+        let changed = self.columns().zip(before.columns()).filter(|(new, old)| new != old);
         let set = changed.map(|((column, value), _)| (column, Change::Set(value.into())));
-        Write::patch(
-            &PROGRESS,
-            ROW,
-            vec![Test::eq(EVENTS, before.events)],
-            set.collect(),
-        )
+        Write::patch(&PROGRESS, ROW, vec![Test::eq(EVENTS, before.events)], set.collect())
     }
 }
 
@@ -122,11 +109,7 @@ mod tests {
         let commit = |write| store.commit(Batch::new(ids.next_id(), "test").with(write));
         commit(Write::Insert(Progress::begin())).await.unwrap();
         let begun = Progress::default();
-        let mut later = Progress {
-            events: 5,
-            launched: 3,
-            ..Progress::default()
-        };
+        let mut later = Progress { events: 5, launched: 3, ..Progress::default() };
         for reason in Reason::ALL {
             later.refuse(reason);
         }
@@ -134,10 +117,6 @@ mod tests {
         let row = store.get(&PROGRESS, ROW).await.unwrap().value.unwrap();
         assert_eq!(Progress::from_row(&row).unwrap(), later);
         let refused = commit(later.write(&begun)).await.unwrap_err();
-        assert!(
-            refused
-                .refusal()
-                .is_some_and(apportion::store::Refusal::is_conflict)
-        );
+        assert!(refused.refusal().is_some_and(apportion::store::Refusal::is_conflict));
     }
 }

@@ -83,14 +83,8 @@ impl Reason {
     pub fn of(error: &Error) -> Option<Self> {
         match error {
             Error::NoCapacity(no_fit) => Some(Self::of_no_fit(no_fit)),
-            Error::QuotaExceeded {
-                limit_name: "instance_limit",
-                ..
-            } => Some(Self::InstanceLimit),
-            Error::QuotaExceeded {
-                limit_name: "gpu_milli_limit",
-                ..
-            } => Some(Self::GpuMilliLimit),
+            Error::QuotaExceeded { limit_name: "instance_limit", .. } => Some(Self::InstanceLimit),
+            Error::QuotaExceeded { limit_name: "gpu_milli_limit", .. } => Some(Self::GpuMilliLimit),
             Error::Invalid { .. } => Some(Self::Invalid),
             _ => None,
         }
@@ -106,8 +100,7 @@ impl Reason {
             (Self::Gpu, no_fit.gpu),
         ];
         let most = filters.into_iter().max_by_key(|(_, nodes)| *nodes);
-        most.filter(|(_, nodes)| *nodes > 0)
-            .map_or(Self::Model, |(reason, _)| reason)
+        most.filter(|(_, nodes)| *nodes > 0).map_or(Self::Model, |(reason, _)| reason)
     }
 }
 
@@ -121,13 +114,7 @@ mod tests {
 
     #[test]
     fn the_filter_that_removed_most_nodes_is_the_reason() {
-        let no_fit = NoFit {
-            nodes: 12,
-            model: 6,
-            cpu: 2,
-            gpu: 4,
-            ..NoFit::default()
-        };
+        let no_fit = NoFit { nodes: 12, model: 6, cpu: 2, gpu: 4, ..NoFit::default() };
         assert_eq!(of(no_fit), Some(Reason::Gpu));
         let even = NoFit { cpu: 4, ..no_fit };
         assert_eq!(of(even), Some(Reason::Gpu));
@@ -137,32 +124,16 @@ mod tests {
 
     #[test]
     fn the_model_is_the_reason_only_where_no_node_has_it() {
-        let no_fit = NoFit {
-            nodes: 12,
-            model: 12,
-            ..NoFit::default()
-        };
+        let no_fit = NoFit { nodes: 12, model: 12, ..NoFit::default() };
         assert_eq!(of(no_fit), Some(Reason::Model));
-        assert_eq!(
-            of(NoFit {
-                model: 11,
-                gpu: 1,
-                ..no_fit
-            }),
-            Some(Reason::Gpu)
-        );
+        assert_eq!(of(NoFit { model: 11, gpu: 1, ..no_fit }), Some(Reason::Gpu));
     }
 
     #[test]
     fn a_failure_of_the_store_is_no_refusal() {
         let failed = Error::Store(apportion::store::StoreError::Closed);
         assert_eq!(Reason::of(&failed), None);
-        let full = |limit_name| Error::QuotaExceeded {
-            limit_name,
-            limit: 1,
-            used: 1,
-            asked: 1,
-        };
+        let full = |limit_name| Error::QuotaExceeded { limit_name, limit: 1, used: 1, asked: 1 };
         assert_eq!(Reason::of(&full("instance_limit")), Some(Reason::InstanceLimit));
         assert_eq!(Reason::of(&full("node_cpu")), None);
     }
@@ -171,12 +142,7 @@ mod tests {
     fn every_reason_has_a_name_and_a_column_of_its_own() {
         for (at, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(reason.column(), format!("refused_{}", reason.name()));
-            assert!(
-                Reason::ALL
-                    .iter()
-                    .skip(at + 1)
-                    .all(|other| other.name() != reason.name())
-            );
+            assert!(Reason::ALL.iter().skip(at + 1).all(|other| other.name() != reason.name()));
         }
     }
 }

@@ -84,9 +84,9 @@ impl State {
             return Ok(());
         };
         match row.table().name {
-            name if name == USERS.name => row
-                .text("email")?
-                .clone_into(&mut self.users.entry(id).or_default().email),
+            name if name == USERS.name => {
+                row.text("email")?.clone_into(&mut self.users.entry(id).or_default().email)
+            }
             name if name == QUOTAS.name => {
                 self.users.entry(id).or_default().quota = json!([
                     [row.int("instances")?, row.int("instance_limit")?],
@@ -161,51 +161,24 @@ impl State {
     fn describe(mut self, mut lines: Vec<Json>) -> Result<FinalState, StoreError> {
         let email = |id: &Uuid| self.users.get(id).map(|user| user.email.as_str());
         let node = |id: &Uuid| self.nodes.get(id).map(|node| node.name.as_str());
-        self.instances
-            .sort_by(|a, b| (&a.name, email(&a.owner)).cmp(&(&b.name, email(&b.owner))));
+        self.instances.sort_by(|a, b| (&a.name, email(&a.owner)).cmp(&(&b.name, email(&b.owner))));
         for found in &self.instances {
-            let gpus = self
-                .held
-                .get(&found.id)
-                .map(|held| held.iter().collect::<Vec<_>>());
-            let line = json!([
-                "instance",
-                found.name,
-                email(&found.owner),
-                node(&found.node),
-                found.rest,
-                gpus
-            ]);
+            let gpus = self.held.get(&found.id).map(|held| held.iter().collect::<Vec<_>>());
+            let line =
+                json!(["instance", found.name, email(&found.owner), node(&found.node), found.rest, gpus]);
             lines.push(line);
         }
         let mut nodes: Vec<&Node> = self.nodes.values().collect();
         nodes.sort_by_key(|node| &node.name);
         for node in nodes {
             let gpus: Vec<_> = node.gpus.iter().collect();
-            lines.push(json!([
-                "node",
-                node.name,
-                node.model,
-                node.lifecycle,
-                node.ledger,
-                gpus
-            ]));
+            lines.push(json!(["node", node.name, node.model, node.lifecycle, node.ledger, gpus]));
         }
         let mut users: Vec<&User> = self.users.values().collect();
         users.sort_by_key(|user| &user.email);
-        lines.extend(
-            users
-                .into_iter()
-                .map(|user| json!(["user", user.email, user.quota])),
-        );
-        let negative = |_| {
-            StoreError::corrupt(
-                GPUS.name,
-                None,
-                "used_milli",
-                "expected an amount that is not negative",
-            )
-        };
+        lines.extend(users.into_iter().map(|user| json!(["user", user.email, user.quota])));
+        let negative =
+            |_| StoreError::corrupt(GPUS.name, None, "used_milli", "expected an amount that is not negative");
         Ok(FinalState {
             digest: digest(lines.into_iter()),
             live: u64::try_from(self.instances.len()).unwrap_or(u64::MAX),

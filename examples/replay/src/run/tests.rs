@@ -21,19 +21,12 @@ struct Dying {
 }
 
 fn dead() -> StoreError {
-    StoreError::Unavailable {
-        reason: "the machine is down".into(),
-        source: None,
-    }
+    StoreError::Unavailable { reason: "the machine is down".into(), source: None }
 }
 
 impl Dying {
     fn alive(&self) -> Result<&MemoryStore, StoreError> {
-        if self.left.load(Ordering::Relaxed) > 0 {
-            Ok(&self.inner)
-        } else {
-            Err(dead())
-        }
+        if self.left.load(Ordering::Relaxed) > 0 { Ok(&self.inner) } else { Err(dead()) }
     }
 }
 
@@ -93,45 +86,26 @@ impl Bench {
     }
 
     fn store() -> Arc<MemoryStore> {
-        let tables: Vec<&'static Table> = TABLES
-            .iter()
-            .copied()
-            .chain([&begun::INPUTS, &progress::PROGRESS])
-            .collect();
+        let tables: Vec<&'static Table> =
+            TABLES.iter().copied().chain([&begun::INPUTS, &progress::PROGRESS]).collect();
         // Its own clock stands still: a store's time never runs backwards, whoever continues on it.
         Arc::new(MemoryStore::new(&tables, Arc::new(ManualClock::new(Timestamp::EPOCH))).unwrap())
     }
 
     /// One life of the program: it ends well, or when the store is gone after `batches`.
     async fn live(&self, inner: &Arc<MemoryStore>, batches: usize) -> Result<Ended, AppError> {
-        let store: Arc<dyn Store> = Arc::new(Dying {
-            inner: Arc::clone(inner),
-            left: batches.into(),
-        });
+        let store: Arc<dyn Store> = Arc::new(Dying { inner: Arc::clone(inner), left: batches.into() });
         let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
-        Replay {
-            args: &self.args,
-            workload: &self.workload,
-            store: &store,
-            clock: &clock,
-        }
-        .carry_out()
-        .await
+        Replay { args: &self.args, workload: &self.workload, store: &store, clock: &clock }.carry_out().await
     }
 }
 
 /// What must not depend on interruptions.
 fn outcome(ended: &Ended) -> impl PartialEq + use<> {
     let course = &ended.course;
-    let places: Vec<_> = course
-        .heat
-        .iter()
-        .map(|node| (node.name.clone(), node.peak_milli, node.end_milli))
-        .collect();
-    let means = (
-        course.allocation_pct_mean.to_bits(),
-        course.fragmentation_pct_mean.to_bits(),
-    );
+    let places: Vec<_> =
+        course.heat.iter().map(|node| (node.name.clone(), node.peak_milli, node.end_milli)).collect();
+    let means = (course.allocation_pct_mean.to_bits(), course.fragmentation_pct_mean.to_bits());
     (
         ended.state.digest.clone(),
         ended.done.progress.clone(),
@@ -154,10 +128,7 @@ async fn interrupted_after_any_batch_a_replay_ends_as_one_that_was_not() {
         let bench = Bench::new(arguments);
         let whole = bench.live(&Bench::store(), usize::MAX).await.unwrap();
         let refused: i64 = whole.done.progress.refused.values().sum();
-        assert!(
-            refused > 5 && whole.drift == 0 && whole.live_instances == whole.state.live,
-            "{refused}"
-        );
+        assert!(refused > 5 && whole.drift == 0 && whole.live_instances == whole.state.live, "{refused}");
         let whole = outcome(&whole);
         for &batches in lengths {
             let store = Bench::store();
@@ -174,16 +145,10 @@ async fn interrupted_after_any_batch_a_replay_ends_as_one_that_was_not() {
                     ) => {}
                     Err(error) => panic!("{error}"),
                 }
-                assert!(
-                    lives < 1_000,
-                    "no progress after {lives} lives of {batches} batches"
-                );
+                assert!(lives < 1_000, "no progress after {lives} lives of {batches} batches");
             };
             assert!(lives > 3 || batches > 23, "{lives}");
-            assert!(
-                outcome(&ended) == whole,
-                "{arguments}: {lives} lives of {batches} batches"
-            );
+            assert!(outcome(&ended) == whole, "{arguments}: {lives} lives of {batches} batches");
         }
     }
 }

@@ -50,35 +50,24 @@ impl Workload {
 
     /// What the pods typically ask for, as the published experiment takes it: from the whole trace.
     pub(super) fn mix(&self) -> TaskMix {
-        let demands: Vec<Demand> = (0..self.pods.len())
-            .filter_map(|pod| self.request(pod)?.demand().ok())
-            .collect();
+        let demands: Vec<Demand> =
+            (0..self.pods.len()).filter_map(|pod| self.request(pod)?.demand().ok()).collect();
         TaskMix::from_demands(&demands)
     }
 
     /// The operator, whose nodes they all are, and the users.
     pub(super) fn users(&self) -> Vec<NewUser> {
         let node_limit = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let limits = Limits {
-            node_limit,
-            ..Limits::default()
-        };
-        let operator = NewUser::new("operator@replay.example", "Operator")
-            .id(operator())
-            .limits(limits)
-            .administrator();
+        let limits = Limits { node_limit, ..Limits::default() };
+        let operator =
+            NewUser::new("operator@replay.example", "Operator").id(operator()).limits(limits).administrator();
         let user = |number: usize| {
             let number_from_1 = number + 1;
-            NewUser::new(
-                format!("user-{number_from_1}@replay.example"),
-                format!("User {number_from_1}"),
-            )
-            .id(user_id(number))
-            .limits(self.limits)
+            NewUser::new(format!("user-{number_from_1}@replay.example"), format!("User {number_from_1}"))
+                .id(user_id(number))
+                .limits(self.limits)
         };
-        std::iter::once(operator)
-            .chain((0..self.users).map(user))
-            .collect()
+        std::iter::once(operator).chain((0..self.users).map(user)).collect()
     }
 
     /// The nodes of the trace. It says nothing of disks, so they have none, and no pod asks for any.
@@ -149,10 +138,7 @@ fn user_id(number: usize) -> UserId {
 /// An id in the order of the list: where two nodes are equally good, the first one of the file is taken.
 fn derived(kind: Kind, place: usize) -> Uuid {
     let mut bytes = [0; 10];
-    for (to, from) in bytes
-        .iter_mut()
-        .zip([0, kind as u8].into_iter().chain(place.to_be_bytes()))
-    {
+    for (to, from) in bytes.iter_mut().zip([0, kind as u8].into_iter().chain(place.to_be_bytes())) {
         *to = from;
     }
     Builder::from_unix_timestamp_millis(0, &bytes).into_uuid()

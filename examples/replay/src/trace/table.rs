@@ -32,10 +32,7 @@ pub(crate) struct Row<'table> {
 impl Table {
     pub(crate) fn open(path: &Path) -> Result<Self, TraceError> {
         let bytes: Arc<[u8]> = std::fs::read(path)
-            .map_err(|source| TraceError::Unreadable {
-                path: path.to_owned(),
-                source,
-            })?
+            .map_err(|source| TraceError::Unreadable { path: path.to_owned(), source })?
             .into();
         let mut table = Self {
             path: path.to_owned(),
@@ -49,27 +46,18 @@ impl Table {
             Ok(header) => header.clone(),
             Err(error) => return Err(table.refuse(error)),
         };
-        table.columns = header
-            .iter()
-            .enumerate()
-            .map(|(at, name)| (name.to_owned(), at))
-            .collect();
+        table.columns = header.iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect();
         Ok(table)
     }
 
     pub(crate) fn require(&self, column: &'static str) -> Result<(), TraceError> {
         if self.columns.is_empty() {
-            return Err(TraceError::Empty {
-                path: self.path.clone(),
-            });
+            return Err(TraceError::Empty { path: self.path.clone() });
         }
         if self.columns.contains_key(column) {
             return Ok(());
         }
-        Err(TraceError::MissingColumn {
-            path: self.path.clone(),
-            column,
-        })
+        Err(TraceError::MissingColumn { path: self.path.clone(), column })
     }
 
     pub(crate) fn next_row(&mut self) -> Result<Option<Row<'_>>, TraceError> {
@@ -79,35 +67,17 @@ impl Table {
             Err(error) => return Err(self.refuse(error)),
         }
         let line = self.line_of(self.record.position().cloned().as_ref());
-        Ok(Some(Row {
-            path: &self.path,
-            line,
-            columns: &self.columns,
-            record: &self.record,
-        }))
+        Ok(Some(Row { path: &self.path, line, columns: &self.columns, record: &self.record }))
     }
 
     /// The line on which a record begins. The reader's own count is that of the blank lines before it.
     fn line_of(&mut self, position: Option<&Position>) -> u64 {
-        let byte = position
-            .and_then(|position| usize::try_from(position.byte()).ok())
-            .unwrap_or_default();
+        let byte = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or_default();
         let blank = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        let start = byte
-            + self
-                .bytes
-                .iter()
-                .skip(byte)
-                .take_while(|byte| blank(byte))
-                .count();
+        let start = byte + self.bytes.iter().skip(byte).take_while(|byte| blank(byte)).count();
         let (from, line) = self.at;
         let between = self.bytes.get(from..start).unwrap_or_default();
-        self.at = (
-            start,
-            between
-                .iter()
-                .fold(line, |line, byte| line + u64::from(*byte == b'\n')),
-        );
+        self.at = (start, between.iter().fold(line, |line, byte| line + u64::from(*byte == b'\n')));
         self.at.1
     }
 
@@ -115,20 +85,12 @@ impl Table {
         let path = self.path.clone();
         let line = self.line_of(error.position());
         match error.into_kind() {
-            ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => TraceError::FieldCount {
-                path,
-                line,
-                expected: expected_len,
-                got: len,
-            },
+            ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                TraceError::FieldCount { path, line, expected: expected_len, got: len }
+            }
             ErrorKind::Utf8 { err, .. } => {
-                let name = self
-                    .columns
-                    .iter()
-                    .find(|(_, at)| **at == err.field())
-                    .map(|(name, _)| name.clone());
+                let name =
+                    self.columns.iter().find(|(_, at)| **at == err.field()).map(|(name, _)| name.clone());
                 TraceError::NotUtf8 {
                     path,
                     line,
@@ -137,10 +99,7 @@ impl Table {
             }
             ErrorKind::Io(source) => TraceError::Unreadable { path, source },
             // What is left are errors of seeking and of serde, neither of which is used here.
-            other => TraceError::Unreadable {
-                path,
-                source: std::io::Error::other(format!("{other:?}")),
-            },
+            other => TraceError::Unreadable { path, source: std::io::Error::other(format!("{other:?}")) },
         }
     }
 }
@@ -148,16 +107,11 @@ impl Table {
 impl Row<'_> {
     /// The field, empty where the header has no such column.
     pub(crate) fn text(&self, column: &str) -> &str {
-        self.columns
-            .get(column)
-            .and_then(|at| self.record.get(*at))
-            .unwrap_or_default()
+        self.columns.get(column).and_then(|at| self.record.get(*at)).unwrap_or_default()
     }
 
     pub(crate) fn optional_text(&self, column: &str) -> Option<String> {
-        Some(self.text(column))
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
+        Some(self.text(column)).filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
     pub(crate) fn bad(&self, column: &'static str, problem: &str) -> TraceError {
@@ -194,10 +148,6 @@ impl Row<'_> {
     }
 
     pub(crate) fn optional_seconds(&self, column: &'static str) -> Result<Option<i64>, TraceError> {
-        if self.text(column).is_empty() {
-            Ok(None)
-        } else {
-            self.count(column).map(Some)
-        }
+        if self.text(column).is_empty() { Ok(None) } else { self.count(column).map(Some) }
     }
 }
