@@ -13,6 +13,7 @@ use redb::{Key, Value};
 
 use crate::error::{io_problem, open_problem, storage};
 use crate::layout::{DECLARED, LOG, Layout, META, RECEIPTS, UNFINISHED_KEY, bytes_table};
+use crate::open::sync_folder;
 use crate::read;
 use crate::store::RedbStore;
 use crate::view::View;
@@ -51,7 +52,8 @@ fn copy(view: &View, layout: &Layout, to: &Path) -> Result<(), StoreError> {
             let database = builder.set_cache_size(CACHE_BYTES).create_with_backend(backend);
             database.map_err(|error| cannot(open_problem(error.into())))
         })
-        .and_then(|database| fill(&database, view, layout).and_then(|()| database.close().map_err(storage)));
+        .and_then(|database| fill(&database, view, layout).and_then(|()| database.close().map_err(storage)))
+        .and_then(|()| sync_folder(to).map_err(|error| cannot(io_problem(&error))));
     if copied.is_err() {
         // It was made by this call, and is of no use. Where it stays it says that it is unfinished.
         drop(fs::remove_file(to));

@@ -56,3 +56,23 @@ pub(crate) fn io_problem(error: &io::Error) -> OpenProblem {
         _ => OpenProblem::Other(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_operating_system_says_is_told_apart() {
+        for (kind, problem) in [
+            (io::ErrorKind::NotFound, OpenProblem::Missing),
+            (io::ErrorKind::PermissionDenied, OpenProblem::Forbidden),
+            (io::ErrorKind::ReadOnlyFilesystem, OpenProblem::Forbidden),
+        ] {
+            assert_eq!(io_problem(&kind.into()), problem);
+            assert_eq!(open_problem(redb::Error::Io(kind.into())), problem);
+        }
+        assert_eq!(open_problem(redb::Error::DatabaseAlreadyOpen), OpenProblem::InUse);
+        let full = io_problem(&io::ErrorKind::StorageFull.into());
+        assert!(matches!(full, OpenProblem::Other(_)));
+    }
+}

@@ -1,7 +1,8 @@
 //! Opening a store: finding out what the file is, and bringing it together with the declarations.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +60,9 @@ impl RedbStore {
         let schema = schema(tables).map_err(cannot)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| cannot(io_problem(&error)))?;
+        if file.metadata().is_ok_and(|data| data.len() == 0) {
+            sync_folder(path).map_err(|error| cannot(io_problem(&error)))?;
+        }
         let backend = FileBackend::new(file).map_err(|error| cannot(open_problem(error.into())))?;
         start(backend, schema, clock, options).map_err(cannot)
     }
@@ -73,6 +77,16 @@ impl RedbStore {
         let opened = schema(tables).and_then(|schema| start(backend, schema, clock, options));
         opened.map_err(|reason| StoreError::CannotOpen { what: "the storage".into(), reason })
     }
+}
+
+/// Makes the name of a new file survive a power cut, as what is written to it will.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    // Elsewhere a folder cannot be opened, and its entries are written through.
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn schema(tables: &[&'static Table]) -> Result<Arc<Schema>, OpenProblem> {

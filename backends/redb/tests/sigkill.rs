@@ -13,9 +13,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::store::{Batch, StoreExt};
+use apportion::store::{Batch, OpenProblem, StoreExt};
 use apportion_redb::RedbStore;
-use common::{TABLES, Taken, Told, UNITS, account, check, clock, ids, rows, take};
+use common::{TABLES, Taken, Told, UNITS, account, check, clock, ids, problem, rows, take};
 use uuid::Uuid;
 
 const KILLS: u64 = 60;
@@ -121,6 +121,7 @@ fn killed_after(path: &Path, working: bool, moment: Duration) -> Vec<Taken> {
     if working {
         // It hangs up when it has read a line.
         assert!(begins.recv().is_err());
+        assert_eq!(problem(path, &TABLES), OpenProblem::InUse);
     }
     std::thread::sleep(moment);
     child.kill().unwrap();
