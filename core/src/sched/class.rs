@@ -120,10 +120,7 @@ impl Slot {
     }
 
     pub(crate) fn to_gpu(self) -> GpuState {
-        GpuState {
-            free_milli: i64::from(self.free()),
-            healthy: self.healthy(),
-        }
+        GpuState { free_milli: i64::from(self.free()), healthy: self.healthy() }
     }
 }
 
@@ -141,10 +138,7 @@ impl Slots {
         for (to, gpu) in slots.iter_mut().zip(gpus) {
             *to = Slot::from_gpu(*gpu);
         }
-        Self {
-            slots,
-            count: u8::try_from(gpus.len().min(SLOTS)).unwrap_or(u8::MAX),
-        }
+        Self { slots, count: u8::try_from(gpus.len().min(SLOTS)).unwrap_or(u8::MAX) }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + Clone + '_ {
@@ -152,17 +146,12 @@ impl Slots {
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<Slot> {
-        let slot = usize::try_from(slot)
-            .ok()
-            .filter(|slot| *slot < usize::from(self.count))?;
+        let slot = usize::try_from(slot).ok().filter(|slot| *slot < usize::from(self.count))?;
         self.slots.get(slot).copied()
     }
 
     pub(crate) fn set(&mut self, slot: u32, to: Slot) {
-        if let Some(held) = usize::try_from(slot)
-            .ok()
-            .and_then(|slot| self.slots.get_mut(slot))
-        {
+        if let Some(held) = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)) {
             *held = to;
         }
     }
@@ -189,26 +178,10 @@ mod tests {
 
     #[test]
     fn nodes_that_differ_only_in_the_order_of_gpus_have_one_state() {
-        let gpu = |free_milli| GpuState {
-            free_milli,
-            healthy: true,
-        };
+        let gpu = |free_milli| GpuState { free_milli, healthy: true };
         let state = |gpus: &[GpuState]| ClassState::new(&Slots::from_gpus(gpus), 0);
-        assert_eq!(
-            state(&[gpu(0), gpu(300), gpu(1000)]),
-            state(&[gpu(1000), gpu(0), gpu(300)])
-        );
-        assert_eq!(
-            state(&[
-                gpu(5),
-                GpuState {
-                    free_milli: 70,
-                    healthy: false
-                }
-            ])
-            .gpus(),
-            [0, 5]
-        );
+        assert_eq!(state(&[gpu(0), gpu(300), gpu(1000)]), state(&[gpu(1000), gpu(0), gpu(300)]));
+        assert_eq!(state(&[gpu(5), GpuState { free_milli: 70, healthy: false }]).gpus(), [0, 5]);
         let mut changed = state(&[gpu(0), gpu(300), gpu(1000)]);
         changed.change_gpu(1000, 100);
         assert_eq!(changed, state(&[gpu(0), gpu(300), gpu(100)]));

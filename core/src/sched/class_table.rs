@@ -37,9 +37,7 @@ impl ClassTable {
 
     /// All classes with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Class)> {
-        (0..)
-            .zip(&self.places)
-            .filter_map(|(number, class)| Some((number, class.as_ref()?)))
+        (0..).zip(&self.places).filter_map(|(number, class)| Some((number, class.as_ref()?)))
     }
 
     /// The class of nodes in this state.
@@ -66,18 +64,8 @@ impl ClassTable {
         });
         self.stamps += 1;
         let next = self.by_hash.insert(hash(&state), number).unwrap_or(NONE);
-        let class = Class {
-            state,
-            members: Members::One(node),
-            first,
-            stamp: self.stamps,
-            changed: 0,
-            next,
-        };
-        if let Some(place) = usize::try_from(number)
-            .ok()
-            .and_then(|at| self.places.get_mut(at))
-        {
+        let class = Class { state, members: Members::One(node), first, stamp: self.stamps, changed: 0, next };
+        if let Some(place) = usize::try_from(number).ok().and_then(|at| self.places.get_mut(at)) {
             *place = Some(class);
         }
         number
@@ -85,9 +73,7 @@ impl ClassTable {
 
     /// Takes a class away.
     pub(super) fn remove(&mut self, number: u32) {
-        let place = usize::try_from(number)
-            .ok()
-            .and_then(|at| self.places.get_mut(at));
+        let place = usize::try_from(number).ok().and_then(|at| self.places.get_mut(at));
         let Some(class) = place.and_then(Option::take) else {
             return;
         };
@@ -135,19 +121,13 @@ mod tests {
             state.cpu = cpu;
             state
         };
-        let key = NodeKey {
-            rank: 0,
-            id: uuid::Uuid::nil(),
-        };
+        let key = NodeKey { rank: 0, id: uuid::Uuid::nil() };
         for order in 0..12_i64 {
             let mut table = ClassTable::default();
             let numbers: Vec<u32> = (0..12).map(|cpu| table.insert(state(cpu), 0, key)).collect();
             for gone in 0..12 {
                 let cpu = (gone * 5 + order) % 12;
-                assert_eq!(
-                    table.find(&state(cpu)),
-                    Some(numbers[usize::try_from(cpu).unwrap()])
-                );
+                assert_eq!(table.find(&state(cpu)), Some(numbers[usize::try_from(cpu).unwrap()]));
                 table.remove(numbers[usize::try_from(cpu).unwrap()]);
                 assert_eq!(table.find(&state(cpu)), None);
             }

@@ -162,14 +162,7 @@ impl Cluster {
         let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
         (state.cpu, state.memory, state.storage) = (node.cpu_free, node.memory_free, node.storage_free);
         state.schedulable = node.schedulable;
-        let entry = Node {
-            key: NodeKey {
-                rank: node.rank,
-                id: node.id,
-            },
-            slots,
-            class: VACANT,
-        };
+        let entry = Node { key: NodeKey { rank: node.rank, id: node.id }, slots, class: VACANT };
         let index = if let Some(index) = self.free_nodes.pop() {
             if let Some(place) = self.node_mut(index) {
                 *place = entry;
@@ -221,14 +214,10 @@ impl Cluster {
 
     fn intern(&mut self, model: Option<&str>) -> u32 {
         let Some(model) = model else { return 0 };
-        let at = self
-            .models
-            .iter()
-            .position(|known| known == model)
-            .unwrap_or_else(|| {
-                self.models.push(model.to_owned());
-                self.models.len() - 1
-            });
+        let at = self.models.iter().position(|known| known == model).unwrap_or_else(|| {
+            self.models.push(model.to_owned());
+            self.models.len() - 1
+        });
         last_index(at + 2)
     }
 
@@ -268,11 +257,7 @@ impl Cluster {
     pub(super) fn judge(&self, state: &ClassState, demand: &Demand) -> Result<(), Misfit> {
         let offer = Offer {
             schedulable: state.schedulable,
-            model: if demand.models().is_empty() {
-                None
-            } else {
-                self.model(state)
-            },
+            model: if demand.models().is_empty() { None } else { self.model(state) },
             cpu_free: state.cpu,
             memory_free: state.memory,
             storage_free: state.storage,
@@ -331,20 +316,12 @@ impl Cluster {
 
 /// The kinds of task in a set of bits.
 fn tags(bits: u32) -> impl Iterator<Item = Tag> {
-    (0..u32::BITS)
-        .filter(move |bit| bits & (1 << bit) != 0)
-        .map(Tag::from_index)
+    (0..u32::BITS).filter(move |bit| bits & (1 << bit) != 0).map(Tag::from_index)
 }
 
 fn key_of(nodes: &[Node], index: u32) -> NodeKey {
     let node = usize::try_from(index).ok().and_then(|at| nodes.get(at));
-    node.map_or(
-        NodeKey {
-            rank: u64::MAX,
-            id: Uuid::max(),
-        },
-        |node| node.key,
-    )
+    node.map_or(NodeKey { rank: u64::MAX, id: Uuid::max() }, |node| node.key)
 }
 
 /// The index of the last of so many things. A cluster of 2^32 nodes does not fit in memory.

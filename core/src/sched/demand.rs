@@ -94,11 +94,7 @@ impl Tag {
     }
 
     pub(crate) const fn from_index(index: u32) -> Self {
-        if index == 0 {
-            Self::Share
-        } else {
-            Self::Whole(index)
-        }
+        if index == 0 { Self::Share } else { Self::Whole(index) }
     }
 }
 
@@ -129,19 +125,10 @@ impl Demand {
         if models.len() > MAX_MODELS {
             return Err(InvalidDemand::TooManyModels { got: models.len() });
         }
-        if let Some(model) = models
-            .iter()
-            .find(|model| model.is_empty() || model.len() > MAX_MODEL_BYTES)
-        {
+        if let Some(model) = models.iter().find(|model| model.is_empty() || model.len() > MAX_MODEL_BYTES) {
             return Err(InvalidDemand::ModelName { bytes: model.len() });
         }
-        Ok(Self {
-            cpu,
-            memory,
-            storage,
-            gpu,
-            models,
-        })
+        Ok(Self { cpu, memory, storage, gpu, models })
     }
 
     /// Processor time asked for.
@@ -198,13 +185,7 @@ mod tests {
 
     fn demand(gpu: GpuDemand, models: &[&str]) -> Result<Demand, InvalidDemand> {
         let models = models.iter().map(ToString::to_string).collect();
-        Demand::new(
-            CpuMilli::from_u32(1),
-            MemoryMib::from_u32(1),
-            StorageMib::ZERO,
-            gpu,
-            models,
-        )
+        Demand::new(CpuMilli::from_u32(1), MemoryMib::from_u32(1), StorageMib::ZERO, gpu, models)
     }
 
     #[test]
@@ -224,14 +205,8 @@ mod tests {
     #[test]
     fn a_task_asks_for_as_many_gpus_as_a_node_can_have() {
         assert!(demand(GpuDemand::Whole(MAX_GPUS), &[]).is_ok());
-        assert_eq!(
-            demand(GpuDemand::Whole(0), &[]),
-            Err(InvalidDemand::Whole { got: 0 })
-        );
-        assert_eq!(
-            demand(GpuDemand::Whole(17), &[]),
-            Err(InvalidDemand::Whole { got: 17 })
-        );
+        assert_eq!(demand(GpuDemand::Whole(0), &[]), Err(InvalidDemand::Whole { got: 0 }));
+        assert_eq!(demand(GpuDemand::Whole(17), &[]), Err(InvalidDemand::Whole { got: 17 }));
     }
 
     #[test]
@@ -250,9 +225,6 @@ mod tests {
             demand(GpuDemand::Whole(1), &names),
             Err(InvalidDemand::TooManyModels { got: MAX_MODELS + 1 })
         );
-        assert_eq!(
-            demand(GpuDemand::Whole(1), &[""]),
-            Err(InvalidDemand::ModelName { bytes: 0 })
-        );
+        assert_eq!(demand(GpuDemand::Whole(1), &[""]), Err(InvalidDemand::ModelName { bytes: 0 }));
     }
 }

@@ -41,24 +41,14 @@ impl Scheduler {
         for (number, class) in cluster.classes() {
             if cluster.judge(&class.state, demand).is_ok() {
                 let score = i64::from(self.scorer().score(cluster, number, class, demand));
-                let nodes = class
-                    .members
-                    .iter()
-                    .take(top)
-                    .filter_map(|node| cluster.node(node));
+                let nodes = class.members.iter().take(top).filter_map(|node| cluster.node(node));
                 best.extend(nodes.map(|node| (Reverse(score), node.key)));
             }
         }
         best.sort_unstable();
         best.truncate(top);
-        let candidates = best
-            .into_iter()
-            .map(|(Reverse(score), key)| Candidate { node: key.id, score })
-            .collect();
-        Explanation {
-            removed,
-            fitting,
-            candidates,
-        }
+        let candidates =
+            best.into_iter().map(|(Reverse(score), key)| Candidate { node: key.id, score }).collect();
+        Explanation { removed, fitting, candidates }
     }
 }

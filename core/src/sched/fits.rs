@@ -101,11 +101,7 @@ pub(crate) fn judge(
     let (asked, each) = demand.gpu().need();
     let fitting = gpus.map(|free| u32::from(free >= each.get())).sum();
     if asked > 0 && fitting < asked {
-        return Err(Misfit::Gpu {
-            fitting,
-            asked,
-            each_milli: each.get(),
-        });
+        return Err(Misfit::Gpu { fitting, asked, each_milli: each.get() });
     }
     Ok(())
 }
@@ -125,13 +121,7 @@ mod tests {
             cpu_free: 10,
             memory_free: 10,
             storage_free: 10,
-            gpus: vec![
-                GpuState::IDLE,
-                GpuState {
-                    free_milli: 500,
-                    healthy: true,
-                },
-            ],
+            gpus: vec![GpuState::IDLE, GpuState { free_milli: 500, healthy: true }],
             ..NodeState::empty(Uuid::nil(), 0)
         }
     }
@@ -152,26 +142,13 @@ mod tests {
     fn the_first_filter_that_says_no_is_named() {
         let whole = GpuDemand::Whole(2);
         let ask = |cpu, memory, storage, models| fits(&node(), &demand(cpu, memory, storage, whole, models));
-        let closed = NodeState {
-            schedulable: false,
-            ..node()
-        };
-        assert_eq!(
-            fits(&closed, &demand(11, 11, 11, whole, &["A"])),
-            Err(Misfit::Unschedulable)
-        );
+        let closed = NodeState { schedulable: false, ..node() };
+        assert_eq!(fits(&closed, &demand(11, 11, 11, whole, &["A"])), Err(Misfit::Unschedulable));
         assert_eq!(ask(11, 11, 11, &["A"]), Err(Misfit::Model));
         assert_eq!(ask(11, 11, 11, &["T4"]), Err(Misfit::Cpu { free: 10, asked: 11 }));
         assert_eq!(ask(10, 11, 11, &[]), Err(Misfit::Memory { free: 10, asked: 11 }));
         assert_eq!(ask(10, 10, 11, &[]), Err(Misfit::Storage { free: 10, asked: 11 }));
-        assert_eq!(
-            ask(10, 10, 10, &[]),
-            Err(Misfit::Gpu {
-                fitting: 1,
-                asked: 2,
-                each_milli: 1000
-            })
-        );
+        assert_eq!(ask(10, 10, 10, &[]), Err(Misfit::Gpu { fitting: 1, asked: 2, each_milli: 1000 }));
     }
 
     #[test]
@@ -181,14 +158,7 @@ mod tests {
         assert_eq!(fits(&node, &share(501)), Ok(()));
         node.gpus[0].healthy = false;
         assert_eq!(fits(&node, &share(500)), Ok(()));
-        assert_eq!(
-            fits(&node, &share(501)),
-            Err(Misfit::Gpu {
-                fitting: 0,
-                asked: 1,
-                each_milli: 501
-            })
-        );
+        assert_eq!(fits(&node, &share(501)), Err(Misfit::Gpu { fitting: 0, asked: 1, each_milli: 501 }));
     }
 
     #[test]
@@ -196,13 +166,7 @@ mod tests {
         let nothing = demand(0, 0, 0, GpuDemand::None, &[]);
         assert_eq!(fits(&node(), &nothing), Ok(()));
         assert_eq!(
-            fits(
-                &NodeState {
-                    cpu_free: -1,
-                    ..node()
-                },
-                &nothing
-            ),
+            fits(&NodeState { cpu_free: -1, ..node() }, &nothing),
             Err(Misfit::Cpu { free: -1, asked: 0 })
         );
     }

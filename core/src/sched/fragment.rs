@@ -40,21 +40,13 @@ impl Fragmentation {
     /// The expected free GPU milli that a typical task cannot use, `F`.
     #[expect(clippy::cast_precision_loss, reason = "a figure to be read, not to decide by")]
     pub fn milli(&self) -> f64 {
-        if self.weight == 0 {
-            0.0
-        } else {
-            self.weighted as f64 / self.weight as f64
-        }
+        if self.weight == 0 { 0.0 } else { self.weighted as f64 / self.weight as f64 }
     }
 
     /// The part of the free GPU that is fragments, from 0 to 1; 0 if nothing is free.
     #[expect(clippy::cast_precision_loss, reason = "a figure to be read, not to decide by")]
     pub fn ratio(&self) -> f64 {
-        if self.idle_milli == 0 {
-            0.0
-        } else {
-            self.milli() / self.idle_milli as f64
-        }
+        if self.idle_milli == 0 { 0.0 } else { self.milli() / self.idle_milli as f64 }
     }
 }
 
@@ -94,19 +86,12 @@ pub struct FragmentMeter {
 impl FragmentMeter {
     /// A meter for one mix.
     pub fn new(mix: TaskMix) -> Self {
-        Self {
-            mix,
-            tables: Vec::new(),
-            levels: Vec::new(),
-        }
+        Self { mix, tables: Vec::new(), levels: Vec::new() }
     }
 
     /// The fragmentation of a whole cluster.
     pub fn cluster(&mut self, cluster: &Cluster) -> Fragmentation {
-        let mut sum = Fragmentation {
-            weight: self.mix.total_weight(),
-            ..Fragmentation::default()
-        };
+        let mut sum = Fragmentation { weight: self.mix.total_weight(), ..Fragmentation::default() };
         for (_, class) in cluster.classes() {
             let one = self.state(cluster, &class.state);
             let nodes = class.members.len();
@@ -125,8 +110,7 @@ impl FragmentMeter {
     fn state(&mut self, cluster: &Cluster, state: &ClassState) -> Fragmentation {
         let model = cluster.model(state);
         if !self.tables.iter().any(|(known, _)| known.as_deref() == model) {
-            self.tables
-                .push((model.map(ToOwned::to_owned), Table::new(&self.mix, model)));
+            self.tables.push((model.map(ToOwned::to_owned), Table::new(&self.mix, model)));
         }
         let idle_milli = state.gpu_idle();
         let mut served = 0;
@@ -181,20 +165,11 @@ impl Table {
             models.is_empty() || model.is_some_and(|model| models.iter().any(|admitted| admitted == model))
         };
         let mut tasks: Vec<(i64, u16, u16, i64)> = Vec::new();
-        for task in mix
-            .tasks()
-            .iter()
-            .filter(|task| task.gpu != GpuDemand::None && runs(&task.models))
-        {
+        for task in mix.tasks().iter().filter(|task| task.gpu != GpuDemand::None && runs(&task.models)) {
             let (count, each) = task.gpu.need();
             let each = u16::try_from(each.get()).unwrap_or(u16::MAX);
             let count = u16::try_from(count).unwrap_or(u16::MAX);
-            tasks.push((
-                task.cpu.get(),
-                each,
-                count,
-                i64::try_from(task.weight).unwrap_or(i64::MAX),
-            ));
+            tasks.push((task.cpu.get(), each, count, i64::try_from(task.weight).unwrap_or(i64::MAX)));
         }
         let cpu = distinct(tasks.iter().map(|task| task.0));
         let each = distinct(tasks.iter().map(|task| task.1));
@@ -207,20 +182,12 @@ impl Table {
         for met in 0..=cpu.len() {
             let limit = met.checked_sub(1).and_then(|last| cpu.get(last).copied());
             for column in &groups {
-                let met = tasks
-                    .iter()
-                    .filter(|task| group(task) == *column && Some(task.0) <= limit);
+                let met = tasks.iter().filter(|task| group(task) == *column && Some(task.0) <= limit);
                 weights.push(met.map(|task| task.3).sum());
             }
         }
         let total = i64::try_from(mix.total_weight()).unwrap_or(i64::MAX);
-        Self {
-            total,
-            cpu,
-            each,
-            groups,
-            weights,
-        }
+        Self { total, cpu, each, groups, weights }
     }
 
     /// The most levels that a table of this mix can have: distinct amounts asked of each GPU.
@@ -238,10 +205,8 @@ impl Table {
     /// Sums a node's GPUs, given in ascending order of what is free, for each distinct amount that tasks ask for.
     pub(super) fn levels_of(&self, gpus: &[u16], levels: &mut Vec<Level>) {
         levels.clear();
-        let mut rest = Level {
-            count: u16::try_from(gpus.len()).unwrap_or(u16::MAX),
-            milli: gpus.iter().sum(),
-        };
+        let mut rest =
+            Level { count: u16::try_from(gpus.len()).unwrap_or(u16::MAX), milli: gpus.iter().sum() };
         let mut gpus = gpus.iter().peekable();
         for each in &self.each {
             while let Some(small) = gpus.next_if(|free| *free < each) {

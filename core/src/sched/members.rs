@@ -76,15 +76,8 @@ impl Members {
     pub(crate) fn insert(&mut self, node: u32, key: impl Fn(u32) -> NodeKey) {
         let Chunks { chunks, len } = match self {
             Self::One(other) => {
-                let pair = if key(*other) < key(node) {
-                    vec![*other, node]
-                } else {
-                    vec![node, *other]
-                };
-                *self = Self::Many(Box::new(Chunks {
-                    chunks: vec![pair],
-                    len: 2,
-                }));
+                let pair = if key(*other) < key(node) { vec![*other, node] } else { vec![node, *other] };
+                *self = Self::Many(Box::new(Chunks { chunks: vec![pair], len: 2 }));
                 return;
             }
             Self::Many(many) => &mut **many,
@@ -113,17 +106,9 @@ impl Members {
         // Mostly it is the first that is taken: no key need be looked up for it.
         let is_first = chunks.first().and_then(|chunk| chunk.first()) == Some(&node);
         let wanted = key(node);
-        let at = if is_first {
-            0
-        } else {
-            Self::chunk_of(chunks, wanted, &key)
-        };
+        let at = if is_first { 0 } else { Self::chunk_of(chunks, wanted, &key) };
         if let Some(chunk) = chunks.get_mut(at) {
-            let place = if is_first {
-                0
-            } else {
-                chunk.partition_point(|other| key(*other) < wanted)
-            };
+            let place = if is_first { 0 } else { chunk.partition_point(|other| key(*other) < wanted) };
             if chunk.get(place) == Some(&node) {
                 chunk.remove(place);
                 *len -= 1;

@@ -76,12 +76,7 @@ impl Context<'_> {
         let class = self.cluster.class(number)?;
         self.cluster.judge(&class.state, self.demand).ok()?;
         let score = self.scorer.score(self.cluster, number, class, self.demand);
-        Some(Entry {
-            score,
-            first: Reverse(class.first),
-            class: number,
-            stamp: class.stamp,
-        })
+        Some(Entry { score, first: Reverse(class.first), class: number, stamp: class.stamp })
     }
 }
 
@@ -125,18 +120,14 @@ impl Memo {
         self.heap.extend(aside);
         if !complete && best.is_none_or(|(found, _)| self.floor > Some(found)) {
             let all = cluster.classes().filter_map(|(number, _)| context.entry(number));
-            best = all
-                .filter_map(|entry| first_without(cluster, entry, excluded))
-                .max();
+            best = all.filter_map(|entry| first_without(cluster, entry, excluded)).max();
         }
         best.map(|(_, node)| node)
     }
 
     /// The last answer that nothing fits, if the cluster has not changed since.
     pub(super) fn no_fit(&self, cluster: &Cluster) -> Option<NoFit> {
-        self.no_fit
-            .filter(|(version, _)| *version == cluster.log.version)
-            .map(|(_, no_fit)| no_fit)
+        self.no_fit.filter(|(version, _)| *version == cluster.log.version).map(|(_, no_fit)| no_fit)
     }
 
     pub(super) const fn remember_no_fit(&mut self, cluster: &Cluster, no_fit: NoFit) {
@@ -171,10 +162,7 @@ impl Memo {
         for (position, number) in changes {
             self.looked += 1;
             // Of several changes of a class only the last counts.
-            if cluster
-                .class(number)
-                .is_none_or(|class| class.changed != position)
-            {
+            if cluster.class(number).is_none_or(|class| class.changed != position) {
                 continue;
             }
             if let Some(entry) = context.entry(number)
@@ -244,27 +232,12 @@ impl Memo {
 
 /// The entry as it would be made now, or `None` if its class is gone.
 fn refresh(cluster: &Cluster, entry: Entry) -> Option<Entry> {
-    let class = cluster
-        .class(entry.class)
-        .filter(|class| class.stamp == entry.stamp)?;
-    Some(Entry {
-        first: Reverse(class.first),
-        ..entry
-    })
+    let class = cluster.class(entry.class).filter(|class| class.stamp == entry.stamp)?;
+    Some(Entry { first: Reverse(class.first), ..entry })
 }
 
 /// The first node of a class that is not excluded, with the entry that the class would have if this were its first.
 fn first_without(cluster: &Cluster, entry: Entry, excluded: &[u32]) -> Option<(Entry, u32)> {
-    let node = cluster
-        .class(entry.class)?
-        .members
-        .iter()
-        .find(|node| !excluded.contains(node))?;
-    Some((
-        Entry {
-            first: Reverse(cluster.node(node)?.key),
-            ..entry
-        },
-        node,
-    ))
+    let node = cluster.class(entry.class)?.members.iter().find(|node| !excluded.contains(node))?;
+    Some((Entry { first: Reverse(cluster.node(node)?.key), ..entry }, node))
 }

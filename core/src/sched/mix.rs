@@ -78,15 +78,8 @@ impl TaskMix {
         let tasks: Vec<TypicalTask> = kinds
             .into_iter()
             .map(|((cpu, gpu, models), count)| {
-                let weight = u64::try_from(u128::from(count) / scale)
-                    .unwrap_or(MAX_WEIGHT)
-                    .max(1);
-                TypicalTask {
-                    cpu,
-                    gpu,
-                    models,
-                    weight,
-                }
+                let weight = u64::try_from(u128::from(count) / scale).unwrap_or(MAX_WEIGHT).max(1);
+                TypicalTask { cpu, gpu, models, weight }
             })
             .collect();
         let total = tasks.iter().map(|task| task.weight).sum();
@@ -130,7 +123,7 @@ impl MixLearner {
     pub const MAX_KINDS: usize = 4096;
 
     /// The fewest tasks after which a new mix is made.
-    const MIN_FRESH: u64 = 64;
+    pub const MIN_FRESH: u64 = 64;
 
     /// Counts a task that came. Answers whether the mix is now another one.
     pub fn observe(&mut self, demand: &Demand) -> bool {
@@ -182,14 +175,8 @@ mod tests {
 
     fn share(milli: u32) -> Demand {
         let gpu = GpuDemand::Share(GpuMilli::from_u32(milli));
-        Demand::new(
-            CpuMilli::from_u32(1000),
-            MemoryMib::from_u32(milli),
-            StorageMib::ZERO,
-            gpu,
-            vec![],
-        )
-        .unwrap()
+        Demand::new(CpuMilli::from_u32(1000), MemoryMib::from_u32(milli), StorageMib::ZERO, gpu, vec![])
+            .unwrap()
     }
 
     #[test]
@@ -199,10 +186,7 @@ mod tests {
             .flat_map(|(milli, count)| std::iter::repeat_n(share(milli), count))
             .collect();
         let mix = TaskMix::from_demands(&tasks);
-        assert_eq!(
-            mix.tasks().iter().map(|task| task.weight).collect::<Vec<_>>(),
-            [60, 34, 3]
-        );
+        assert_eq!(mix.tasks().iter().map(|task| task.weight).collect::<Vec<_>>(), [60, 34, 3]);
         assert_eq!(mix.total_weight(), 97);
         assert_eq!(
             TaskMix::from_counts([(&share(100), 60), (&share(200), 34), (&share(300), 6)]).total_weight(),
@@ -219,10 +203,7 @@ mod tests {
             share(100).gpu(),
             vec![],
         );
-        assert_eq!(
-            TaskMix::from_demands(&[share(100), more.unwrap()]).tasks().len(),
-            1
-        );
+        assert_eq!(TaskMix::from_demands(&[share(100), more.unwrap()]).tasks().len(), 1);
     }
 
     #[test]

@@ -44,10 +44,7 @@ pub struct GpuState {
 
 impl GpuState {
     /// A GPU that works and is used by nobody.
-    pub const IDLE: Self = Self {
-        free_milli: 1000,
-        healthy: true,
-    };
+    pub const IDLE: Self = Self { free_milli: 1000, healthy: true };
 
     /// What can be placed on it: what is free, or nothing if it does not work.
     pub const fn usable_milli(self) -> i64 {
@@ -77,9 +74,7 @@ impl Running {
 
     /// How many tasks of this kind run.
     pub fn count(&self, tag: Tag) -> u32 {
-        self.iter()
-            .find(|(held, _)| *held == tag)
-            .map_or(0, |(_, count)| count)
+        self.iter().find(|(held, _)| *held == tag).map_or(0, |(_, count)| count)
     }
 
     /// The kinds that run, with how many of each (never 0).
@@ -157,32 +152,18 @@ impl NodeState {
         if self.gpus.len() > usize::try_from(MAX_GPUS).unwrap_or(usize::MAX) {
             return Err(InvalidNode::TooManyGpus { got: self.gpus.len() });
         }
-        if let Some((slot, gpu)) = self
-            .gpus
-            .iter()
-            .enumerate()
-            .find(|(_, gpu)| !(0..=1000).contains(&gpu.free_milli))
+        if let Some((slot, gpu)) =
+            self.gpus.iter().enumerate().find(|(_, gpu)| !(0..=1000).contains(&gpu.free_milli))
         {
-            return Err(InvalidNode::GpuFree {
-                slot,
-                got: gpu.free_milli,
-            });
+            return Err(InvalidNode::GpuFree { slot, got: gpu.free_milli });
         }
-        let free = [
-            ("cpu", self.cpu_free),
-            ("memory", self.memory_free),
-            ("storage", self.storage_free),
-        ];
-        if let Some((what, got)) = free
-            .into_iter()
-            .find(|(_, got)| got.abs_diff(0) > amount::MAX.abs_diff(0))
+        let free = [("cpu", self.cpu_free), ("memory", self.memory_free), ("storage", self.storage_free)];
+        if let Some((what, got)) = free.into_iter().find(|(_, got)| got.abs_diff(0) > amount::MAX.abs_diff(0))
         {
             return Err(InvalidNode::Free { what, got });
         }
-        if let Some(model) = self
-            .model
-            .as_ref()
-            .filter(|model| model.is_empty() || model.len() > MAX_MODEL_BYTES)
+        if let Some(model) =
+            self.model.as_ref().filter(|model| model.is_empty() || model.len() > MAX_MODEL_BYTES)
         {
             return Err(InvalidNode::ModelName { bytes: model.len() });
         }
@@ -202,47 +183,23 @@ mod tests {
     fn a_node_beyond_the_limits_is_refused_with_what_is_wrong() {
         let node = NodeState::empty(Uuid::nil(), 0);
         assert_eq!(node.validate(), Ok(()));
-        let many = NodeState {
-            gpus: vec![GpuState::IDLE; 17],
-            ..node.clone()
-        };
+        let many = NodeState { gpus: vec![GpuState::IDLE; 17], ..node.clone() };
         assert_eq!(many.validate(), Err(InvalidNode::TooManyGpus { got: 17 }));
         let full = NodeState {
-            gpus: vec![
-                GpuState::IDLE,
-                GpuState {
-                    free_milli: 1001,
-                    healthy: true,
-                },
-            ],
+            gpus: vec![GpuState::IDLE, GpuState { free_milli: 1001, healthy: true }],
             ..node.clone()
         };
         assert_eq!(full.validate(), Err(InvalidNode::GpuFree { slot: 1, got: 1001 }));
-        let deep = NodeState {
-            memory_free: i64::MIN,
-            ..node.clone()
-        };
-        assert_eq!(
-            deep.validate(),
-            Err(InvalidNode::Free {
-                what: "memory",
-                got: i64::MIN
-            })
-        );
-        let tagged = NodeState {
-            running: [Tag::Whole(0)].into_iter().collect(),
-            ..node
-        };
+        let deep = NodeState { memory_free: i64::MIN, ..node.clone() };
+        assert_eq!(deep.validate(), Err(InvalidNode::Free { what: "memory", got: i64::MIN }));
+        let tagged = NodeState { running: [Tag::Whole(0)].into_iter().collect(), ..node };
         assert_eq!(tagged.validate(), Err(InvalidNode::RunningTag { got: 0 }));
     }
 
     #[test]
     fn running_counts_tasks_by_kind() {
         let running: Running = [Tag::Whole(2), Tag::Share, Tag::Share].into_iter().collect();
-        assert_eq!(
-            running.iter().collect::<Vec<_>>(),
-            [(Tag::Share, 2), (Tag::Whole(2), 1)]
-        );
+        assert_eq!(running.iter().collect::<Vec<_>>(), [(Tag::Share, 2), (Tag::Whole(2), 1)]);
         assert_eq!(running.count(Tag::Whole(1)), 0);
     }
 }

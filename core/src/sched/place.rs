@@ -63,21 +63,14 @@ impl Cluster {
         let node = placement.node;
         let unknown = PlaceError::UnknownNode { node };
         let state = self.class_of(index).ok_or(unknown.clone())?.state;
-        self.judge(&state, &placement.demand)
-            .map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
+        self.judge(&state, &placement.demand).map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
         let slots = self.node(index).ok_or(unknown)?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| gpu.usable() < milli) {
-                return Err(PlaceError::GpuTaken {
-                    slot,
-                    milli: i64::from(milli),
-                });
+                return Err(PlaceError::GpuTaken { slot, milli: i64::from(milli) });
             }
         }
-        let tasks = placement
-            .demand
-            .tag()
-            .map_or(0, |tag| self.running.get(index, tag, state.runs(tag)) + 1);
+        let tasks = placement.demand.tag().map_or(0, |tag| self.running.get(index, tag, state.runs(tag)) + 1);
         self.apply(index, &slots, placement, true, tasks);
         Ok(())
     }
@@ -91,10 +84,7 @@ impl Cluster {
         let slots = self.node(index).ok_or(PlaceError::UnknownNode { node })?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| WHOLE - gpu.free() < milli) {
-                return Err(PlaceError::NotHeld {
-                    slot,
-                    milli: i64::from(milli),
-                });
+                return Err(PlaceError::NotHeld { slot, milli: i64::from(milli) });
             }
         }
         let mut tasks = 0;
@@ -116,9 +106,7 @@ impl Cluster {
             return Err(PlaceError::WrongGpus);
         }
         let milli = u16::try_from(each.get()).map_err(|_| PlaceError::WrongGpus)?;
-        let index = self
-            .index_of(&placement.node)
-            .ok_or(PlaceError::UnknownNode { node: placement.node })?;
+        let index = self.index_of(&placement.node).ok_or(PlaceError::UnknownNode { node: placement.node })?;
         Ok((index, milli))
     }
 
@@ -129,11 +117,7 @@ impl Cluster {
         let mut after = *before;
         for &slot in &placement.gpus {
             if let Some(gpu) = before.get(slot) {
-                let free = if take {
-                    gpu.free() - milli
-                } else {
-                    gpu.free() + milli
-                };
+                let free = if take { gpu.free() - milli } else { gpu.free() + milli };
                 after.set(slot, gpu.with_free(free));
             }
         }

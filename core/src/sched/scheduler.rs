@@ -94,9 +94,7 @@ impl Scheduler {
             return Err(self.no_fit(cluster, demand, &excluded));
         };
         let rng = &mut self.rng;
-        let gpus = self
-            .scorer
-            .choose_gpus(cluster, node, demand, |count| rng.random_range(0..count));
+        let gpus = self.scorer.choose_gpus(cluster, node, demand, |count| rng.random_range(0..count));
         Ok(Placement {
             node: cluster.node(node).map_or_else(Uuid::nil, |node| node.key.id),
             gpus,
@@ -158,11 +156,7 @@ impl Scheduler {
         };
         memo.used = self.decisions;
         let before = memo.len();
-        let mut context = Context {
-            cluster,
-            demand,
-            scorer: &mut self.scorer,
-        };
+        let mut context = Context { cluster, demand, scorer: &mut self.scorer };
         let best = if excluded.is_empty() {
             memo.best(&mut context)
         } else {
@@ -226,10 +220,7 @@ impl Scheduler {
 
 /// How many nodes each filter removes.
 pub(super) fn recount(cluster: &Cluster, demand: &Demand) -> (NoFit, u64) {
-    let mut removed = NoFit {
-        nodes: cluster.totals().nodes,
-        ..NoFit::default()
-    };
+    let mut removed = NoFit { nodes: cluster.totals().nodes, ..NoFit::default() };
     let mut fitting = 0;
     for (_, class) in cluster.classes() {
         let nodes = u64::from(class.members.len());

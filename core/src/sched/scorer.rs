@@ -36,15 +36,7 @@ impl Scorer {
     pub(super) fn new(policy: Policy, mix: TaskMix) -> Self {
         let width = Table::most_levels(&mix);
         let (tables, prepared, levels, scratch) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self {
-            policy,
-            mix,
-            tables,
-            prepared,
-            levels,
-            scratch,
-            width,
-        }
+        Self { policy, mix, tables, prepared, levels, scratch, width }
     }
 
     pub(super) const fn policy(&self) -> Policy {
@@ -102,10 +94,8 @@ impl Scorer {
             }
             GpuDemand::Share(milli) => u16::try_from(milli.get()).unwrap_or(WHOLE),
         };
-        let roomy = (0..)
-            .zip(slots.iter())
-            .map(|(at, slot)| (at, slot.usable()))
-            .filter(|(_, free)| *free >= each);
+        let roomy =
+            (0..).zip(slots.iter()).map(|(at, slot)| (at, slot.usable())).filter(|(_, free)| *free >= each);
         let chosen = match self.policy {
             Policy::Random => {
                 let count = u64::try_from(roomy.clone().count()).unwrap_or(u64::MAX);
@@ -164,20 +154,11 @@ impl Scorer {
         let levels = self.levels.get_mut(at * self.width..(at + 1) * self.width)?;
         if prepared.stamp != class.stamp {
             table.levels_of(class.state.gpus(), &mut self.scratch);
-            levels
-                .iter_mut()
-                .zip(&self.scratch)
-                .for_each(|(to, level)| *to = *level);
+            levels.iter_mut().zip(&self.scratch).for_each(|(to, level)| *to = *level);
             prepared.stamp = class.stamp;
             prepared.levels = self.scratch.len();
             prepared.served = table.served(table.row(class.state.cpu), levels);
         }
-        Some(fgd::Gradient::new(
-            &class.state,
-            demand,
-            table,
-            levels.get(..prepared.levels)?,
-            prepared.served,
-        ))
+        Some(fgd::Gradient::new(&class.state, demand, table, levels.get(..prepared.levels)?, prepared.served))
     }
 }

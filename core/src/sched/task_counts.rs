@@ -14,11 +14,7 @@ pub(super) struct TaskCounts(FxHashMap<(u32, u8), u32>);
 impl TaskCounts {
     /// How many run, given whether any does.
     pub(super) fn get(&self, node: u32, tag: Tag, any: bool) -> u32 {
-        if any {
-            self.0.get(&key(node, tag)).copied().unwrap_or(1)
-        } else {
-            0
-        }
+        if any { self.0.get(&key(node, tag)).copied().unwrap_or(1) } else { 0 }
     }
 
     pub(super) fn set(&mut self, node: u32, tag: Tag, count: u32) {

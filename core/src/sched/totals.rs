@@ -44,10 +44,7 @@ impl Totals {
     }
 
     fn of(slots: &Slots) -> Self {
-        let mut own = Self {
-            nodes: 1,
-            ..Self::default()
-        };
+        let mut own = Self { nodes: 1, ..Self::default() };
         for slot in slots.iter() {
             own.gpus += 1;
             own.gpus_healthy += u64::from(slot.healthy());

@@ -41,17 +41,10 @@ impl Pair {
     fn decide(&mut self, which: u32, exclude: u32, place: bool) {
         let demands = demands();
         let demand = &demands[which as usize % demands.len()];
-        let excluded: Vec<_> = (0..exclude)
-            .map(|at| node((at * 5 + which % NODES) % NODES).id)
-            .collect();
+        let excluded: Vec<_> = (0..exclude).map(|at| node((at * 5 + which % NODES) % NODES).id).collect();
         let expected = self.reference.decide(demand, &excluded);
         let got = self.scheduler.decide(&self.cluster, demand, &excluded);
-        assert_eq!(
-            got,
-            expected,
-            "policy {}, excluded {excluded:?}",
-            self.scheduler.policy()
-        );
+        assert_eq!(got, expected, "policy {}, excluded {excluded:?}", self.scheduler.policy());
         if let Ok(placement) = got
             && place
         {
@@ -117,10 +110,7 @@ impl Pair {
     /// The index as it would be if it were filled now.
     fn rebuilt(&self) -> Cluster {
         let mut rebuilt = Cluster::new();
-        self.reference
-            .nodes
-            .iter()
-            .for_each(|node| rebuilt.upsert(node).unwrap());
+        self.reference.nodes.iter().for_each(|node| rebuilt.upsert(node).unwrap());
         rebuilt
     }
 }
@@ -129,16 +119,8 @@ impl Pair {
 fn mix(seed: u64) -> TaskMix {
     let demands = demands();
     let weight = |at: usize| (at as u64 * 7 + seed * 3) % 11;
-    let counts: Vec<_> = demands
-        .iter()
-        .enumerate()
-        .map(|(at, demand)| (demand, weight(at)))
-        .collect();
-    if seed % 4 == 3 {
-        TaskMix::default()
-    } else {
-        TaskMix::from_counts(counts)
-    }
+    let counts: Vec<_> = demands.iter().enumerate().map(|(at, demand)| (demand, weight(at))).collect();
+    if seed % 4 == 3 { TaskMix::default() } else { TaskMix::from_counts(counts) }
 }
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {

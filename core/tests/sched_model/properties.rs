@@ -167,19 +167,13 @@ fn the_random_policy_takes_every_node_equally_often_however_many_are_alike() {
     for at in 0..10_u32 {
         let like = node(if at < 9 { 1 } else { 4 });
         cluster
-            .upsert(&NodeState {
-                id: Uuid::from_u128(u128::from(at)),
-                rank: u64::from(at),
-                ..like
-            })
+            .upsert(&NodeState { id: Uuid::from_u128(u128::from(at)), rank: u64::from(at), ..like })
             .unwrap();
     }
     let mut scheduler = Scheduler::new(Policy::Random, 7);
     let mut taken = [0_u32; 10];
     for _ in 0..10_000 {
-        let placement = scheduler
-            .decide(&cluster, &demand(1000, 1, 500, &[]), &[])
-            .unwrap();
+        let placement = scheduler.decide(&cluster, &demand(1000, 1, 500, &[]), &[]).unwrap();
         taken[usize::try_from(placement.node.as_u128()).unwrap()] += 1;
     }
     // 1,000 each are expected, with a standard deviation of 30.
@@ -196,12 +190,7 @@ fn a_scheduler_that_turns_to_another_cluster_forgets_the_first() {
     // The same number of changes on both, on different nodes.
     let on = |at, milli| {
         let demand = demand(1000, 4, milli, &[]);
-        Placement {
-            node: node(at).id,
-            gpus: vec![0],
-            milli_per_gpu: demand.gpu().need().1,
-            demand,
-        }
+        Placement { node: node(at).id, gpus: vec![0], milli_per_gpu: demand.gpu().need().1, demand }
     };
     one.place(&on(3, 1000)).unwrap();
     two.place(&on(13, 500)).unwrap();
@@ -223,32 +212,14 @@ fn a_placement_that_is_not_of_its_demand_is_refused() {
     };
     let before = cluster.clone();
     for gpus in [vec![0], vec![1, 0], vec![1, 1], vec![0, 1, 2]] {
-        let wrong = Placement {
-            gpus,
-            ..placement.clone()
-        };
+        let wrong = Placement { gpus, ..placement.clone() };
         assert_eq!(cluster.place(&wrong), Err(PlaceError::WrongGpus));
     }
-    let beyond = Placement {
-        gpus: vec![0, 4],
-        ..placement.clone()
-    };
-    assert_eq!(
-        cluster.place(&beyond),
-        Err(PlaceError::GpuTaken { slot: 4, milli: 1000 })
-    );
-    let nowhere = Placement {
-        node: Uuid::nil(),
-        ..placement.clone()
-    };
-    assert_eq!(
-        cluster.place(&nowhere),
-        Err(PlaceError::UnknownNode { node: Uuid::nil() })
-    );
-    assert_eq!(
-        cluster.release(&placement),
-        Err(PlaceError::NotHeld { slot: 0, milli: 1000 })
-    );
+    let beyond = Placement { gpus: vec![0, 4], ..placement.clone() };
+    assert_eq!(cluster.place(&beyond), Err(PlaceError::GpuTaken { slot: 4, milli: 1000 }));
+    let nowhere = Placement { node: Uuid::nil(), ..placement.clone() };
+    assert_eq!(cluster.place(&nowhere), Err(PlaceError::UnknownNode { node: Uuid::nil() }));
+    assert_eq!(cluster.release(&placement), Err(PlaceError::NotHeld { slot: 0, milli: 1000 }));
     assert_eq!(cluster, before);
 }
 
@@ -266,21 +237,9 @@ fn a_task_on_a_gpu_that_broke_gives_it_back_all_the_same() {
     assert!(matches!(misfit, Misfit::Gpu { .. }));
     cluster.release(&placement).unwrap();
     let state = cluster.get(&placement.node).unwrap();
-    assert_eq!(
-        state.gpus[slot],
-        GpuState {
-            free_milli: 1000,
-            healthy: false
-        }
-    );
+    assert_eq!(state.gpus[slot], GpuState { free_milli: 1000, healthy: false });
     assert_eq!(state.running.count(Tag::Share), 0);
-    assert_eq!(
-        cluster.release(&placement),
-        Err(PlaceError::NotHeld {
-            slot: placement.gpus[0],
-            milli: 460
-        })
-    );
+    assert_eq!(cluster.release(&placement), Err(PlaceError::NotHeld { slot: placement.gpus[0], milli: 460 }));
 }
 
 #[test]
@@ -288,27 +247,12 @@ fn an_answer_that_nothing_fits_is_not_kept_beyond_a_change() {
     let mut cluster = cluster(1);
     let mut scheduler = scheduler(Policy::Fgd, 1);
     let ask = demand(0, 0, 4000, &[]);
-    let no_fit = NoFit {
-        nodes: 1,
-        gpu: 1,
-        ..NoFit::default()
-    };
+    let no_fit = NoFit { nodes: 1, gpu: 1, ..NoFit::default() };
     assert_eq!(scheduler.decide(&cluster, &ask, &[]), Err(no_fit));
     assert_eq!(scheduler.decide(&cluster, &ask, &[]), Err(no_fit));
     cluster.set_schedulable(&node(0).id, false);
-    let closed = NoFit {
-        gpu: 0,
-        unschedulable: 1,
-        ..no_fit
-    };
+    let closed = NoFit { gpu: 0, unschedulable: 1, ..no_fit };
     assert_eq!(scheduler.decide(&cluster, &ask, &[]), Err(closed));
-    let excluded = NoFit {
-        unschedulable: 0,
-        excluded: 1,
-        ..closed
-    };
-    assert_eq!(
-        scheduler.decide(&cluster, &ask, &[node(0).id, Uuid::nil(), node(0).id]),
-        Err(excluded)
-    );
+    let excluded = NoFit { unschedulable: 0, excluded: 1, ..closed };
+    assert_eq!(scheduler.decide(&cluster, &ask, &[node(0).id, Uuid::nil(), node(0).id]), Err(excluded));
 }

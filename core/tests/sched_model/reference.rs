@@ -59,10 +59,7 @@ pub(crate) fn node(at: u32) -> NodeState {
         storage_free: memory / 2,
         gpus: vec![GpuState::IDLE; gpus],
         // Ids run against the ranks, and pairs of nodes share a rank.
-        ..NodeState::empty(
-            Uuid::from_u128(u128::from(u32::MAX - at)),
-            u64::from(at * 7 % 32 / 2),
-        )
+        ..NodeState::empty(Uuid::from_u128(u128::from(u32::MAX - at)), u64::from(at * 7 % 32 / 2))
     }
 }
 
@@ -76,12 +73,7 @@ pub(crate) struct Reference {
 
 impl Reference {
     pub(crate) fn new(policy: Policy, seed: u64, mix: TaskMix) -> Self {
-        Self {
-            nodes: Vec::new(),
-            mix,
-            policy,
-            rng: Pcg64::seed_from_u64(seed),
-        }
+        Self { nodes: Vec::new(), mix, policy, rng: Pcg64::seed_from_u64(seed) }
     }
 
     pub(crate) fn find(&mut self, id: &Uuid) -> Option<&mut NodeState> {
@@ -103,11 +95,8 @@ impl Reference {
         for &slot in &placement.gpus {
             node.gpus[slot as usize].free_milli += sign * placement.milli_per_gpu.get();
         }
-        let mut running: Vec<Tag> = node
-            .running
-            .iter()
-            .flat_map(|(tag, count)| std::iter::repeat_n(tag, count as usize))
-            .collect();
+        let mut running: Vec<Tag> =
+            node.running.iter().flat_map(|(tag, count)| std::iter::repeat_n(tag, count as usize)).collect();
         if let Some(tag) = demand.tag() {
             if sign < 0 {
                 running.push(tag);
@@ -120,10 +109,7 @@ impl Reference {
 
     /// What the scheduler must answer.
     pub(crate) fn decide(&mut self, demand: &Demand, exclude: &[Uuid]) -> Result<Placement, NoFit> {
-        let mut no_fit = NoFit {
-            nodes: self.nodes.len() as u64,
-            ..NoFit::default()
-        };
+        let mut no_fit = NoFit { nodes: self.nodes.len() as u64, ..NoFit::default() };
         let mut fitting: Vec<&NodeState> = Vec::new();
         for node in &self.nodes {
             let counter = match fits(node, demand) {
@@ -154,12 +140,7 @@ impl Reference {
             fitting.into_iter().min_by_key(better).unwrap()
         };
         let gpus = choose_gpus(self.policy, node, demand, &self.mix, &mut self.rng);
-        Ok(Placement {
-            node: node.id,
-            gpus,
-            milli_per_gpu: demand.gpu().need().1,
-            demand: demand.clone(),
-        })
+        Ok(Placement { node: node.id, gpus, milli_per_gpu: demand.gpu().need().1, demand: demand.clone() })
     }
 }
 
@@ -169,24 +150,12 @@ fn in_class_order<'a>(all: &[NodeState], fitting: &[&'a NodeState]) -> Vec<&'a N
         let mut gpus: Vec<i64> = node.gpus.iter().map(|gpu| gpu.usable_milli()).collect();
         gpus.sort_unstable();
         let tags: Vec<Tag> = node.running.iter().map(|(tag, _)| tag).collect();
-        (
-            node.model.clone(),
-            node.schedulable,
-            node.cpu_free,
-            node.memory_free,
-            node.storage_free,
-            gpus,
-            tags,
-        )
+        (node.model.clone(), node.schedulable, node.cpu_free, node.memory_free, node.storage_free, gpus, tags)
     };
     let mut order = fitting.to_vec();
     order.sort_by_cached_key(|node| {
         let own = class(node);
-        let first = all
-            .iter()
-            .filter(|other| class(other) == own)
-            .map(|other| (other.rank, other.id))
-            .min();
+        let first = all.iter().filter(|other| class(other) == own).map(|other| (other.rank, other.id)).min();
         (first, node.rank, node.id)
     });
     order
@@ -198,23 +167,11 @@ pub(crate) fn fragments(node: &NodeState, mix: &TaskMix) -> i64 {
     let mut sum = 0;
     for task in mix.tasks() {
         let (count, each) = task.gpu.need();
-        let admitted = task.models.is_empty()
-            || node
-                .model
-                .as_ref()
-                .is_some_and(|model| task.models.contains(model));
-        let roomy = node
-            .gpus
-            .iter()
-            .filter(|gpu| gpu.usable_milli() >= each.get())
-            .count();
+        let admitted =
+            task.models.is_empty() || node.model.as_ref().is_some_and(|model| task.models.contains(model));
+        let roomy = node.gpus.iter().filter(|gpu| gpu.usable_milli() >= each.get()).count();
         let runs = count > 0 && admitted && roomy >= count as usize && node.cpu_free >= task.cpu.get();
-        let slivers = node
-            .gpus
-            .iter()
-            .map(|gpu| gpu.usable_milli())
-            .filter(|free| *free < each.get())
-            .sum();
+        let slivers = node.gpus.iter().map(|gpu| gpu.usable_milli()).filter(|free| *free < each.get()).sum();
         sum += i64::try_from(task.weight).unwrap() * if runs { slivers } else { idle };
     }
     sum
@@ -267,11 +224,7 @@ fn packing(node: &NodeState, demand: &Demand) -> i64 {
     if free.iter().all(|free| *free == 1000) {
         return (33 - gpus).max(gpus);
     }
-    let used: Vec<i64> = free
-        .into_iter()
-        .filter(|free| *free >= each.get())
-        .take(count as usize)
-        .collect();
+    let used: Vec<i64> = free.into_iter().filter(|free| *free >= each.get()).take(count as usize).collect();
     let begun = i64::try_from(used.iter().filter(|free| **free == 1000).count()).unwrap();
     if begun > 0 {
         (50 - begun).max(33)
@@ -313,9 +266,7 @@ fn gradient(node: &NodeState, demand: &Demand, mix: &TaskMix) -> (i64, Option<u3
 
 fn roomy(node: &NodeState, demand: &Demand) -> Vec<u32> {
     let each = demand.gpu().need().1.get();
-    (0..node.gpus.len() as u32)
-        .filter(|slot| node.gpus[*slot as usize].usable_milli() >= each)
-        .collect()
+    (0..node.gpus.len() as u32).filter(|slot| node.gpus[*slot as usize].usable_milli() >= each).collect()
 }
 
 fn choose_gpus(

@@ -132,14 +132,7 @@ fn demand(pod: &PodRow) -> Option<Demand> {
         (1, milli) if milli < 1000 => GpuDemand::Share(pod.gpu_milli),
         (count, _) => GpuDemand::Whole(count),
     };
-    Demand::new(
-        pod.cpu_milli,
-        pod.memory_mib,
-        StorageMib::ZERO,
-        gpu,
-        pod.gpu_spec.clone(),
-    )
-    .ok()
+    Demand::new(pod.cpu_milli, pod.memory_mib, StorageMib::ZERO, gpu, pod.gpu_spec.clone()).ok()
 }
 
 /// One sample, or the mean of several, in percent.
@@ -224,12 +217,7 @@ impl Watch {
     /// The mean at a percentage offered; in a run too coarse to have hit it, at the last one before.
     fn at(&self, column: i64) -> Sample {
         let upto = usize::try_from(column).unwrap_or(0);
-        let sums = self
-            .columns
-            .iter()
-            .take(upto + 1)
-            .rev()
-            .find(|sum| sum.count > 0.0);
+        let sums = self.columns.iter().take(upto + 1).rev().find(|sum| sum.count > 0.0);
         sums.map_or_else(Sample::default, |sum| Sample {
             allocated: sum.allocated / sum.count,
             fragments: sum.fragments / sum.count,
@@ -239,18 +227,11 @@ impl Watch {
 
     fn decisions_per_s(&self) -> f64 {
         let seconds = self.spent.as_secs_f64();
-        if seconds > 0.0 {
-            f64::from(self.decisions) / seconds
-        } else {
-            0.0
-        }
+        if seconds > 0.0 { f64::from(self.decisions) / seconds } else { 0.0 }
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure to be read; amounts of GPU are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a figure to be read; amounts of GPU are far below 2^53")]
 fn percent(part: i64, whole: i64) -> f64 {
     100.0 * part as f64 / whole as f64
 }

@@ -67,8 +67,7 @@ impl<'a> Gradient<'a> {
     }
 
     fn served_after_share(&self, free: u16) -> i64 {
-        self.table
-            .served_after_share(self.row, self.levels, free, free - self.each)
+        self.table.served_after_share(self.row, self.levels, free, free - self.each)
     }
 
     /// `⌊100 · σ(Δ/1000)⌋`, given what is served afterwards.

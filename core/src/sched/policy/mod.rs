@@ -51,14 +51,8 @@ pub enum Policy {
 
 impl Policy {
     /// All policies.
-    pub const ALL: [Self; 6] = [
-        Self::Random,
-        Self::DotProduct,
-        Self::Clustering,
-        Self::Packing,
-        Self::BestFit,
-        Self::Fgd,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Random, Self::DotProduct, Self::Clustering, Self::Packing, Self::BestFit, Self::Fgd];
 
     /// The name by which a policy is configured.
     pub const fn name(self) -> &'static str {
@@ -92,9 +86,7 @@ impl FromStr for Policy {
 
     fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
         let found = Self::ALL.into_iter().find(|policy| policy.name() == name);
-        found.ok_or_else(|| UnknownPolicy {
-            name: name.to_owned(),
-        })
+        found.ok_or_else(|| UnknownPolicy { name: name.to_owned() })
     }
 }
 
@@ -109,13 +101,8 @@ mod tests {
     use crate::sched::node::GpuState;
 
     fn state(free: &[i64], tags: &[Tag]) -> ClassState {
-        let gpus: Vec<GpuState> = free
-            .iter()
-            .map(|free| GpuState {
-                free_milli: *free,
-                healthy: true,
-            })
-            .collect();
+        let gpus: Vec<GpuState> =
+            free.iter().map(|free| GpuState { free_milli: *free, healthy: true }).collect();
         let mut state = ClassState::new(&Slots::from_gpus(&gpus), 0);
         state.cpu = 32_000;
         for tag in tags {
@@ -125,14 +112,7 @@ mod tests {
     }
 
     fn demand(gpu: GpuDemand) -> Demand {
-        Demand::new(
-            CpuMilli::from_u32(4_000),
-            MemoryMib::ZERO,
-            StorageMib::ZERO,
-            gpu,
-            vec![],
-        )
-        .unwrap()
+        Demand::new(CpuMilli::from_u32(4_000), MemoryMib::ZERO, StorageMib::ZERO, gpu, vec![]).unwrap()
     }
 
     fn share(milli: u32) -> Demand {
@@ -146,10 +126,7 @@ mod tests {
         // 100 − 50 · 28000/128000 − 50 · 1250/8000 = 81.25
         assert_eq!(best_fit::score(&state(&[500, 1000], &[]), &share(250)), 81);
         // 100 − 50 · 28000/128000 − 50 · 1500/8000 = 79.6875
-        assert_eq!(
-            best_fit::score(&state(&[500, 1000], &[]), &demand(GpuDemand::None)),
-            79
-        );
+        assert_eq!(best_fit::score(&state(&[500, 1000], &[]), &demand(GpuDemand::None)), 79);
     }
 
     #[test]
@@ -157,25 +134,16 @@ mod tests {
         // 100 − 50 · (32000/128000 · 4000/128000 + 1500/8000 · 250/8000) = 99.32
         assert_eq!(dot_product::score(&state(&[500, 1000], &[]), &share(250)), 99);
         // 100 − 50 · (32000/128000 · 4000/128000 + 1 · 1) = 49.61
-        assert_eq!(
-            dot_product::score(&state(&[1000; 8], &[]), &demand(GpuDemand::Whole(8))),
-            49
-        );
+        assert_eq!(dot_product::score(&state(&[1000; 8], &[]), &demand(GpuDemand::Whole(8))), 49);
     }
 
     #[test]
     fn packing_prefers_gpus_in_use_then_nodes_in_use() {
         assert_eq!(packing::score(&state(&[500, 1000], &[]), &share(250)), 95);
         assert_eq!(packing::score(&state(&[0, 1000], &[]), &share(250)), 49);
-        assert_eq!(
-            packing::score(&state(&[0, 1000, 1000], &[]), &demand(GpuDemand::Whole(2))),
-            48
-        );
+        assert_eq!(packing::score(&state(&[0, 1000, 1000], &[]), &demand(GpuDemand::Whole(2))), 48);
         assert_eq!(packing::score(&state(&[1000; 2], &[]), &share(250)), 31);
-        assert_eq!(
-            packing::score(&state(&[1000; 8], &[]), &demand(GpuDemand::Whole(2))),
-            25
-        );
+        assert_eq!(packing::score(&state(&[1000; 8], &[]), &demand(GpuDemand::Whole(2))), 25);
         assert_eq!(packing::score(&state(&[500], &[]), &demand(GpuDemand::None)), 0);
     }
 
@@ -187,10 +155,7 @@ mod tests {
         assert_eq!(scored(&[Tag::Share, Tag::Whole(1)]), 70);
         assert_eq!(scored(&[]), 45);
         assert_eq!(scored(&[Tag::Whole(2)]), 20);
-        assert_eq!(
-            clustering::score(&state(&[500], &[Tag::Share]), &demand(GpuDemand::None)),
-            0
-        );
+        assert_eq!(clustering::score(&state(&[500], &[Tag::Share]), &demand(GpuDemand::None)), 0);
     }
 
     #[test]

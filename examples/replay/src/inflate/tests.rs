@@ -37,34 +37,17 @@ fn nodes() -> Vec<NodeRow> {
 
 /// Pods of all kinds that ask for `times` times 9,700 milli.
 fn pods(times: u32) -> Vec<PodRow> {
-    let kinds = [
-        (0, 0),
-        (1, 300),
-        (1, 500),
-        (1, 900),
-        (1, 1000),
-        (1, 1000),
-        (2, 1000),
-        (4, 1000),
-    ];
-    (0..times * 8)
-        .zip(kinds.into_iter().cycle())
-        .map(|(at, (count, milli))| pod(at, count, milli))
-        .collect()
+    let kinds = [(0, 0), (1, 300), (1, 500), (1, 900), (1, 1000), (1, 1000), (2, 1000), (4, 1000)];
+    (0..times * 8).zip(kinds.into_iter().cycle()).map(|(at, (count, milli))| pod(at, count, milli)).collect()
 }
 
 #[test]
 fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
-    let figures = |policy, seed| Outcome {
-        decisions_per_s: 0.0,
-        ..run(&nodes(), "t", &pods(30), policy, seed)
-    };
+    let figures =
+        |policy, seed| Outcome { decisions_per_s: 0.0, ..run(&nodes(), "t", &pods(30), policy, seed) };
     for policy in Policy::ALL {
         assert_eq!(figures(policy, 42), figures(policy, 42));
-        assert_ne!(
-            figures(policy, 42).frag_ratio_pct_50,
-            figures(policy, 43).frag_ratio_pct_50
-        );
+        assert_ne!(figures(policy, 42).frag_ratio_pct_50, figures(policy, 43).frag_ratio_pct_50);
     }
 }
 
@@ -75,16 +58,9 @@ fn a_short_trace_is_stretched_after_all_its_own_pods() {
     let asked: i64 = arrivals.iter().map(|pod| pod.total_gpu_milli()).sum();
     // The last draw may overshoot by what a pod asks of more than one GPU.
     assert!((518_000..=523_000).contains(&asked), "{asked}");
-    let mut first: Vec<&str> = arrivals
-        .iter()
-        .take(pods.len())
-        .map(|pod| pod.name.as_str())
-        .collect();
+    let mut first: Vec<&str> = arrivals.iter().take(pods.len()).map(|pod| pod.name.as_str()).collect();
     first.sort_unstable();
-    assert_eq!(
-        first,
-        pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>()
-    );
+    assert_eq!(first, pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -94,9 +70,7 @@ fn a_long_trace_is_thinned_to_what_is_offered() {
     let asked: i64 = arrivals.iter().map(|pod| pod.total_gpu_milli()).sum();
     assert!((516_000..=523_000).contains(&asked), "{asked}");
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
-    arrivals
-        .iter()
-        .for_each(|pod| *times.entry(&pod.name).or_default() += 1);
+    arrivals.iter().for_each(|pod| *times.entry(&pod.name).or_default() += 1);
     assert!(times.len() > 300 && times.len() < pods.len());
 }
 
@@ -105,10 +79,7 @@ fn work_that_divides_the_gpus_evenly_fills_them() {
     let pods: Vec<PodRow> = (0..300).map(|at| pod(at, 1, 500)).collect();
     for policy in Policy::ALL {
         let outcome = run(&nodes(), "halves", &pods, policy, 42);
-        assert!(
-            outcome.alloc_pct_100 > 99.5 && outcome.alloc_pct_130 == 100.0,
-            "{outcome:?}"
-        );
+        assert!(outcome.alloc_pct_100 > 99.5 && outcome.alloc_pct_130 == 100.0, "{outcome:?}");
         assert_eq!(outcome.unplaced, 240);
         assert!(outcome.frag_ratio_pct_50 < 0.001);
     }
@@ -118,10 +89,8 @@ fn work_that_divides_the_gpus_evenly_fills_them() {
 fn nodes_without_gpus_take_no_part() {
     let mut with = nodes();
     with.extend((0..50).map(|at| node(&format!("cpu-{at}"), 0)));
-    let figures = |nodes: &[NodeRow]| Outcome {
-        decisions_per_s: 0.0,
-        ..run(nodes, "t", &pods(20), Policy::Fgd, 1)
-    };
+    let figures =
+        |nodes: &[NodeRow]| Outcome { decisions_per_s: 0.0, ..run(nodes, "t", &pods(20), Policy::Fgd, 1) };
     assert_eq!(figures(&with), figures(&nodes()));
 }
 
@@ -138,10 +107,7 @@ fn fragments_kept_up_by_each_node_are_those_of_the_whole_cluster() {
         watch.arrive(&mut cluster, &mut scheduler, pod);
     }
     assert_eq!(watch.fragments, apportion::sched::fragmentation(&cluster, &mix));
-    assert_eq!(
-        u64::try_from(watch.allocated),
-        Ok(cluster.totals().gpu_used_milli)
-    );
+    assert_eq!(u64::try_from(watch.allocated), Ok(cluster.totals().gpu_used_milli));
 }
 
 #[test]
