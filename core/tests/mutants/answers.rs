@@ -13,11 +13,7 @@ use crate::store::Faulty;
 
 impl Faulty {
     pub(crate) async fn read_with_fault(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
-        let asked: Vec<Query> = queries
-            .iter()
-            .cloned()
-            .map(|query| self.rewrite_query(query))
-            .collect();
+        let asked: Vec<Query> = queries.iter().cloned().map(|query| self.rewrite_query(query)).collect();
         let before = self.remembered().before.clone();
         let mut reads = match before {
             Some(before) if self.has(Fault::ReadsLag) => before.read(asked).await?,
@@ -69,9 +65,7 @@ impl Faulty {
             }
             Some(Fault::UnknownIndexFallsBack) => {
                 let info = self.inner.schema().find(scan.table.name);
-                scan.index = scan
-                    .index
-                    .filter(|name| info.is_some_and(|info| info.order(name).is_some()));
+                scan.index = scan.index.filter(|name| info.is_some_and(|info| info.order(name).is_some()));
             }
             _ => {}
         }
@@ -85,11 +79,7 @@ impl Faulty {
             }
             Some(Fault::NullsPassTests) => {
                 let null = |row: &Row, column| row.get(column).is_none_or(Value::is_null);
-                rows.retain(|row| {
-                    scan.tests
-                        .iter()
-                        .all(|test| test.accepts(row) || null(row, test.column))
-                });
+                rows.retain(|row| scan.tests.iter().all(|test| test.accepts(row) || null(row, test.column)));
             }
             Some(Fault::StaleIndex) if scan.index.is_some() => rows.retain(|row| row.revision() == 1),
             Some(Fault::NullsLast) => {
@@ -148,10 +138,11 @@ impl Faulty {
                 }
             }
             Some(Fault::FeedOutOfOrder) => {
-                for pair in page.records.chunks_exact_mut(2) {
-                    let (first, second) = (pair[0].changes.clone(), pair[1].changes.clone());
-                    Arc::make_mut(&mut pair[0]).changes = second;
-                    Arc::make_mut(&mut pair[1]).changes = first;
+                for stretch in page.records.chunks_mut(8) {
+                    let mut changes: Vec<_> = stretch.iter().map(|record| record.changes.clone()).collect();
+                    for record in stretch {
+                        Arc::make_mut(record).changes = changes.pop().unwrap();
+                    }
                 }
             }
             Some(Fault::PagesOverlap) if page.records.len() > 1 => {

@@ -96,11 +96,7 @@ impl Faulty {
                 }
                 (Write::Update { set, .. }, Fault::UpdateClearsTheRest) => clear_the_rest(table, set),
                 (Write::Update { key, .. }, Fault::UpdateRewritesCounters) => {
-                    let zeroed = self
-                        .row(table, key)
-                        .await
-                        .map(|row| zeroed(&row))
-                        .unwrap_or_default();
+                    let zeroed = self.row(table, key).await.map(|row| zeroed(&row)).unwrap_or_default();
                     rewritten.push(write);
                     rewritten.extend(zeroed);
                     continue;
@@ -129,32 +125,21 @@ impl Faulty {
 
     /// Checks the limit, and then adds in the belief that it still holds.
     async fn look_and_record(&self, write: &mut Write) {
-        let Write::Adjust {
-            table,
-            key,
-            column,
-            delta,
-            mode,
-        } = write
-        else {
+        let Write::Adjust { table, key, column, delta, mode } = write else {
             return;
         };
         let Some(row) = self.row(table, key).await else {
             return;
         };
-        let fits = table
-            .ceilings
-            .iter()
-            .filter(|ceiling| ceiling.column == *column)
-            .all(|ceiling| {
-                let limit = match ceiling.limit {
-                    Limit::Value(limit) => Some(limit),
-                    Limit::Column(name) => row.opt_int(name).unwrap(),
-                    _ => None,
-                };
-                let wanted = row.opt_int(column).unwrap().unwrap_or(0) + *delta;
-                limit.is_none_or(|limit| wanted <= limit)
-            });
+        let fits = table.ceilings.iter().filter(|ceiling| ceiling.column == *column).all(|ceiling| {
+            let limit = match ceiling.limit {
+                Limit::Value(limit) => Some(limit),
+                Limit::Column(name) => row.opt_int(name).unwrap(),
+                _ => None,
+            };
+            let wanted = row.opt_int(column).unwrap().unwrap_or(0) + *delta;
+            limit.is_none_or(|limit| wanted <= limit)
+        });
         if fits {
             tokio::time::sleep(Duration::from_millis(2)).await;
             *mode = Mode::Record;
@@ -236,31 +221,20 @@ impl Faulty {
     async fn forget(&self, table: &'static Table, key: &Key) {
         if let Some(row) = self.row(table, key).await {
             let batch = Batch::new(self.fresh(), "forget");
-            self.inner
-                .commit(batch.with(Write::delete(table, key.clone(), row.revision())))
-                .await
-                .unwrap();
+            self.inner.commit(batch.with(Write::delete(table, key.clone(), row.revision()))).await.unwrap();
         }
     }
 
     /// As `ON DELETE SET NULL` does in SQL.
     async fn let_go(&self, by: &str, reference: &'static str, refusal: &Refusal) {
         let child = self.inner.schema().find(by).unwrap().table;
-        let columns = child
-            .references
-            .iter()
-            .find(|declared| declared.name == reference)
-            .unwrap()
-            .columns;
+        let columns = child.references.iter().find(|declared| declared.name == reference).unwrap().columns;
         let mut scan = Scan::of(child).by(reference);
         scan.prefix = refusal.key.values().to_vec();
         for row in self.inner.scan_all(scan).await.unwrap() {
             let set = columns.iter().map(|column| (*column, Value::Null)).collect();
             let update = Write::update(child, row.key(), row.revision(), set);
-            self.inner
-                .commit(Batch::new(self.fresh(), "let go").with(update))
-                .await
-                .unwrap();
+            self.inner.commit(Batch::new(self.fresh(), "let go").with(update)).await.unwrap();
         }
     }
 }
@@ -286,11 +260,7 @@ fn renamed(error: StoreError, rename: impl FnOnce(&mut Refusal)) -> StoreError {
 
 fn clear_the_rest(table: &Table, set: &mut Vec<(&'static str, Value)>) {
     use apportion::store::Role;
-    for column in table
-        .columns
-        .iter()
-        .filter(|column| column.nullable && column.role == Role::Plain)
-    {
+    for column in table.columns.iter().filter(|column| column.nullable && column.role == Role::Plain) {
         if set.iter().all(|(named, _)| *named != column.name) {
             set.push((column.name, Value::Null));
         }
@@ -301,10 +271,8 @@ fn clear_the_rest(table: &Table, set: &mut Vec<(&'static str, Value)>) {
 fn zeroed(row: &Row) -> Vec<Write> {
     use apportion::store::{Kind, Role};
     let table = row.table();
-    let counters = table
-        .columns
-        .iter()
-        .filter(|column| column.role == Role::Counter && column.kind == Kind::Int);
+    let counters =
+        table.columns.iter().filter(|column| column.role == Role::Counter && column.kind == Kind::Int);
     counters
         .filter_map(|column| {
             let used = row.opt_int(column.name).unwrap().filter(|used| *used != 0)?;

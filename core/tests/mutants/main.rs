@@ -51,12 +51,7 @@ impl Harness for Broken {
     }
 
     async fn reopen(&self, _: &[&'static Table], _: Arc<dyn Clock>) -> Option<Arc<dyn Store>> {
-        let last = self
-            .last
-            .lock()
-            .unwrap()
-            .take()
-            .expect("a store that was opened before");
+        let last = self.last.lock().unwrap().take().expect("a store that was opened before");
         let again = Arc::new(last.reopened().await);
         *self.last.lock().unwrap() = Some(Arc::clone(&again));
         Some(again)
@@ -74,10 +69,7 @@ mod with_a_harmless_fault {
 
 fn caught(fault: Fault, by: &[&str]) {
     for name in by {
-        let case = cases()
-            .iter()
-            .find(|case| case.name() == *name)
-            .expect("a case of this name");
+        let case = cases().iter().find(|case| case.name() == *name).expect("a case of this name");
         let outcome = case.run(Arc::new(Broken::new(Some(fault))), LIMIT);
         assert!(outcome.is_err(), "{name} did not notice {fault:?}");
     }

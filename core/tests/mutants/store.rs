@@ -80,10 +80,7 @@ impl Faulty {
         let mut again = Self::over(inner, &self.tables, Arc::clone(&self.clock), self.fault);
         if self.fault == Some(Fault::ForgetsReceipts) {
             again.fault = Some(Fault::RepeatsApply);
-            again
-                .remembered()
-                .receipts
-                .clone_from(&self.remembered().receipts);
+            again.remembered().receipts.clone_from(&self.remembered().receipts);
         }
         again
     }
@@ -122,11 +119,7 @@ impl Faulty {
     }
 
     fn open_still(&self) -> Result<(), StoreError> {
-        if self.closed.load(Ordering::Acquire) {
-            Err(StoreError::Closed)
-        } else {
-            Ok(())
-        }
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     fn remember(&self, batch: Batch, answer: &Result<Receipt, StoreError>) {

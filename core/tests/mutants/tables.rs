@@ -36,16 +36,10 @@ fn one(table: &'static Table, fault: Option<Fault>) -> &'static Table {
     let mut quiet = table.quiet;
     match fault {
         Some(Fault::NoUniqueCheck | Fault::UniqueByLookingFirst) => {
-            indexes.extend(
-                uniques
-                    .drain(..)
-                    .map(|unique| Index::new(unique.name, unique.columns)),
-            );
+            indexes.extend(uniques.drain(..).map(|unique| Index::new(unique.name, unique.columns)));
         }
         Some(Fault::ReferencesIgnored) => {
-            let names = references
-                .drain(..)
-                .map(|reference| Index::new(reference.name, reference.columns));
+            let names = references.drain(..).map(|reference| Index::new(reference.name, reference.columns));
             indexes.extend(names);
         }
         Some(Fault::InvariantsIgnored) => invariants.clear(),

@@ -47,10 +47,7 @@ impl Faulty {
     }
 
     fn taken(&self, unique: Unique, values: &[Value]) -> Option<Key> {
-        self.remembered()
-            .taken
-            .get(&(unique.name, values.to_vec()))
-            .cloned()
+        self.remembered().taken.get(&(unique.name, values.to_vec())).cloned()
     }
 
     async fn first_with(&self, table: &'static Table, unique: Unique, values: &[Value]) -> Option<Key> {
@@ -83,10 +80,7 @@ impl Faulty {
             }
             let info = self.inner.schema().table(write.table);
             for unique in table.uniques {
-                let of = unique
-                    .columns
-                    .iter()
-                    .map(|column| values[info.column(column).unwrap()].clone());
+                let of = unique.columns.iter().map(|column| values[info.column(column).unwrap()].clone());
                 keys.push((at, (table, *unique, of.collect())));
             }
         }
