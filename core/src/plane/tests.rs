@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::launch::Decision;
+use super::launch_rows::{LaunchRows, Tentative, launch_queries};
 use super::{ControlPlane, LaunchRequest, NewNode, NewUser, Options};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib};
-use crate::entity::{InstanceId, Limits, TABLES, UserId};
+use crate::entity::{GPUS, InstanceId, Limits, NODE_LEDGERS, NODE_LIFECYCLES, TABLES, USER_ACCESS, UserId};
 use crate::error::{Error, Result};
 use crate::id::TimeOrderedIds;
 use crate::ports::{Family, PortRanges, Protocol};
 use crate::sched::{Cluster, Policy};
 use crate::store::memory::MemoryStore;
-use crate::store::{Batch, StoreExt as _, Test, Write};
+use crate::store::{Batch, Key, Scan, Store as _, StoreExt as _, Table, Write};
 use crate::time::{ManualClock, Timestamp};
 
 #[derive(Clone, Debug)]
@@ -142,36 +144,99 @@ async fn a_refused_launch_is_not_held_against_its_node() {
     assert_eq!(World::cluster(plane).await, before);
 }
 
-#[tokio::test]
-async fn a_gpu_that_is_no_longer_healthy_is_not_given_by_a_planner_that_has_not_heard() {
-    let world = World::new(Policy::BestFit).await;
-    let plane = &world.planes[0];
-    World::cluster(plane).await;
-    let gpus = world
-        .store
-        .scan_all(crate::store::Scan::of(&crate::entity::GPUS).test(Test::eq("slot", 0_i64)))
-        .await
-        .unwrap();
-    for gpu in gpus {
-        let write = Write::update(
-            &crate::entity::GPUS,
-            gpu.key(),
-            gpu.revision(),
-            vec![("health", "quarantined".into())],
-        );
-        world.store.commit(Batch::new(plane.ids.next_id(), "quarantine").with(write)).await.unwrap();
+/// Changes one plain column of a row by hand.
+async fn set(world: &World, table: &'static Table, key: Key, column: &'static str, value: &str) {
+    let row = world.store.get(table, key.clone()).await.unwrap().value.unwrap();
+    let write = Write::update(table, key, row.revision(), vec![(column, value.into())]);
+    world.store.commit(Batch::new(world.planes[0].ids.next_id(), "by hand").with(write)).await.unwrap();
+}
+
+/// What changes between a decision and its commit.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    Nothing,
+    OwnerSuspended,
+    NodeCordoned,
+    GpuQuarantined,
+    GpuTaken,
+    PortsTaken,
+    CpuTaken,
+    QuotaUsed,
+}
+
+impl Meanwhile {
+    async fn happen(self, world: &World) {
+        let (other, node) = (&world.planes[1], world.nodes[0]);
+        let rival = |name: &str| LaunchRequest::new(world.user, name).on_node(node);
+        match self {
+            Self::Nothing => {}
+            Self::OwnerSuspended => set(world, &USER_ACCESS, world.user.into(), "state", "suspended").await,
+            Self::NodeCordoned => set(world, &NODE_LIFECYCLES, node.into(), "state", "cordoned").await,
+            Self::GpuQuarantined => {
+                for gpu in world.store.scan_all(Scan::of(&GPUS)).await.unwrap() {
+                    set(world, &GPUS, gpu.key(), "health", "quarantined").await;
+                }
+            }
+            Self::GpuTaken => drop(other.launch(rival("rival").gpus(1)).await.unwrap()),
+            Self::PortsTaken => {
+                drop(other.launch(rival("rival").ports(Family::Ipv4, Protocol::Tcp, 4)).await.unwrap())
+            }
+            Self::CpuTaken => {
+                drop(other.launch(rival("rival").cpu(CpuMilli::from_u32(19_500))).await.unwrap())
+            }
+            Self::QuotaUsed => {
+                for at in 0..12 {
+                    other.launch(LaunchRequest::new(world.user, format!("rival-{at}"))).await.unwrap();
+                }
+            }
+        }
     }
-    let instance = plane.launch(LaunchRequest::new(world.user, "one").gpus(1)).await.unwrap();
-    let bindings = world.store.scan_all(crate::store::Scan::of(&crate::entity::GPU_BINDINGS)).await.unwrap();
-    let gpu = world
-        .store
-        .get(&crate::entity::GPUS, bindings[0].id::<()>("gpu_id").unwrap().uuid())
-        .await
-        .unwrap()
-        .value
-        .unwrap();
-    assert_eq!(
-        (gpu.text("health").unwrap(), bindings[0].id("instance_id").unwrap()),
-        ("healthy", instance.id)
-    );
+}
+
+#[tokio::test]
+async fn what_a_launch_was_decided_on_is_guarded_by_its_batch() {
+    for (meanwhile, refused_by) in [
+        (Meanwhile::Nothing, None),
+        (Meanwhile::OwnerSuspended, Some(("user_access", "conflict"))),
+        (Meanwhile::NodeCordoned, Some(("node_lifecycles", "conflict"))),
+        (Meanwhile::GpuQuarantined, Some(("gpus", "test_failed"))),
+        (Meanwhile::GpuTaken, Some(("gpus", "invariant"))),
+        (Meanwhile::PortsTaken, Some(("port_maps", "duplicate"))),
+        (Meanwhile::CpuTaken, Some(("node_ledgers", "ceiling"))),
+        (Meanwhile::QuotaUsed, Some(("quotas", "ceiling"))),
+    ] {
+        let world = World::new(Policy::BestFit).await;
+        let plane = &world.planes[0];
+        let mut request =
+            LaunchRequest::new(world.user, "one").cpu(CpuMilli::from_u32(1_000)).on_node(world.nodes[0]);
+        // A ledger refuses before a GPU does: one thing at a time.
+        request = match meanwhile {
+            Meanwhile::GpuTaken => request.gpu_share(GpuMilli::from_u32(1)),
+            _ => request.gpus(1),
+        };
+        let request = request.ports(Family::Ipv4, Protocol::Tcp, 1);
+        let id = plane.ids.next_id().into();
+        World::cluster(plane).await;
+        let reads = world.store.read(launch_queries(&request)).await.unwrap();
+        let rows = LaunchRows::from_answers(&request, reads.answers);
+        let decided = plane.decide_launch(&request, id, &rows, Tentative::default(), reads.now, 0).unwrap();
+        let Decision::Commit(_, batch) = decided else { panic!("it was not launched before") };
+        if matches!(meanwhile, Meanwhile::GpuTaken) {
+            // The node's ledger would say it first: raise it, as a node that grew would.
+            let row = world.store.get(&NODE_LEDGERS, world.nodes[0]).await.unwrap().value.unwrap();
+            let write = Write::update(
+                &NODE_LEDGERS,
+                world.nodes[0],
+                row.revision(),
+                vec![("gpu_milli_total", 9_000_i64.into())],
+            );
+            world.store.commit(Batch::new(plane.ids.next_id(), "grow").with(write)).await.unwrap();
+        }
+        meanwhile.happen(&world).await;
+        let committed = world.store.commit(batch).await;
+        let refusal = committed.as_ref().err().and_then(|error| error.refusal());
+        let found = refusal.map(|refusal| (refusal.table, refusal.cause.code()));
+        assert_eq!(found, refused_by, "{meanwhile:?}: {committed:?}");
+        assert!(plane.audit().await.unwrap().is_clean());
+    }
 }
