@@ -130,3 +130,40 @@ fn the_report_and_the_table_tell_what_the_figures_say() {
     assert!(page.contains(&format!("GPU allocation. allocated: at most {peak}")), "{peak}");
     assert!(table.contains("A generated workload, seed 42: 500 pods of 5 users on 40 nodes"), "{table}");
 }
+
+const NODES: &str =
+    "sn,cpu_milli,memory_mib,gpu,model\nn1,96000,393216,8,G2\nn2,104000,524288,2,T4\nn3,32000,65536,0,\n";
+const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,creation_time,deletion_time
+p1,4000,8192,1,500,,10,90
+p2,8000,8192,1,1000,T4,20,
+a b,1000,1024,0,0,,30,80
+p3,8000,8192,4,1000,,40,
+p4,1000,600000,0,0,,50,70
+p5,1000,1024,8,1000,G2,60,95
+p6,1000,1024,8,1000,,97,
+";
+
+#[test]
+fn files_are_replayed_with_every_pod_accounted_for_and_resumed_by_the_same_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("nodes.csv"), NODES).unwrap();
+    std::fs::write(folder.path().join("pods.csv"), PODS).unwrap();
+    let line = "--nodes nodes.csv --pods pods.csv --users 2";
+    let first = figures(folder.path(), line);
+    let refused = serde_json::json!({"gpu": 2, "invalid": 1, "memory": 1});
+    assert_eq!((&first["pods"], &first["launched"], &first["refused"]), (&7.into(), &3.into(), &refused));
+    // 5.5 of 10 GPUs while p1, p2 and p3 run; p1 ends at second 90, and the last thing that happens is at 97.
+    assert_eq!(first["allocation_pct_peak"], 55.0);
+    let mean = (5.0 * 10.0 + 15.0 * 20.0 + 55.0 * 50.0 + 50.0 * 7.0) / 87.0;
+    assert!((first["allocation_pct_mean"].as_f64().unwrap() - mean).abs() < 1e-9, "{first}");
+    assert_eq!(of_state(&figures(folder.path(), &format!("{line} --resume"))), of_state(&first));
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    for part in [
+        "<span>too little memory free</span><b>1</b>",
+        "n2: 1.5 of 2 GPUs",
+        "n1: 4 of 8 GPUs",
+        "n2: 1 of 2 GPUs",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+}

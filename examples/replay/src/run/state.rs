@@ -85,7 +85,7 @@ impl State {
         };
         match row.table().name {
             name if name == USERS.name => {
-                row.text("email")?.clone_into(&mut self.users.entry(id).or_default().email)
+                row.text("email")?.clone_into(&mut self.users.entry(id).or_default().email);
             }
             name if name == QUOTAS.name => {
                 self.users.entry(id).or_default().quota = json!([
