@@ -1,6 +1,5 @@
 //! The repositories and the operations of the control plane on a redb file.
 
-
 use std::sync::Arc;
 
 use apportion::amount::{CpuMilli, GpuMilli};
@@ -32,26 +31,11 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     let path = folder.path().join("store.redb");
     let store = Arc::new(RedbStore::open(&path, TABLES, Arc::new(SystemClock::new())).unwrap());
     // Each has its own view, as processes would.
-    let planes: Vec<_> = (0..3)
-        .map(|_| Arc::new(ControlPlane::new(store.clone())))
-        .collect();
-    let limits = Limits {
-        instance_limit: 100,
-        node_limit: 1,
-        gpu_milli_limit: GpuMilli::new(6_000).ok(),
-    };
-    let user = planes[0]
-        .create_user(NewUser::new("ada@example.org", "Ada").limits(limits))
-        .await
-        .unwrap()
-        .id;
-    let node = NewNode::new(user, "one")
-        .gpus(8, "A100")
-        .cpu(CpuMilli::from_u32(64_000));
-    planes[0]
-        .register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap()))
-        .await
-        .unwrap();
+    let planes: Vec<_> = (0..3).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
+    let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: GpuMilli::new(6_000).ok() };
+    let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
+    let node = NewNode::new(user, "one").gpus(8, "A100").cpu(CpuMilli::from_u32(64_000));
+    planes[0].register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap())).await.unwrap();
     let tasks: Vec<_> = (0..24)
         .map(|at| {
             let plane = Arc::clone(&planes[at % 3]);
@@ -65,18 +49,12 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     for task in tasks {
         match task.await.unwrap() {
             Ok(entry) => launched.push(entry),
-            Err(Error::QuotaExceeded {
-                limit_name: "gpu_milli_limit",
-                ..
-            }) => {}
+            Err(Error::QuotaExceeded { limit_name: "gpu_milli_limit", .. }) => {}
             Err(other) => panic!("{other:?}"),
         }
     }
     assert_eq!(launched.len(), 12, "six GPUs in halves");
-    assert_eq!(
-        store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.len(),
-        24
-    );
+    assert_eq!(store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.len(), 24);
     drop(planes);
     store.close().await.unwrap();
     drop(store);
@@ -86,20 +64,9 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     let report = plane.audit().await.unwrap();
     assert!(report.is_clean() && report.live_instances == 12, "{report:?}");
     for entry in &launched {
-        assert_eq!(
-            plane.delete(entry.id).await.unwrap().state,
-            InstanceState::Deleted
-        );
+        assert_eq!(plane.delete(entry.id).await.unwrap().state, InstanceState::Deleted);
     }
     assert_eq!(plane.capacity().await.unwrap().gpu_used_milli, 0);
-    assert!(
-        store
-            .scan(Scan::of(&PORT_MAPS))
-            .await
-            .unwrap()
-            .value
-            .rows
-            .is_empty()
-    );
+    assert!(store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.is_empty());
     assert!(plane.audit().await.unwrap().is_clean());
 }
