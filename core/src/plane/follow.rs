@@ -102,6 +102,47 @@ impl Followed {
     }
 }
 
+/// What was taken off a view and is not yet committed.
+///
+/// What it still holds when it is dropped is given back to the view: the commit was refused, or whoever waited for it
+/// has gone. If it happens all the same, the feed will say so, and until then batches guard themselves.
+#[derive(Debug)]
+pub(super) struct Held {
+    followed: Arc<Followed>,
+    instances: Vec<Uuid>,
+}
+
+impl Held {
+    pub(super) fn none(followed: &Arc<Followed>) -> Self {
+        Self { followed: Arc::clone(followed), instances: Vec::new() }
+    }
+
+    /// Holds what the view has pending for an instance.
+    pub(super) fn hold(&mut self, instance: Uuid) {
+        self.instances.push(instance);
+    }
+
+    /// Leaves it pending until its record arrives: it is committed.
+    pub(super) fn keep(&mut self, instance: Uuid) {
+        self.instances.retain(|held| *held != instance);
+    }
+
+    /// Gives it back now.
+    pub(super) fn give_back(&mut self, instance: Uuid) -> Result<(), StoreError> {
+        self.keep(instance);
+        self.followed.with(|view| view.end(instance))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for instance in std::mem::take(&mut self.instances) {
+            // A node that cannot be indexed is told of by the next who looks at the view.
+            let _ = self.followed.with(|view| view.end(instance));
+        }
+    }
+}
+
 async fn take_all(view: &mut View, snapshot: &dyn Snapshot, scan: Scan) -> Result<(), StoreError> {
     let mut after = None;
     loop {

@@ -1,5 +1,6 @@
 //! Launching an instance: one batch takes everything that it needs, or nothing.
 
+use super::follow::Held;
 use super::launch_rows::{Described, LaunchRows, Tentative, launch_queries};
 use super::nodes::adds;
 use super::place::Chosen;
@@ -11,7 +12,7 @@ use crate::entity::{
     NODE_LIFECYCLES, NodeId, PORT_MAPS, QUOTAS, USER_ACCESS,
 };
 use crate::error::{Error, Result};
-use crate::store::{Batch, Change, NewRow, Receipt, StoreError, StoreExt as _, Test, Write};
+use crate::store::{Batch, Change, NewRow, StoreError, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// What was decided on a launch.
@@ -38,8 +39,10 @@ impl ControlPlane {
         loop {
             let reads = self.store.read(launch_queries(&request)).await?;
             let rows = LaunchRows::from_answers(&request, reads.answers);
+            let mut held = Held::none(&self.followed);
+            let attempt = retry.attempt();
             let decided =
-                self.decide_launch(&request, id, &rows, Tentative::default(), reads.now, retry.attempt());
+                self.decide_launch(&request, id, &rows, Tentative::default(), reads.now, attempt, &mut held);
             let (instance, batch) = match decided {
                 Ok(Decision::Done(entry)) => return Ok(*entry),
                 Ok(Decision::Commit(instance, batch)) => (instance, batch),
@@ -52,40 +55,20 @@ impl ControlPlane {
                 Err(error) => return Err(error),
             };
             match self.store.commit(batch).await {
-                Ok(_) => return Ok(Entry::new(*instance, 1)),
-                Err(error) => {
-                    self.forget(id)?;
-                    if !lost_race(&error) {
-                        return Err(launch_error(error));
-                    }
+                Ok(_) => {
+                    held.keep(id.uuid());
+                    return Ok(Entry::new(*instance, 1));
                 }
+                Err(error) if lost_race(&error) => drop(held),
+                Err(error) => return Err(launch_error(error)),
             }
             retry.again().await?;
             self.followed.refresh().await?;
         }
     }
 
-    /// Forgets a launch that was about to be committed.
-    pub(super) fn forget(&self, id: InstanceId) -> Result<()> {
-        Ok(self.followed.with(|view| view.end(id.uuid()))?)
-    }
-
-    /// Answers a committed launch, and forgets a refused one.
-    pub(super) fn launched(
-        &self,
-        instance: Instance,
-        receipt: std::result::Result<Receipt, StoreError>,
-    ) -> Result<Entry<Instance>> {
-        match receipt {
-            Ok(_) => Ok(Entry::new(instance, 1)),
-            Err(error) => {
-                self.forget(instance.id)?;
-                Err(launch_error(error))
-            }
-        }
-    }
-
-    /// Decides a launch over the rows that it depends on, and takes it off the view until it is committed.
+    /// Decides a launch over the rows that it depends on, and takes it off the view, where `held` holds it.
+    #[expect(clippy::too_many_arguments, reason = "everything that a decision depends on, and nothing else")]
     pub(super) fn decide_launch(
         &self,
         request: &LaunchRequest,
@@ -94,6 +77,7 @@ impl ControlPlane {
         tentative: Tentative,
         now: Timestamp,
         attempt: u32,
+        held: &mut Held,
     ) -> Result<Decision> {
         let (instance, demand) = match rows.describe(request, id, tentative, now)? {
             Described::Done(entry) => return Ok(Decision::Done(entry)),
@@ -114,6 +98,7 @@ impl ControlPlane {
         let chosen = self.followed.with(|view| {
             let chosen = planner.choose(view, request, &demand, pinned, hash);
             if let Ok(chosen) = &chosen {
+                held.hold(id.uuid());
                 view.begin(id.uuid(), chosen.pending(&demand))?;
             }
             Ok(chosen)
@@ -200,7 +185,7 @@ impl ControlPlane {
     }
 }
 
-fn launch_error(error: StoreError) -> Error {
+pub(super) fn launch_error(error: StoreError) -> Error {
     match Error::of_store("instance", error) {
         Error::AlreadyExists { key: "owner_live_name", .. } => {
             Error::AlreadyExists { kind: "instance", key: "name" }

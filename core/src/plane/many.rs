@@ -3,7 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::delete::{DeleteRows, Deletion, delete_queries};
-use super::launch::Decision;
+use super::follow::Held;
+use super::launch::{Decision, launch_error};
 use super::launch_rows::{LaunchRows, Tentative, launch_queries};
 use super::retry::lost_race;
 use super::view::View;
@@ -45,8 +46,9 @@ struct Open {
 type Also<'a> = dyn FnMut(usize, std::result::Result<&Instance, &Error>) -> Vec<Write> + Send + 'a;
 
 /// What earlier decisions of a window do before they are committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Window {
+    held: Held,
     open: Vec<Open>,
     batches: Vec<Batch>,
     accounts: FxHashMap<UserId, Tentative>,
@@ -115,7 +117,9 @@ impl ControlPlane {
         let queries = operations.iter().flat_map(|(_, operation)| operation.queries()).collect();
         self.followed.refresh().await?;
         let reads = self.store.read(queries).await?;
-        let mut window = Window::default();
+        let held = Held::none(&self.followed);
+        let mut window =
+            Window { held, open: Vec::new(), batches: Vec::new(), accounts: FxHashMap::default() };
         let mut rows = reads.answers.into_iter();
         for (at, operation) in operations {
             let decided = self.decide_one(at, operation, &mut rows, reads.now, &mut window, also);
@@ -126,6 +130,10 @@ impl ControlPlane {
         let receipts = self.store.commit_many(std::mem::take(&mut window.batches)).await;
         for (open, receipt) in window.open.into_iter().zip(receipts) {
             let at = open.at;
+            match &receipt {
+                Ok(_) => window.held.keep(open.instance.id.uuid()),
+                Err(_) => window.held.give_back(open.instance.id.uuid())?,
+            }
             let outcome = self.settle(open, receipt).await;
             fill(answers, at, outcome);
         }
@@ -193,7 +201,7 @@ impl ControlPlane {
     ) -> Result<(Entry<Instance>, Option<Batch>)> {
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let account = window.accounts.entry(request.owner).or_default();
-        match self.decide_launch(request, id, rows, *account, now, 0)? {
+        match self.decide_launch(request, id, rows, *account, now, 0, &mut window.held)? {
             Decision::Done(entry) => Ok((*entry, None)),
             Decision::Commit(instance, batch) => {
                 account.instances += 1;
@@ -220,6 +228,7 @@ impl ControlPlane {
                 let begin = |view: &mut View| {
                     if fresh { view.end(id.uuid()) } else { view.begin(id.uuid(), pending) }
                 };
+                window.held.hold(id.uuid());
                 self.followed.with(begin)?;
                 let account = window.accounts.entry(instance.owner_id).or_default();
                 account.instances -= 1;
@@ -250,14 +259,13 @@ impl ControlPlane {
         let Err(error) = receipt else {
             return Ok(Entry::new(open.instance, open.revision));
         };
-        self.forget(open.instance.id)?;
         let lost = lost_race(&error);
         if open.accompanied && lost {
             return Err(Error::Conflict { what: "instance".to_owned() });
         }
         if !lost {
             return match open.operation {
-                Operation::Launch(_) => self.launched(open.instance, Err(error)),
+                Operation::Launch(_) => Err(launch_error(error)),
                 _ => Err(Error::of_store("instance", error)),
             };
         }

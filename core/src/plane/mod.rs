@@ -47,7 +47,7 @@ pub struct ControlPlane {
     ids: Arc<dyn IdSource>,
     metrics: Arc<dyn Metrics>,
     repositories: Repositories,
-    followed: Followed,
+    followed: Arc<Followed>,
     planner: Mutex<Planner>,
 }
 
@@ -110,7 +110,7 @@ impl ControlPlane {
         let ids = options.ids.unwrap_or_else(|| Arc::new(TimeOrderedIds::new(Arc::new(SystemClock::new()))));
         Self {
             repositories: Repositories::new(Arc::clone(&store), Arc::clone(&ids)),
-            followed: Followed::new(Arc::clone(&store)),
+            followed: Arc::new(Followed::new(Arc::clone(&store))),
             planner: Mutex::new(Planner::new(options.policy, options.seed, options.mix)),
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             store,

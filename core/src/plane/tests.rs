@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::follow::Held;
 use super::launch::Decision;
 use super::launch_rows::{LaunchRows, Tentative, launch_queries};
 use super::{ControlPlane, LaunchRequest, NewNode, NewUser, Options};
@@ -219,7 +220,9 @@ async fn what_a_launch_was_decided_on_is_guarded_by_its_batch() {
         World::cluster(plane).await;
         let reads = world.store.read(launch_queries(&request)).await.unwrap();
         let rows = LaunchRows::from_answers(&request, reads.answers);
-        let decided = plane.decide_launch(&request, id, &rows, Tentative::default(), reads.now, 0).unwrap();
+        let mut held = Held::none(&plane.followed);
+        let decided =
+            plane.decide_launch(&request, id, &rows, Tentative::default(), reads.now, 0, &mut held).unwrap();
         let Decision::Commit(_, batch) = decided else { panic!("it was not launched before") };
         if matches!(meanwhile, Meanwhile::GpuTaken) {
             // The node's ledger would say it first: raise it, as a node that grew would.
@@ -239,4 +242,24 @@ async fn what_a_launch_was_decided_on_is_guarded_by_its_batch() {
         assert_eq!(found, refused_by, "{meanwhile:?}: {committed:?}");
         assert!(plane.audit().await.unwrap().is_clean());
     }
+}
+
+#[tokio::test]
+async fn a_launch_that_nobody_waits_for_is_not_held_against_its_node() {
+    let world = World::new(Policy::Fgd).await;
+    let plane = &world.planes[0];
+    let before = World::cluster(plane).await;
+    let request = LaunchRequest::new(world.user, "one").gpus(2);
+    let reads = world.store.read(launch_queries(&request)).await.unwrap();
+    let rows = LaunchRows::from_answers(&request, reads.answers);
+    let id = plane.ids.next_id().into();
+    let mut held = Held::none(&plane.followed);
+    plane.decide_launch(&request, id, &rows, Tentative::default(), reads.now, 0, &mut held).unwrap();
+    assert_ne!(
+        plane.followed.with(|view| Ok(view.cluster.clone())).unwrap(),
+        before,
+        "it is taken off the view"
+    );
+    drop(held);
+    assert_eq!(plane.followed.with(|view| Ok(view.cluster.clone())).unwrap(), before);
 }

@@ -1,5 +1,6 @@
 //! The declarations of a store, resolved and checked: [`Schema`].
 
+mod fingerprint;
 mod plan;
 mod prepare;
 
@@ -101,15 +102,9 @@ pub struct ChildInfo {
 impl Schema {
     /// Resolves and checks declarations. The kernel's own tables are added.
     pub fn new(tables: &[&'static Table]) -> Result<Self, BadDeclaration> {
-        let mut schema = Self {
-            tables: Vec::new(),
-            by_name: FxHashMap::default(),
-        };
+        let mut schema = Self { tables: Vec::new(), by_name: FxHashMap::default() };
         for table in super::kernel::TABLES.iter().chain(tables) {
-            schema.add(table).map_err(|problem| BadDeclaration {
-                table: table.name,
-                problem,
-            })?;
+            schema.add(table).map_err(|problem| BadDeclaration { table: table.name, problem })?;
         }
         Ok(schema)
     }
@@ -143,14 +138,8 @@ impl Schema {
             if columns.insert(column.name, at).is_some() {
                 return Err(format!("column {} is declared twice", column.name));
             }
-            if column
-                .default
-                .is_some_and(|fixed| Value::from(fixed).check(column.kind).is_err())
-            {
-                return Err(format!(
-                    "the default of column {} is not of its type",
-                    column.name
-                ));
+            if column.default.is_some_and(|fixed| Value::from(fixed).check(column.kind).is_err()) {
+                return Err(format!("the default of column {} is not of its type", column.name));
             }
         }
         let mut info = TableInfo {
@@ -163,16 +152,9 @@ impl Schema {
             columns,
         };
         info.check_key()?;
-        for (name, names, unique) in (table
-            .uniques
-            .iter()
-            .map(|unique| (unique.name, unique.columns, true)))
-        .chain(
-            table
-                .indexes
-                .iter()
-                .map(|index| (index.name, index.columns, false)),
-        ) {
+        for (name, names, unique) in (table.uniques.iter().map(|unique| (unique.name, unique.columns, true)))
+            .chain(table.indexes.iter().map(|index| (index.name, index.columns, false)))
+        {
             info.add_order(name, names, unique)?;
         }
         info.check_rules()?;
@@ -197,32 +179,18 @@ impl Schema {
             };
             let to = self.table(parent);
             if kinds(self.table(id), &columns) != kinds(to, &to.key) {
-                return Err(format!(
-                    "{} does not match the key of {}",
-                    reference.name, reference.parent
-                ));
+                return Err(format!("{} does not match the key of {}", reference.name, reference.parent));
             }
             if let Some(info) = self.tables.get_mut(id.0) {
-                let known = info
-                    .orders
-                    .iter()
-                    .position(|order| order.columns.starts_with(&columns));
+                let known = info.orders.iter().position(|order| order.columns.starts_with(&columns));
                 let order = match known {
                     Some(order) => order,
                     None => info.add_order(reference.name, reference.columns, false)?,
                 };
-                info.references.push(ReferenceInfo {
-                    name: reference.name,
-                    columns,
-                    parent,
-                    order,
-                });
+                info.references.push(ReferenceInfo { name: reference.name, columns, parent, order });
             }
             if let Some(info) = self.tables.get_mut(parent.0) {
-                info.children.push(ChildInfo {
-                    table: id,
-                    reference: at,
-                });
+                info.children.push(ChildInfo { table: id, reference: at });
             }
         }
         Ok(())
@@ -232,12 +200,7 @@ impl Schema {
 fn positions(columns: &FxHashMap<&'static str, usize>, names: &[&'static str]) -> Result<Vec<usize>, String> {
     names
         .iter()
-        .map(|name| {
-            columns
-                .get(name)
-                .copied()
-                .ok_or_else(|| format!("there is no column {name}"))
-        })
+        .map(|name| columns.get(name).copied().ok_or_else(|| format!("there is no column {name}")))
         .collect()
 }
 
@@ -252,10 +215,7 @@ impl TableInfo {
         if let Some(at) = self.orders.iter().position(|order| order.name == name) {
             return Some(at);
         }
-        self.references
-            .iter()
-            .find(|reference| reference.name == name)
-            .map(|reference| reference.order)
+        self.references.iter().find(|reference| reference.name == name).map(|reference| reference.order)
     }
 
     /// The encoding of a row's primary key.
@@ -274,13 +234,7 @@ impl TableInfo {
 
     /// The entry of a row in one order: the order's columns, then the primary key.
     pub fn entry(&self, order: &OrderInfo, row: &Row) -> Vec<u8> {
-        keycode::encode_all(
-            order
-                .columns
-                .iter()
-                .chain(&self.key)
-                .filter_map(|at| row.values.get(*at)),
-        )
+        keycode::encode_all(order.columns.iter().chain(&self.key).filter_map(|at| row.values.get(*at)))
     }
 
     /// The primary key at the end of an order's entry.
@@ -293,11 +247,7 @@ impl TableInfo {
     }
 
     pub(crate) fn row_key(&self, values: &[Value]) -> Key {
-        Key::new(
-            self.key
-                .iter()
-                .map(|at| values.get(*at).cloned().unwrap_or_default()),
-        )
+        Key::new(self.key.iter().map(|at| values.get(*at).cloned().unwrap_or_default()))
     }
 
     fn add_order(
@@ -311,21 +261,14 @@ impl TableInfo {
             return Err(format!("{name} has no columns, or is declared twice"));
         }
         self.check_indexable(&columns, name)?;
-        self.orders.push(OrderInfo {
-            name,
-            columns,
-            unique,
-        });
+        self.orders.push(OrderInfo { name, columns, unique });
         Ok(self.orders.len() - 1)
     }
 
     fn check_indexable(&self, columns: &[usize], name: &str) -> Result<(), String> {
         for column in columns.iter().filter_map(|at| self.table.columns.get(*at)) {
             if matches!(column.kind, Kind::Json { .. }) {
-                return Err(format!(
-                    "{name} is ordered by {}, and json has no order",
-                    column.name
-                ));
+                return Err(format!("{name} is ordered by {}, and json has no order", column.name));
             }
         }
         Ok(())
@@ -338,10 +281,7 @@ impl TableInfo {
         self.check_indexable(&self.key, "the primary key")?;
         for column in self.key.iter().filter_map(|at| self.table.columns.get(*at)) {
             if column.nullable || matches!(column.role, Role::Counter | Role::Secret) {
-                return Err(format!(
-                    "key column {} may be null, or is a counter or a secret",
-                    column.name
-                ));
+                return Err(format!("key column {} may be null, or is a counter or a secret", column.name));
             }
         }
         Ok(())
@@ -361,10 +301,7 @@ impl TableInfo {
         for rule in self.table.ceilings {
             let at = positions(&self.columns, &[rule.column])?;
             let counter = at.iter().filter_map(|at| self.table.columns.get(*at));
-            if counter
-                .into_iter()
-                .any(|column| column.role != Role::Counter || column.kind != Kind::Int)
-            {
+            if counter.into_iter().any(|column| column.role != Role::Counter || column.kind != Kind::Int) {
                 return Err(format!(
                     "ceiling {} is on {}, which is no integer counter",
                     rule.name, rule.column

@@ -46,9 +46,7 @@ impl Schema {
     /// Resolves and checks a scan.
     pub fn plan(&self, scan: &Scan) -> Result<ScanPlan, StoreError> {
         let name = scan.table.name;
-        let info = self
-            .find(name)
-            .ok_or_else(|| StoreError::invalid(name, "the store has no such table"))?;
+        let info = self.find(name).ok_or_else(|| StoreError::invalid(name, "the store has no such table"))?;
         let order = match scan.index {
             None => None,
             Some(index) => {
@@ -92,28 +90,20 @@ fn check_size(field: &str, asked: u32, max: u32) -> Result<(), StoreError> {
     if (1..=max).contains(&asked) {
         return Ok(());
     }
-    Err(StoreError::invalid(
-        field,
-        format!("must be from 1 to {max}, got {asked}"),
-    ))
+    Err(StoreError::invalid(field, format!("must be from 1 to {max}, got {asked}")))
 }
 
 impl TableInfo {
     /// The positions of the columns that entries of an order are made of.
     fn order_columns(&self, order: Option<usize>) -> Vec<usize> {
-        let leading = order
-            .and_then(|at| self.orders.get(at))
-            .map_or(&[][..], |order| &order.columns);
+        let leading = order.and_then(|at| self.orders.get(at)).map_or(&[][..], |order| &order.columns);
         leading.iter().chain(&self.key).copied().collect()
     }
 
     fn bounds(&self, scan: &Scan, columns: &[usize]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
         let name = self.table.name;
         if scan.prefix.len() > columns.len() {
-            return Err(StoreError::invalid(
-                name,
-                "the prefix has more values than the index has columns",
-            ));
+            return Err(StoreError::invalid(name, "the prefix has more values than the index has columns"));
         }
         let mut ordered = columns.iter().filter_map(|at| self.table.columns.get(*at));
         for (value, column) in scan.prefix.iter().zip(ordered.by_ref()) {
@@ -177,10 +167,7 @@ impl TableInfo {
         path: &str,
     ) -> Result<Vec<(usize, Is)>, StoreError> {
         if tests.len() > MAX_TESTS {
-            return Err(StoreError::invalid(
-                path,
-                format!("at most {MAX_TESTS} tests are allowed"),
-            ));
+            return Err(StoreError::invalid(path, format!("at most {MAX_TESTS} tests are allowed")));
         }
         let mut resolved = Vec::with_capacity(tests.len());
         for test in tests {
@@ -190,16 +177,11 @@ impl TableInfo {
                 .ok_or_else(|| StoreError::invalid(field(), "the table has no such column"))?;
             let values = test.is.values();
             if values.len() > MAX_TESTS {
-                return Err(StoreError::invalid(
-                    field(),
-                    format!("at most {MAX_TESTS} values are allowed"),
-                ));
+                return Err(StoreError::invalid(field(), format!("at most {MAX_TESTS} values are allowed")));
             }
             if let Some(column) = self.table.columns.get(at) {
                 for value in values {
-                    value
-                        .check(column.kind)
-                        .map_err(|reason| StoreError::invalid(field(), reason))?;
+                    value.check(column.kind).map_err(|reason| StoreError::invalid(field(), reason))?;
                 }
             }
             resolved.push((at, test.is.clone()));
@@ -216,9 +198,7 @@ impl ScanPlan {
 
     /// Whether a row satisfies the tests.
     pub fn accepts(&self, row: &Row) -> bool {
-        self.tests
-            .iter()
-            .all(|(at, is)| row.values().get(*at).is_some_and(|value| is.holds(value)))
+        self.tests.iter().all(|(at, is)| row.values().get(*at).is_some_and(|value| is.holds(value)))
     }
 
     /// Makes the page from the entries between the bounds, in the plan's direction, each with its row.
@@ -244,10 +224,7 @@ impl ScanPlan {
 
     /// Counts the entries between the bounds, each with its row.
     pub fn count<B, E>(&self, entries: impl Iterator<Item = Result<(B, Row), E>>) -> Result<Count, E> {
-        let mut count = Count {
-            rows: 0,
-            capped: false,
-        };
+        let mut count = Count { rows: 0, capped: false };
         for (examined, entry) in entries.enumerate() {
             let (_, row) = entry?;
             if examined == self.examine {

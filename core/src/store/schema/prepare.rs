@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
+use super::fingerprint::fingerprint;
 use super::{Schema, TableId, TableInfo};
 use crate::id::v7_millis;
 use crate::store::batch::{Batch, Change, Fingerprint, MAX_WRITES, Mode, Write};
 use crate::store::error::StoreError;
-use crate::store::keycode;
 use crate::store::query::Is;
 use crate::store::row::{Key, NewRow, Row, TableRef};
 use crate::store::table::{Column, Role};
@@ -82,9 +82,7 @@ impl Schema {
             ));
         }
         Value::from(&*batch.operation)
-            .check(Kind::Text {
-                max_bytes: MAX_OPERATION_BYTES,
-            })
+            .check(Kind::Text { max_bytes: MAX_OPERATION_BYTES })
             .map_err(|reason| StoreError::invalid("operation", reason))?;
         if batch.writes.is_empty() || batch.writes.len() > MAX_WRITES {
             return Err(StoreError::invalid(
@@ -100,10 +98,7 @@ impl Schema {
             let write = self.resolve(at, write)?;
             if !adjust && !seen.insert((write.table, write.key.clone())) {
                 let field = format!("writes[{at}].{}", self.table(write.table).table.name);
-                return Err(StoreError::invalid(
-                    field,
-                    "the key occurs in an earlier write of the batch",
-                ));
+                return Err(StoreError::invalid(field, "the key occurs in an earlier write of the batch"));
             }
             writes.push(write);
         }
@@ -122,29 +117,18 @@ impl Schema {
     fn resolve(&self, at: usize, write: Write) -> Result<PreparedWrite, StoreError> {
         let name = write.table().name;
         let path = format!("writes[{at}].{name}");
-        let info = self
-            .find(name)
-            .ok_or_else(|| StoreError::invalid(&*path, "the store has no such table"))?;
+        let info =
+            self.find(name).ok_or_else(|| StoreError::invalid(&*path, "the store has no such table"))?;
         let table = info.id;
         let (key, op) = match write {
-            Write::Insert(row) => info
-                .new_row(row, &path)
-                .map(|(key, row)| (key, Op::Insert(row)))?,
-            Write::Ensure(row) => info
-                .new_row(row, &path)
-                .map(|(key, row)| (key, Op::Ensure(row)))?,
-            Write::Update {
-                key, revision, set, ..
-            } => (key, Op::Update(revision, info.updates(set, &path)?)),
+            Write::Insert(row) => info.new_row(row, &path).map(|(key, row)| (key, Op::Insert(row)))?,
+            Write::Ensure(row) => info.new_row(row, &path).map(|(key, row)| (key, Op::Ensure(row)))?,
+            Write::Update { key, revision, set, .. } => {
+                (key, Op::Update(revision, info.updates(set, &path)?))
+            }
             Write::Delete { key, revision, .. } => (key, Op::Delete(revision)),
             Write::Guard { key, revision, .. } => (key, Op::Guard(revision)),
-            Write::Adjust {
-                key,
-                column,
-                delta,
-                mode,
-                ..
-            } => {
+            Write::Adjust { key, column, delta, mode, .. } => {
                 let (position, declared) = info.writable(column, &[Role::Counter], &path)?;
                 if declared.kind != Kind::Int || delta.unsigned_abs() > MAX_INT.unsigned_abs() {
                     return Err(StoreError::invalid(
@@ -185,11 +169,7 @@ impl TableInfo {
         if key.values().len() != self.key.len() {
             return Err(StoreError::invalid(
                 path,
-                format!(
-                    "the key has {} columns, got {}",
-                    self.key.len(),
-                    key.values().len()
-                ),
+                format!("the key has {} columns, got {}", self.key.len(), key.values().len()),
             ));
         }
         for (value, at) in key.values().iter().zip(&self.key) {
@@ -208,10 +188,7 @@ impl TableInfo {
                 StoreError::invalid(format!("{path}.{name}"), "the table has no such column")
             })?;
             if place.replace(value).is_some() {
-                return Err(StoreError::invalid(
-                    format!("{path}.{name}"),
-                    "the column is given twice",
-                ));
+                return Err(StoreError::invalid(format!("{path}.{name}"), "the column is given twice"));
             }
         }
         let mut values = Vec::with_capacity(given.len());
@@ -222,32 +199,20 @@ impl TableInfo {
             values.push(value);
         }
         let key = self.row_key(&values);
-        Ok((
-            key,
-            Arc::new(Row {
-                table: TableRef(self.table),
-                values,
-                revision: 1,
-                version: 1,
-            }),
-        ))
+        Ok((key, Arc::new(Row { table: TableRef(self.table), values, revision: 1, version: 1 })))
     }
 
     fn writable(&self, name: &str, roles: &[Role], path: &str) -> Result<(usize, &Column), StoreError> {
         let field = || format!("{path}.{name}");
-        let at = self
-            .column(name)
-            .ok_or_else(|| StoreError::invalid(field(), "the table has no such column"))?;
+        let at =
+            self.column(name).ok_or_else(|| StoreError::invalid(field(), "the table has no such column"))?;
         let column = self
             .table
             .columns
             .get(at)
             .ok_or_else(|| StoreError::invalid(field(), "the table has no such column"))?;
         if self.key.contains(&at) || !roles.contains(&column.role) {
-            return Err(StoreError::invalid(
-                field(),
-                "this kind of write cannot change the column",
-            ));
+            return Err(StoreError::invalid(field(), "this kind of write cannot change the column"));
         }
         Ok((at, column))
     }
@@ -279,10 +244,7 @@ impl TableInfo {
                 Change::Add(delta)
                     if column.kind != Kind::Int || delta.unsigned_abs() > MAX_INT.unsigned_abs() =>
                 {
-                    return Err(StoreError::invalid(
-                        field(),
-                        "an addition needs an integer within ±2^53",
-                    ));
+                    return Err(StoreError::invalid(field(), "an addition needs an integer within ±2^53"));
                 }
                 Change::Max(Value::Null) => {
                     return Err(StoreError::invalid(field(), "a maximum cannot be null"));
@@ -304,10 +266,7 @@ fn push_once<T>(
     name: &str,
 ) -> Result<(), StoreError> {
     if out.iter().any(|(taken, _)| *taken == at) {
-        return Err(StoreError::invalid(
-            format!("{path}.{name}"),
-            "the column is given twice",
-        ));
+        return Err(StoreError::invalid(format!("{path}.{name}"), "the column is given twice"));
     }
     out.push((at, item));
     Ok(())
@@ -318,100 +277,5 @@ fn check_value(value: &Value, column: &Column, path: &str) -> Result<(), StoreEr
     if value.is_null() && !column.nullable {
         return Err(StoreError::invalid(field(), "the column cannot be null"));
     }
-    value
-        .check(column.kind)
-        .map_err(|reason| StoreError::invalid(field(), reason))
-}
-
-/// The fingerprint of a batch's operation, actor and writes.
-fn fingerprint(batch: &Batch) -> Fingerprint {
-    let mut bytes = Vec::with_capacity(512);
-    let text = |bytes: &mut Vec<u8>, text: &str| keycode::encode(&Value::from(text), bytes);
-    text(&mut bytes, &batch.operation);
-    keycode::encode(&batch.actor.into(), &mut bytes);
-    for write in &batch.writes {
-        text(&mut bytes, write.table().name);
-        match write {
-            Write::Insert(row) | Write::Ensure(row) => {
-                bytes.push(if matches!(write, Write::Insert(_)) { 1 } else { 2 });
-                for (name, value) in &row.values {
-                    text(&mut bytes, name);
-                    keycode::encode(value, &mut bytes);
-                }
-            }
-            Write::Update {
-                key, revision, set, ..
-            } => {
-                bytes.push(3);
-                encode_key(&mut bytes, key, *revision);
-                for (name, value) in set {
-                    text(&mut bytes, name);
-                    keycode::encode(value, &mut bytes);
-                }
-            }
-            Write::Delete { key, revision, .. } | Write::Guard { key, revision, .. } => {
-                bytes.push(if matches!(write, Write::Delete { .. }) {
-                    4
-                } else {
-                    5
-                });
-                encode_key(&mut bytes, key, *revision);
-            }
-            Write::Adjust {
-                key,
-                column,
-                delta,
-                mode,
-                ..
-            } => {
-                bytes.push(if *mode == Mode::Admit { 6 } else { 7 });
-                encode_key(&mut bytes, key, *delta);
-                text(&mut bytes, column);
-            }
-            Write::Patch { key, tests, set, .. } => {
-                bytes.push(8);
-                encode_key(&mut bytes, key, 0);
-                for test in tests {
-                    text(&mut bytes, test.column);
-                    // What is compared with cannot be told apart by its text: values are encoded beside it.
-                    text(&mut bytes, test_name(&test.is));
-                    for value in test.is.values() {
-                        keycode::encode(value, &mut bytes);
-                    }
-                }
-                for (name, change) in set {
-                    text(&mut bytes, name);
-                    let (tag, value) = match change {
-                        Change::Add(delta) => (1, Value::Int(*delta)),
-                        Change::Set(value) => (2, value.clone()),
-                        Change::Max(value) => (3, value.clone()),
-                    };
-                    bytes.push(tag);
-                    keycode::encode(&value, &mut bytes);
-                }
-            }
-        }
-    }
-    Fingerprint::of(&bytes)
-}
-
-fn encode_key(bytes: &mut Vec<u8>, key: &Key, number: i64) {
-    for value in key.values() {
-        keycode::encode(value, bytes);
-    }
-    keycode::encode(&Value::Int(number), bytes);
-}
-
-fn test_name(is: &Is) -> &'static str {
-    match is {
-        Is::Null => "null",
-        Is::NotNull => "not null",
-        Is::Eq(_) => "=",
-        Is::Ne(_) => "<>",
-        Is::Lt(_) => "<",
-        Is::Le(_) => "<=",
-        Is::Gt(_) => ">",
-        Is::Ge(_) => ">=",
-        Is::In(_) => "in",
-    }
+    value.check(column.kind).map_err(|reason| StoreError::invalid(field(), reason))
 }
