@@ -125,10 +125,19 @@ mod tests {
 
     #[test]
     fn an_amount_is_never_negative_nor_above_the_exact_range() {
-        assert_eq!(CpuMilli::new(-1), Err(OutOfRange { unit: "cpu milli", got: -1 }));
+        assert_eq!(
+            CpuMilli::new(-1),
+            Err(OutOfRange {
+                unit: "cpu milli",
+                got: -1
+            })
+        );
         assert!(MemoryMib::new(MAX).is_ok());
         assert!(MemoryMib::new(MAX + 1).is_err());
-        assert_eq!(serde_json::from_str::<GpuMilli>("-5").map_err(|e| e.to_string()), Err("gpu milli must be from 0 to 9007199254740992, got -5".into()));
+        assert_eq!(
+            serde_json::from_str::<GpuMilli>("-5").map_err(|e| e.to_string()),
+            Err("gpu milli must be from 0 to 9007199254740992, got -5".into())
+        );
     }
 
     #[test]

@@ -180,10 +180,10 @@ impl Meanwhile {
             }
             Self::GpuTaken => drop(other.launch(rival("rival").gpus(1)).await.unwrap()),
             Self::PortsTaken => {
-                drop(other.launch(rival("rival").ports(Family::Ipv4, Protocol::Tcp, 4)).await.unwrap())
+                drop(other.launch(rival("rival").ports(Family::Ipv4, Protocol::Tcp, 4)).await.unwrap());
             }
             Self::CpuTaken => {
-                drop(other.launch(rival("rival").cpu(CpuMilli::from_u32(19_500))).await.unwrap())
+                drop(other.launch(rival("rival").cpu(CpuMilli::from_u32(19_500))).await.unwrap());
             }
             Self::QuotaUsed => {
                 for at in 0..12 {
