@@ -242,9 +242,7 @@ fn table(about: &str, figures: &ReplayFigures, args: &ReplayArgs) -> String {
 /// A progress bar, which is not shown where nobody looks.
 fn bar(events: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(wide(events)), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template(
-        "{msg:21} {bar:40} {human_pos}/{human_len} events, {eta} left",
-    );
+    let style = ProgressStyle::with_template("{msg:21} {bar:40} {human_pos}/{human_len} events, {eta} left");
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
