@@ -8,15 +8,9 @@ use benches::launches::{Bench, SYNC_AT_LEAST};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn launches(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut group = criterion.benchmark_group("durable launches, redb");
-    group
-        .throughput(Throughput::Elements(1))
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500));
+    group.throughput(Throughput::Elements(1)).sample_size(10).warm_up_time(Duration::from_millis(500));
     for (name, callers, max_group) in [
         ("one at a time", 64, 1),
         ("group commit", 1, 1_024),

@@ -30,11 +30,7 @@ pub struct Steady {
 impl Steady {
     /// A cluster of so many nodes with GPUs, filled until it is nearly full.
     pub fn new(policy: Policy, nodes: usize) -> Self {
-        let generated = generate(&Size {
-            nodes: nodes * 1_523 / 1_213 + 1,
-            pods: 16_304,
-            seed: SEED,
-        });
+        let generated = generate(&Size { nodes: nodes * 1_523 / 1_213 + 1, pods: 16_304, seed: SEED });
         let mut cluster = Cluster::new();
         let with_gpus = generated.nodes.iter().filter(|node| node.gpus > 0).take(nodes);
         for (rank, node) in (0_u64..).zip(with_gpus) {
@@ -49,14 +45,7 @@ impl Steady {
         let demands: Vec<Demand> = generated.pods.iter().filter_map(demand).collect();
         // Filled by one policy, so that all of them start from the same state.
         let scheduler = Scheduler::new(Policy::BestFit, SEED).with_mix(TaskMix::from_demands(&demands));
-        let mut steady = Self {
-            cluster,
-            scheduler,
-            demands,
-            next: 0,
-            running: VecDeque::new(),
-            placed: 0,
-        };
+        let mut steady = Self { cluster, scheduler, demands, next: 0, running: VecDeque::new(), placed: 0 };
         // What does not fit any more is skipped; there are tasks enough to get there without it.
         for _ in 0..nodes * 16 {
             if steady.used_pct() >= FULL_PCT {
@@ -111,12 +100,5 @@ fn demand(pod: &PodRow) -> Option<Demand> {
         (1, milli) if milli.get() < 1000 => GpuDemand::Share(milli),
         (count, _) => GpuDemand::Whole(count),
     };
-    Demand::new(
-        pod.cpu_milli,
-        pod.memory_mib,
-        StorageMib::ZERO,
-        gpu,
-        pod.gpu_spec.clone(),
-    )
-    .ok()
+    Demand::new(pod.cpu_milli, pod.memory_mib, StorageMib::ZERO, gpu, pod.gpu_spec.clone()).ok()
 }

@@ -63,25 +63,14 @@ impl Bench {
     /// Users and nodes on a new file whose syncs take at least `sync`, committing at most `max_group` batches at once.
     pub async fn new(sync: Duration, max_group: usize) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let folder = tempfile::tempdir()?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(folder.path().join("bench.redb"))?;
+        let file =
+            File::options().read(true).write(true).create_new(true).open(folder.path().join("bench.redb"))?;
         let backend = SlowSync::new(FileBackend::new(file)?, sync);
         let options = RedbOptions::default().max_group(max_group);
-        let store = Arc::new(RedbStore::open_backend(
-            backend,
-            TABLES,
-            Arc::new(SystemClock::new()),
-            options,
-        )?);
+        let store =
+            Arc::new(RedbStore::open_backend(backend, TABLES, Arc::new(SystemClock::new()), options)?);
         let plane = Arc::new(ControlPlane::new(store.clone()));
-        let limits = Limits {
-            instance_limit: 1_000_000,
-            node_limit: 10_000,
-            gpu_milli_limit: None,
-        };
+        let limits = Limits { instance_limit: 1_000_000, node_limit: 10_000, gpu_milli_limit: None };
         let new = (0..USERS)
             .map(|at| NewUser::new(format!("user{at}@example.org"), format!("User {at}")).limits(limits));
         let users: Result<Vec<UserId>, _> = plane
@@ -105,13 +94,7 @@ impl Bench {
         for node in plane.register_nodes((0..NODES).map(node).collect()).await {
             node?;
         }
-        Ok(Self {
-            plane,
-            store,
-            users,
-            next: Arc::default(),
-            folder,
-        })
+        Ok(Self { plane, store, users, next: Arc::default(), folder })
     }
 
     /// Launches `count` instances by `callers` at once, each waiting for its answer before it asks again. Each takes a
@@ -144,11 +127,7 @@ impl Bench {
             done?;
         }
         let took = began.elapsed();
-        Ok(Figures {
-            launches: count,
-            took,
-            syncs: self.store.syncs().unwrap_or(0) - syncs,
-        })
+        Ok(Figures { launches: count, took, syncs: self.store.syncs().unwrap_or(0) - syncs })
     }
 
     /// Whether every counter equals its recount, and how large the file is.
@@ -172,10 +151,7 @@ impl Bench {
 }
 
 /// Wall-clock time, which is what is measured here.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures the time that passes"
-)]
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures the time that passes")]
 pub fn now() -> Instant {
     Instant::now()
 }

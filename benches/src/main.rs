@@ -27,10 +27,7 @@ fn main() -> Fallible<()> {
 
 fn decisions(cli: &Cli) {
     println!("decisions (decide and place), one core\n");
-    println!(
-        "{:<12} {:>8} {:>9} {:>14}",
-        "policy", "nodes", "states", "decisions/s"
-    );
+    println!("{:<12} {:>8} {:>9} {:>14}", "policy", "nodes", "states", "decisions/s");
     for nodes in [1_213, 100_000] {
         for policy in Policy::ALL {
             let mut steady = Steady::new(policy, nodes);
@@ -40,11 +37,7 @@ fn decisions(cli: &Cli) {
                 (0..64).for_each(|_| steady.step());
             }
             let per_second = rate(steady.placed - before, began.elapsed());
-            println!(
-                "{:<12} {nodes:>8} {:>9} {per_second:>14.0}",
-                policy.to_string(),
-                steady.classes()
-            );
+            println!("{:<12} {nodes:>8} {:>9} {per_second:>14.0}", policy.to_string(), steady.classes());
         }
     }
 }
@@ -56,10 +49,7 @@ async fn launches(cli: &Cli) -> Fallible<()> {
     let size = if cli.quick { 20 } else { 100 };
     // The same launches by as many callers, but one durable commit at a time.
     let alone = median(&Bench::new(SYNC_AT_LEAST, 1).await?, 64, size * 2, rounds).await?;
-    println!(
-        "{:<28} {:>11} {:>14} {:>9}",
-        "", "launches/s", "launches/sync", "ratio"
-    );
+    println!("{:<28} {:>11} {:>14} {:>9}", "", "launches/s", "launches/sync", "ratio");
     line("64 callers, one at a time", alone, alone);
     for callers in [1, 16, 64] {
         let bench = Bench::new(SYNC_AT_LEAST, 1_024).await?;
@@ -84,18 +74,12 @@ async fn median(bench: &Bench, callers: usize, count: usize, rounds: usize) -> F
         all.push(bench.run(callers, count).await?);
     }
     all.sort_by(|a, b| a.per_second().total_cmp(&b.per_second()));
-    all.get(all.len() / 2)
-        .copied()
-        .ok_or_else(|| "no round was run".into())
+    all.get(all.len() / 2).copied().ok_or_else(|| "no round was run".into())
 }
 
 fn line(name: &str, figures: Figures, alone: Figures) {
     let ratio = figures.per_second() / alone.per_second();
-    println!(
-        "{name:<28} {:>11.0} {:>14.1} {ratio:>8.1}x",
-        figures.per_second(),
-        figures.per_sync()
-    );
+    println!("{name:<28} {:>11.0} {:>14.1} {ratio:>8.1}x", figures.per_second(), figures.per_sync());
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

@@ -125,13 +125,7 @@ mod tests {
 
     #[test]
     fn an_amount_is_never_negative_nor_above_the_exact_range() {
-        assert_eq!(
-            CpuMilli::new(-1),
-            Err(OutOfRange {
-                unit: "cpu milli",
-                got: -1
-            })
-        );
+        assert_eq!(CpuMilli::new(-1), Err(OutOfRange { unit: "cpu milli", got: -1 }));
         assert!(MemoryMib::new(MAX).is_ok());
         assert!(MemoryMib::new(MAX + 1).is_err());
         assert_eq!(

@@ -41,18 +41,12 @@ impl Timestamp {
 
     /// The moment `by` later; stops at [`Timestamp::MAX`].
     pub fn plus(self, by: Duration) -> Self {
-        Self::from_micros(
-            self.0
-                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// The moment `by` earlier; stops at [`Timestamp::MIN`].
     pub fn minus(self, by: Duration) -> Self {
-        Self::from_micros(
-            self.0
-                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self::from_micros(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// How long this is after `earlier`; zero where it is not.
@@ -103,14 +97,9 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose monotonic time starts now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else is given"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     pub fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 }
 
@@ -121,10 +110,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else is given"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     fn now(&self) -> Timestamp {
         DateTime::<Utc>::from(SystemTime::now()).into()
     }
@@ -179,10 +165,7 @@ mod tests {
     fn a_timestamp_keeps_microseconds_and_cuts_what_is_finer() {
         let fine = DateTime::from_timestamp(1, 123_456_789).unwrap();
         assert_eq!(Timestamp::from(fine).to_string(), "1970-01-01T00:00:01.123456Z");
-        assert_eq!(
-            DateTime::<Utc>::from(Timestamp::from(fine)).timestamp_subsec_nanos(),
-            123_456_000
-        );
+        assert_eq!(DateTime::<Utc>::from(Timestamp::from(fine)).timestamp_subsec_nanos(), 123_456_000);
     }
 
     #[test]
@@ -203,9 +186,6 @@ mod tests {
         let clock = ManualClock::new(Timestamp::EPOCH);
         clock.advance(Duration::from_secs(5));
         clock.set(Timestamp::MIN);
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (Timestamp::MIN, Duration::from_secs(5))
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (Timestamp::MIN, Duration::from_secs(5)));
     }
 }

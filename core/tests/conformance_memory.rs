@@ -27,9 +27,7 @@ fn sentences() -> Vec<&'static str> {
     let list = contract.split("/// # Contract").nth(1).unwrap();
     let list = list.split("pub trait Store").next().unwrap();
     let items = list.lines().filter_map(|line| line.strip_prefix("/// - "));
-    items
-        .flat_map(|item| item.split(':').next().unwrap().split('`').skip(1).step_by(2))
-        .collect()
+    items.flat_map(|item| item.split(':').next().unwrap().split('`').skip(1).step_by(2)).collect()
 }
 
 #[test]

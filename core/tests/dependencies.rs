@@ -7,7 +7,18 @@ use std::process::Command;
 /// The names of the crates that an application gets with the core and these features.
 fn crates(features: &[&str]) -> Vec<String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["tree", "--package", "apportion", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--offline"]);
+    cargo.args([
+        "tree",
+        "--package",
+        "apportion",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--offline",
+    ]);
     cargo.args(["--no-default-features", "--features", &features.join(",")]);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -19,7 +30,17 @@ fn crates(features: &[&str]) -> Vec<String> {
 fn the_core_pulls_in_no_driver_and_no_runtime() {
     let found = crates(&[]);
     assert!(found.contains(&"serde".to_owned()), "the tree was read: {found:?}");
-    for banned in ["redb", "tokio", "sqlx", "sqlx-core", "sqlx-postgres", "sqlx-sqlite", "libsqlite3-sys", "async-std", "smol"] {
+    for banned in [
+        "redb",
+        "tokio",
+        "sqlx",
+        "sqlx-core",
+        "sqlx-postgres",
+        "sqlx-sqlite",
+        "libsqlite3-sys",
+        "async-std",
+        "smol",
+    ] {
         assert!(!found.contains(&banned.to_owned()), "{banned} is a dependency of the core");
     }
 }

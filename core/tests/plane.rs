@@ -26,21 +26,9 @@ impl Cloud {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
         let ids: Arc<dyn IdSource> = Arc::new(TimeOrderedIds::seeded(clock.clone(), 1));
         let store = Arc::new(MemoryStore::new(TABLES, clock).unwrap());
-        let plane = Arc::new(ControlPlane::with(
-            store.clone(),
-            Options::default().ids(ids.clone()),
-        ));
-        let user = plane
-            .create_user(NewUser::new("ada@example.org", "Ada").limits(limits))
-            .await
-            .unwrap()
-            .id;
-        Self {
-            plane,
-            store,
-            ids,
-            user,
-        }
+        let plane = Arc::new(ControlPlane::with(store.clone(), Options::default().ids(ids.clone())));
+        let user = plane.create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
+        Self { plane, store, ids, user }
     }
 
     async fn node(&self, name: &str, gpus: u32) -> NodeId {
@@ -55,9 +43,7 @@ impl Cloud {
     }
 
     fn request(&self, name: &str) -> LaunchRequest {
-        LaunchRequest::new(self.user, name)
-            .cpu(CpuMilli::from_u32(1_000))
-            .memory(MemoryMib::from_u32(1_024))
+        LaunchRequest::new(self.user, name).cpu(CpuMilli::from_u32(1_000)).memory(MemoryMib::from_u32(1_024))
     }
 
     async fn clean(&self) -> u64 {
@@ -68,11 +54,7 @@ impl Cloud {
 }
 
 fn many() -> Limits {
-    Limits {
-        instance_limit: 1_000,
-        node_limit: 100,
-        gpu_milli_limit: None,
-    }
+    Limits { instance_limit: 1_000, node_limit: 100, gpu_milli_limit: None }
 }
 
 #[tokio::test]
@@ -80,24 +62,14 @@ async fn a_launch_takes_node_gpus_ports_and_quota_and_a_delete_gives_all_of_it_b
     let cloud = Cloud::new(many()).await;
     cloud.node("one", 2).await;
     let before = cloud.plane.capacity().await.unwrap();
-    let request = cloud
-        .request("train")
-        .gpus(2)
-        .storage(StorageMib::from_u32(100))
-        .ports(Family::Ipv4, Protocol::Tcp, 3);
+    let request = cloud.request("train").gpus(2).storage(StorageMib::from_u32(100)).ports(
+        Family::Ipv4,
+        Protocol::Tcp,
+        3,
+    );
     let instance = cloud.plane.launch(request).await.unwrap();
     assert_eq!(instance.state, InstanceState::Running);
-    assert_eq!(
-        cloud
-            .store
-            .scan(Scan::of(&PORT_MAPS))
-            .await
-            .unwrap()
-            .value
-            .rows
-            .len(),
-        3
-    );
+    assert_eq!(cloud.store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.len(), 3);
     let gpus = cloud.store.scan(Scan::of(&GPUS)).await.unwrap().value.rows;
     assert!(gpus.iter().all(|gpu| gpu.int("used_milli").unwrap() == 1_000));
     assert_eq!(cloud.clean().await, 1);
@@ -114,16 +86,7 @@ async fn a_launch_takes_node_gpus_ports_and_quota_and_a_delete_gives_all_of_it_b
     );
     assert_eq!(cloud.clean().await, 0);
     assert_eq!(cloud.plane.capacity().await.unwrap(), before);
-    assert!(
-        cloud
-            .store
-            .scan(Scan::of(&PORT_MAPS))
-            .await
-            .unwrap()
-            .value
-            .rows
-            .is_empty()
-    );
+    assert!(cloud.store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.is_empty());
 }
 
 #[tokio::test]
@@ -134,20 +97,11 @@ async fn a_stopped_instance_keeps_what_it_has_and_a_repeated_stop_changes_nothin
     let stopped = cloud.plane.stop(instance.id).await.unwrap();
     assert_eq!((stopped.state, stopped.revision), (InstanceState::Stopped, 2));
     assert_eq!(cloud.plane.stop(instance.id).await.unwrap(), stopped);
-    assert!(matches!(
-        cloud.plane.launch(cloud.request("other").gpus(1)).await,
-        Err(Error::NoCapacity(_))
-    ));
-    assert_eq!(
-        cloud.plane.start(instance.id).await.unwrap().state,
-        InstanceState::Running
-    );
+    assert!(matches!(cloud.plane.launch(cloud.request("other").gpus(1)).await, Err(Error::NoCapacity(_))));
+    assert_eq!(cloud.plane.start(instance.id).await.unwrap().state, InstanceState::Running);
     cloud.plane.delete(instance.id).await.unwrap();
     let error = cloud.plane.start(instance.id).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "start is not possible while the instance is deleted"
-    );
+    assert_eq!(error.to_string(), "start is not possible while the instance is deleted");
     assert_eq!(cloud.clean().await, 0);
 }
 
@@ -160,27 +114,9 @@ async fn the_same_request_under_the_same_id_is_answered_and_another_is_refused()
     let first = cloud.plane.launch(request.clone()).await.unwrap();
     assert_eq!(cloud.plane.launch(request.clone()).await.unwrap(), first);
     let other = cloud.plane.launch(request.clone().gpus(2)).await.unwrap_err();
-    assert!(
-        matches!(
-            other,
-            Error::AlreadyExists {
-                kind: "instance",
-                key: "id"
-            }
-        ),
-        "{other:?}"
-    );
+    assert!(matches!(other, Error::AlreadyExists { kind: "instance", key: "id" }), "{other:?}");
     let same_name = cloud.plane.launch(cloud.request("train")).await.unwrap_err();
-    assert!(
-        matches!(
-            same_name,
-            Error::AlreadyExists {
-                kind: "instance",
-                key: "name"
-            }
-        ),
-        "{same_name:?}"
-    );
+    assert!(matches!(same_name, Error::AlreadyExists { kind: "instance", key: "name" }), "{same_name:?}");
     assert_eq!(cloud.clean().await, 1);
     // The refused launch of the same name has not kept its place.
     assert_eq!(cloud.plane.capacity().await.unwrap().gpu_idle_milli, 3_000);
@@ -188,136 +124,61 @@ async fn the_same_request_under_the_same_id_is_answered_and_another_is_refused()
 
 #[tokio::test]
 async fn a_user_and_a_node_are_created_once_under_their_id() {
-    let cloud = Cloud::new(Limits {
-        node_limit: 1,
-        ..many()
-    })
-    .await;
+    let cloud = Cloud::new(Limits { node_limit: 1, ..many() }).await;
     let id = cloud.ids.next_id().into();
     let bob = NewUser::new("Bob@Example.org", "Bob").id(id);
     let first = cloud.plane.create_user(bob.clone()).await.unwrap();
     assert_eq!(cloud.plane.create_user(bob).await.unwrap(), first);
-    let other = cloud
-        .plane
-        .create_user(NewUser::new("bob2@example.org", "Bob").id(id))
-        .await
-        .unwrap_err();
+    let other = cloud.plane.create_user(NewUser::new("bob2@example.org", "Bob").id(id)).await.unwrap_err();
     assert!(matches!(other, Error::AlreadyExists { key: "id", .. }));
-    let taken = cloud
-        .plane
-        .create_user(NewUser::new("BOB@example.ORG", "Bobby"))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(taken, Error::AlreadyExists { key: "email", .. }),
-        "{taken:?}"
-    );
+    let taken = cloud.plane.create_user(NewUser::new("BOB@example.ORG", "Bobby")).await.unwrap_err();
+    assert!(matches!(taken, Error::AlreadyExists { key: "email", .. }), "{taken:?}");
 
-    let node = NewNode::new(cloud.user, "one")
-        .gpus(2, "A100")
-        .id(cloud.ids.next_id().into());
+    let node = NewNode::new(cloud.user, "one").gpus(2, "A100").id(cloud.ids.next_id().into());
     let first = cloud.plane.register_node(node.clone()).await.unwrap();
     assert_eq!(cloud.plane.register_node(node.clone()).await.unwrap(), first);
     assert!(matches!(
         cloud.plane.register_node(node.gpus(3, "A100")).await,
         Err(Error::AlreadyExists { key: "id", .. })
     ));
-    let beyond = cloud
-        .plane
-        .register_node(NewNode::new(cloud.user, "two"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        beyond.to_string(),
-        "the node_limit is 1: 1 used, 1 more asked, 1 too many"
-    );
+    let beyond = cloud.plane.register_node(NewNode::new(cloud.user, "two")).await.unwrap_err();
+    assert_eq!(beyond.to_string(), "the node_limit is 1: 1 used, 1 more asked, 1 too many");
     assert_eq!(cloud.clean().await, 0);
 }
 
 #[tokio::test]
 async fn refusals_carry_the_arithmetic() {
-    let cloud = Cloud::new(Limits {
-        instance_limit: 2,
-        node_limit: 9,
-        gpu_milli_limit: GpuMilli::new(1_500).ok(),
-    })
-    .await;
+    let cloud =
+        Cloud::new(Limits { instance_limit: 2, node_limit: 9, gpu_milli_limit: GpuMilli::new(1_500).ok() })
+            .await;
     let node = cloud.node("one", 2).await;
-    cloud
-        .plane
-        .launch(cloud.request("aa").gpu_share(GpuMilli::from_u32(600)))
-        .await
-        .unwrap();
+    cloud.plane.launch(cloud.request("aa").gpu_share(GpuMilli::from_u32(600))).await.unwrap();
     let gpu = cloud.plane.launch(cloud.request("bb").gpus(1)).await.unwrap_err();
-    assert_eq!(
-        gpu.to_string(),
-        "the gpu_milli_limit is 1500: 600 used, 1000 more asked, 100 too many"
-    );
+    assert_eq!(gpu.to_string(), "the gpu_milli_limit is 1500: 600 used, 1000 more asked, 100 too many");
     cloud.plane.launch(cloud.request("bb")).await.unwrap();
     let third = cloud.plane.launch(cloud.request("cc")).await.unwrap_err();
     assert!(
-        matches!(
-            third,
-            Error::QuotaExceeded {
-                limit_name: "instance_limit",
-                limit: 2,
-                used: 2,
-                asked: 1
-            }
-        ),
+        matches!(third, Error::QuotaExceeded { limit_name: "instance_limit", limit: 2, used: 2, asked: 1 }),
         "{third:?}"
     );
 
-    let other = cloud
-        .plane
-        .create_user(NewUser::new("eve@example.org", "Eve"))
-        .await
-        .unwrap()
-        .id;
+    let other = cloud.plane.create_user(NewUser::new("eve@example.org", "Eve")).await.unwrap().id;
     let request = |name: &str| LaunchRequest::new(other, name);
-    let model = cloud
-        .plane
-        .launch(request("mm").gpus(1).gpu_model("H100"))
-        .await
-        .unwrap_err();
-    let Error::NoCapacity(no_fit) = model else {
-        panic!("{model:?}")
-    };
+    let model = cloud.plane.launch(request("mm").gpus(1).gpu_model("H100")).await.unwrap_err();
+    let Error::NoCapacity(no_fit) = model else { panic!("{model:?}") };
     assert_eq!((no_fit.nodes, no_fit.model), (1, 1));
-    let cpu = cloud
-        .plane
-        .launch(request("mm").cpu(CpuMilli::from_u32(15_000)).on_node(node))
-        .await
-        .unwrap_err();
+    let cpu =
+        cloud.plane.launch(request("mm").cpu(CpuMilli::from_u32(15_000)).on_node(node)).await.unwrap_err();
     assert!(matches!(cpu, Error::NoCapacity(no_fit) if no_fit.cpu == 1));
-    let ports = cloud
-        .plane
-        .launch(request("mm").ports(Family::Ipv4, Protocol::Udp, 1))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        ports.to_string(),
-        "none of 1 nodes with room has 1 free ports of the kinds asked for"
-    );
-    let many_ports = cloud
-        .plane
-        .launch(request("mm").ports(Family::Ipv4, Protocol::Tcp, 65))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        many_ports.to_string(),
-        "ports[0] is invalid: 1 to 64 ports can be asked in all"
-    );
+    let ports = cloud.plane.launch(request("mm").ports(Family::Ipv4, Protocol::Udp, 1)).await.unwrap_err();
+    assert_eq!(ports.to_string(), "none of 1 nodes with room has 1 free ports of the kinds asked for");
+    let many_ports =
+        cloud.plane.launch(request("mm").ports(Family::Ipv4, Protocol::Tcp, 65)).await.unwrap_err();
+    assert_eq!(many_ports.to_string(), "ports[0] is invalid: 1 to 64 ports can be asked in all");
     let name = cloud.plane.launch(request("no spaces")).await.unwrap_err();
-    assert!(
-        matches!(name, Error::Invalid { ref field, .. } if field == "name"),
-        "{name:?}"
-    );
+    assert!(matches!(name, Error::Invalid { ref field, .. } if field == "name"), "{name:?}");
     let nobody = LaunchRequest::new(cloud.ids.next_id().into(), "mm");
-    assert!(matches!(
-        cloud.plane.launch(nobody).await,
-        Err(Error::NotFound { kind: "user", .. })
-    ));
+    assert!(matches!(cloud.plane.launch(nobody).await, Err(Error::NotFound { kind: "user", .. })));
     assert_eq!(cloud.clean().await, 2);
 }
 
@@ -326,11 +187,8 @@ async fn dry_run_and_explain_decide_as_the_launch_does_and_change_nothing() {
     let cloud = Cloud::new(many()).await;
     cloud.node("one", 2).await;
     cloud.node("two", 4).await;
-    let request = cloud
-        .request("train")
-        .gpus(3)
-        .ports(Family::Ipv4, Protocol::Tcp, 1)
-        .id(cloud.ids.next_id().into());
+    let request =
+        cloud.request("train").gpus(3).ports(Family::Ipv4, Protocol::Tcp, 1).id(cloud.ids.next_id().into());
     let head = cloud.store.changes(Cursor::START, 1).await.unwrap().lag;
     let plan = cloud.plane.dry_run(&request).await.unwrap();
     let explained = cloud.plane.explain(&request, 5).await.unwrap();
@@ -341,10 +199,7 @@ async fn dry_run_and_explain_decide_as_the_launch_does_and_change_nothing() {
     assert_eq!(instance.node_id, Some(plan.node));
     let ports = cloud.store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows;
     assert_eq!(
-        ports
-            .iter()
-            .map(|row| row.int("port").unwrap())
-            .collect::<Vec<_>>(),
+        ports.iter().map(|row| row.int("port").unwrap()).collect::<Vec<_>>(),
         [i64::from(plan.ports[0].port)]
     );
 }
@@ -353,19 +208,8 @@ async fn dry_run_and_explain_decide_as_the_launch_does_and_change_nothing() {
 async fn an_audit_finds_a_counter_that_drifted() {
     let cloud = Cloud::new(many()).await;
     cloud.node("one", 1).await;
-    cloud
-        .plane
-        .launch(cloud.request("aa").gpu_share(GpuMilli::from_u32(300)))
-        .await
-        .unwrap();
-    let gpu = cloud
-        .store
-        .scan(Scan::of(&GPUS))
-        .await
-        .unwrap()
-        .value
-        .rows
-        .remove(0);
+    cloud.plane.launch(cloud.request("aa").gpu_share(GpuMilli::from_u32(300))).await.unwrap();
+    let gpu = cloud.store.scan(Scan::of(&GPUS)).await.unwrap().value.rows.remove(0);
     let batch = apportion::store::Batch::new(cloud.ids.next_id(), "sabotage").with(Write::admit(
         &GPUS,
         gpu.key(),
@@ -389,9 +233,7 @@ async fn many_at_once_give_what_one_after_the_other_gives() {
         let mut script = Vec::new();
         for (at, id) in ids.iter().enumerate() {
             let gpus = u32::try_from(at % 4).unwrap();
-            script.push(Operation::Launch(Box::new(
-                cloud.request(&format!("i-{at}")).gpus(gpus).id(*id),
-            )));
+            script.push(Operation::Launch(Box::new(cloud.request(&format!("i-{at}")).gpus(gpus).id(*id))));
             if at % 3 == 2 {
                 script.push(Operation::Delete(ids[at - 1]));
                 script.push(Operation::Stop(ids[at]));
@@ -400,19 +242,12 @@ async fn many_at_once_give_what_one_after_the_other_gives() {
         script
     };
     let show = |outcome: &Result<Entry<Instance>, Error>| match outcome {
-        Ok(entry) => format!(
-            "{} {} {} {}",
-            entry.name, entry.state, entry.last_node_id, entry.revision
-        ),
+        Ok(entry) => format!("{} {} {} {}", entry.name, entry.state, entry.last_node_id, entry.revision),
         Err(error) => error.to_string(),
     };
     let mut results = Vec::new();
     for window in [1, 7, 100] {
-        let cloud = Cloud::new(Limits {
-            instance_limit: 15,
-            ..many()
-        })
-        .await;
+        let cloud = Cloud::new(Limits { instance_limit: 15, ..many() }).await;
         for name in ["a", "b", "c", "d", "e"] {
             cloud.node(name, 4).await;
         }
@@ -423,11 +258,7 @@ async fn many_at_once_give_what_one_after_the_other_gives() {
         cloud.clean().await;
         results.push(outcomes.iter().map(show).collect::<Vec<_>>());
     }
-    assert!(
-        results[0].iter().any(|line| line.contains("too many")),
-        "{:#?}",
-        results[0]
-    );
+    assert!(results[0].iter().any(|line| line.contains("too many")), "{:#?}", results[0]);
     assert_eq!(results[0], results[1]);
     assert_eq!(results[0], results[2]);
 }
@@ -437,14 +268,9 @@ async fn racing_launches_from_many_planes_never_pass_a_limit_nor_share_a_gpu_or_
     let clock = Arc::new(SystemClock::new());
     let store = Arc::new(MemoryStore::new(TABLES, clock.clone()).unwrap());
     // Each has its own view, as processes would.
-    let planes: Vec<_> = (0..4)
-        .map(|_| Arc::new(ControlPlane::new(store.clone())))
-        .collect();
+    let planes: Vec<_> = (0..4).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
     let user = planes[0]
-        .create_user(NewUser::new("a@bb.org", "A").limits(Limits {
-            instance_limit: 12,
-            ..many()
-        }))
+        .create_user(NewUser::new("a@bb.org", "A").limits(Limits { instance_limit: 12, ..many() }))
         .await
         .unwrap()
         .id;
@@ -455,9 +281,11 @@ async fn racing_launches_from_many_planes_never_pass_a_limit_nor_share_a_gpu_or_
     planes[0].register_node(node).await.unwrap();
     let launch = |at: usize| {
         let plane = planes[at % 4].clone();
-        let request = LaunchRequest::new(user, format!("i-{at}"))
-            .cpu(CpuMilli::from_u32(1))
-            .ports(Family::Ipv4, Protocol::Tcp, 1);
+        let request = LaunchRequest::new(user, format!("i-{at}")).cpu(CpuMilli::from_u32(1)).ports(
+            Family::Ipv4,
+            Protocol::Tcp,
+            1,
+        );
         let request = if at.is_multiple_of(2) { request.gpus(1) } else { request };
         tokio::spawn(async move { plane.launch(request).await })
     };
@@ -484,11 +312,7 @@ async fn racing_launches_from_many_planes_never_pass_a_limit_nor_share_a_gpu_or_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn the_node_limit_holds_under_races() {
-    let cloud = Cloud::new(Limits {
-        node_limit: 3,
-        ..many()
-    })
-    .await;
+    let cloud = Cloud::new(Limits { node_limit: 3, ..many() }).await;
     let tasks: Vec<_> = (0..16)
         .map(|at| {
             let (plane, user) = (cloud.plane.clone(), cloud.user);
@@ -499,10 +323,7 @@ async fn the_node_limit_holds_under_races() {
     for task in tasks {
         match task.await.unwrap() {
             Ok(_) => made += 1,
-            Err(Error::QuotaExceeded {
-                limit_name: "node_limit",
-                ..
-            }) => {}
+            Err(Error::QuotaExceeded { limit_name: "node_limit", .. }) => {}
             Err(other) => panic!("{other:?}"),
         }
     }

@@ -38,11 +38,14 @@ impl Cloud {
         let ids: Arc<dyn IdSource> = Arc::new(TimeOrderedIds::seeded(clock.clone(), 1));
         let tables: Vec<_> = TABLES.iter().copied().chain([&DONE]).collect();
         let store = Arc::new(MemoryStore::new(&tables, clock).unwrap().with_metrics(metrics));
-        let plane = ControlPlane::with(store.clone(), Options::default().ids(ids.clone()).policy(policy).seed(7));
+        let plane =
+            ControlPlane::with(store.clone(), Options::default().ids(ids.clone()).policy(policy).seed(7));
         let limits = Limits { instance_limit: 1_000, node_limit: 1_000, gpu_milli_limit: None };
         let user = plane.create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
         for node in 0..nodes {
-            let node = NewNode::new(user, format!("node-{node}")).cpu(CpuMilli::from_u32(4_000)).memory(MemoryMib::from_u32(8_000));
+            let node = NewNode::new(user, format!("node-{node}"))
+                .cpu(CpuMilli::from_u32(4_000))
+                .memory(MemoryMib::from_u32(8_000));
             plane.register_node(node).await.unwrap();
         }
         let row = NewRow::new(&DONE).set("id", ROW).set("count", 0_u32);
@@ -76,7 +79,8 @@ fn step(from: i64, to: i64) -> Vec<Write> {
 async fn the_applications_row_changes_exactly_when_an_operation_happens() {
     let cloud = Cloud::new(1, Policy::BestFit).await;
     let (first, one) = cloud.launch("one", 3);
-    let operations = vec![one, cloud.launch("two", 2).1, Operation::Delete(first), cloud.launch("three", 4).1];
+    let operations =
+        vec![one, cloud.launch("two", 2).1, Operation::Delete(first), cloud.launch("three", 4).1];
     let mut seen = Vec::new();
     let mut done = 0;
     let outcomes = cloud
@@ -89,7 +93,8 @@ async fn the_applications_row_changes_exactly_when_an_operation_happens() {
         })
         .await;
     assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true]);
-    let names = [(0, Ok("one".into())), (1, Err("no_capacity")), (2, Ok("one".into())), (3, Ok("three".into()))];
+    let names =
+        [(0, Ok("one".into())), (1, Err("no_capacity")), (2, Ok("one".into())), (3, Ok("three".into()))];
     assert_eq!(seen, names);
     assert_eq!((cloud.done().await, cloud.live().await), (4, 1));
 }
@@ -137,13 +142,15 @@ async fn an_instance_is_launched_and_deleted_in_one_commit_and_its_room_is_given
     let before = groups.0.load(Ordering::Relaxed);
     let outcomes = cloud.plane.apply_many(operations.clone()).await;
     assert_eq!(groups.0.load(Ordering::Relaxed) - before, 1, "one commit for all");
-    let states: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().ok().map(|entry| entry.state)).collect();
+    let states: Vec<_> =
+        outcomes.iter().map(|outcome| outcome.as_ref().ok().map(|entry| entry.state)).collect();
     let (running, deleted) = (Some(InstanceState::Running), Some(InstanceState::Deleted));
     assert_eq!(states, [running, deleted, running, deleted, running, deleted, running, None]);
     assert!(matches!(outcomes[7], Err(Error::NoCapacity(_))));
     assert_eq!(cloud.live().await, 1);
     // What was answered is what is stored, and repeating it changes nothing.
-    let stored = cloud.plane.repositories().instances().require(outcomes[1].as_ref().unwrap().id).await.unwrap();
+    let stored =
+        cloud.plane.repositories().instances().require(outcomes[1].as_ref().unwrap().id).await.unwrap();
     assert_eq!(&stored, outcomes[1].as_ref().unwrap());
     let again = cloud.plane.apply_many(operations).await;
     assert_eq!(again[1].as_ref().unwrap(), &stored);
@@ -167,9 +174,12 @@ async fn a_node_drawn_at_random_does_not_depend_on_what_else_was_asked() {
         let mut chosen = Vec::new();
         for number in 0..8 {
             let id = InstanceId::new(Uuid::from_u128(number << 7));
-            let request = LaunchRequest::new(cloud.user, format!("no-{number}")).id(id).cpu(CpuMilli::from_u32(1_000));
+            let request =
+                LaunchRequest::new(cloud.user, format!("no-{number}")).id(id).cpu(CpuMilli::from_u32(1_000));
             let node = cloud.plane.launch(request).await.unwrap().node_id.unwrap();
-            chosen.push(cloud.plane.repositories().compute_nodes().require(node).await.unwrap().name.to_string());
+            chosen.push(
+                cloud.plane.repositories().compute_nodes().require(node).await.unwrap().name.to_string(),
+            );
         }
         nodes.push(chosen);
     }

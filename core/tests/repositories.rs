@@ -40,35 +40,19 @@ async fn greeting(users: &dyn UserRepository, id: UserId) -> Result<String, Erro
 async fn an_application_runs_on_a_mock_as_on_a_store() {
     let (store, ids) = memory();
     let email = Email::new("ada@example.org").unwrap();
-    let user = User::new(
-        ids.next_id().into(),
-        email,
-        DisplayName::new("Ada").unwrap(),
-        NOON,
-    );
+    let user = User::new(ids.next_id().into(), email, DisplayName::new("Ada").unwrap(), NOON);
 
     let mut mock = MockUserRepository::new();
     let known = user.clone();
     mock.expect_require().times(2).returning(move |id| {
-        if id == known.id {
-            Ok(Entry::new(known.clone(), 1))
-        } else {
-            Err(Error::not_found("user", id))
-        }
+        if id == known.id { Ok(Entry::new(known.clone(), 1)) } else { Err(Error::not_found("user", id)) }
     });
     let repositories = Repositories::new(store, Arc::clone(&ids));
-    repositories
-        .users()
-        .create(user.clone(), Limits::default())
-        .await
-        .unwrap();
+    repositories.users().create(user.clone(), Limits::default()).await.unwrap();
 
     let stranger = ids.next_id().into();
     for users in [&mock as &dyn UserRepository, repositories.users()] {
         assert_eq!(greeting(users, user.id).await.unwrap(), "hello Ada");
-        assert_eq!(
-            greeting(users, stranger).await.unwrap_err().to_string(),
-            "there is no such user"
-        );
+        assert_eq!(greeting(users, stranger).await.unwrap_err().to_string(), "there is no such user");
     }
 }

@@ -19,11 +19,8 @@ fn name(to: &str) -> Vec<(&'static str, Value)> {
 }
 
 pub(super) async fn a_batch_happens_whole_or_not_at_all(world: World) {
-    let (changed, deleted, counted) = (
-        world.thing("changed").await,
-        world.thing("deleted").await,
-        world.thing("counted").await,
-    );
+    let (changed, deleted, counted) =
+        (world.thing("changed").await, world.thing("deleted").await, world.thing("counted").await);
     let before = world.all(&THINGS).await;
     let records = world.feed().await;
     let fresh = world.id();
@@ -54,10 +51,7 @@ pub(super) async fn a_batch_happens_whole_or_not_at_all(world: World) {
         world.batch(vec![seat(last, "last")]),
     ];
     let answers = world.store.commit_many(group).await;
-    assert!(
-        answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(),
-        "{answers:?}"
-    );
+    assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(), "{answers:?}");
     assert_eq!(world.all(&THINGS).await, before);
     assert_eq!(world.all(&SEATS).await.len(), 2);
     // What is accepted happens whole.
@@ -75,9 +69,7 @@ pub(super) async fn a_batch_happens_whole_or_not_at_all(world: World) {
 async fn large_batches_too(world: &World) {
     let seats = world.all(&SEATS).await.len();
     let many = |world: &World| -> Vec<Write> {
-        (0..400)
-            .map(|at| seat(world.id(), &format!("many {at}")))
-            .collect()
+        (0..400).map(|at| seat(world.id(), &format!("many {at}"))).collect()
     };
     let mut torn = many(world);
     torn.push(seat(world.id(), "many 0"));
@@ -90,34 +82,19 @@ async fn large_batches_too(world: &World) {
 pub(super) async fn writes_are_judged_in_order(world: World) {
     let (parent, child) = (world.id(), world.id());
     let crate_row = |id| Write::Insert(NewRow::new(&CRATES).set("id", id));
-    let refusal = world
-        .refused(vec![inside(child, parent), crate_row(parent)])
-        .await;
+    let refusal = world.refused(vec![inside(child, parent), crate_row(parent)]).await;
     assert_eq!((refusal.write, refusal.names("crates_inside")), (0, true));
     world.ok(vec![crate_row(parent), inside(child, parent)]).await;
-    let refusal = world
-        .refused(vec![
-            Write::delete(&CRATES, parent, 1),
-            Write::delete(&CRATES, child, 1),
-        ])
-        .await;
+    let refusal =
+        world.refused(vec![Write::delete(&CRATES, parent, 1), Write::delete(&CRATES, child, 1)]).await;
     assert_eq!((refusal.write, refusal.names("crates_inside")), (0, true));
-    world
-        .ok(vec![
-            Write::delete(&CRATES, child, 1),
-            Write::delete(&CRATES, parent, 1),
-        ])
-        .await;
+    world.ok(vec![Write::delete(&CRATES, child, 1), Write::delete(&CRATES, parent, 1)]).await;
 
     let (old, new) = (world.id(), world.id());
     world.ok(vec![seat(old, "one")]).await;
-    let refusal = world
-        .refused(vec![seat(new, "one"), Write::delete(&SEATS, old, 1)])
-        .await;
+    let refusal = world.refused(vec![seat(new, "one"), Write::delete(&SEATS, old, 1)]).await;
     assert_eq!((refusal.write, refusal.names("seats_badge")), (0, true));
-    world
-        .ok(vec![Write::delete(&SEATS, old, 1), seat(new, "one")])
-        .await;
+    world.ok(vec![Write::delete(&SEATS, old, 1), seat(new, "one")]).await;
 
     let budget = world.id();
     let row = NewRow::new(&BUDGETS).set("id", budget).set("gpu_limit", 10_i64);
@@ -128,39 +105,22 @@ pub(super) async fn writes_are_judged_in_order(world: World) {
             Write::admit(&BUDGETS, budget, "gpus", 3),
         ])
         .await;
-    let expected = Cause::Ceiling {
-        rule: "budgets_gpu_limit",
-        limit: 10,
-        used: 8,
-        asked: 3,
-    };
+    let expected = Cause::Ceiling { rule: "budgets_gpu_limit", limit: 10, used: 8, asked: 3 };
     assert_eq!((refusal.write, refusal.cause), (2, expected));
+    world.ok(vec![Write::Insert(row), Write::admit(&BUDGETS, budget, "gpus", 8)]).await;
     world
-        .ok(vec![
-            Write::Insert(row),
-            Write::admit(&BUDGETS, budget, "gpus", 8),
-        ])
-        .await;
-    world
-        .ok(vec![
-            Write::admit(&BUDGETS, budget, "gpus", -2),
-            Write::admit(&BUDGETS, budget, "gpus", 4),
-        ])
+        .ok(vec![Write::admit(&BUDGETS, budget, "gpus", -2), Write::admit(&BUDGETS, budget, "gpus", 4)])
         .await;
     // A limit that the batch itself raises is in force for what follows.
     let raise = Write::update(&BUDGETS, budget, 1, vec![("gpu_limit", Value::from(20_i64))]);
-    world
-        .ok(vec![raise, Write::admit(&BUDGETS, budget, "gpus", 10)])
-        .await;
+    world.ok(vec![raise, Write::admit(&BUDGETS, budget, "gpus", 10)]).await;
     assert_eq!(world.row(&BUDGETS, budget).await.int("gpus").unwrap(), 20);
 }
 
 pub(super) async fn a_wrong_revision_is_a_conflict(world: World) {
     let id = world.thing("row").await;
     let other = world.id();
-    world
-        .ok(vec![Write::update(&THINGS, id, 1, name("second"))])
-        .await;
+    world.ok(vec![Write::update(&THINGS, id, 1, name("second"))]).await;
     let row = world.row(&THINGS, id).await;
     for expected in [1, 3, 0, -1] {
         for write in [
@@ -168,46 +128,27 @@ pub(super) async fn a_wrong_revision_is_a_conflict(world: World) {
             Write::delete(&THINGS, id, expected),
             Write::guard(&THINGS, id, expected),
         ] {
-            let refusal = world
-                .refused(vec![Write::Insert(thing(other, "other")), write])
-                .await;
+            let refusal = world.refused(vec![Write::Insert(thing(other, "other")), write]).await;
             assert_eq!(refusal.cause, Cause::Conflict { expected, found: 2 });
-            assert_eq!(
-                (refusal.write, refusal.table, refusal.key),
-                (1, "things", Key::from(id))
-            );
+            assert_eq!((refusal.write, refusal.table, refusal.key), (1, "things", Key::from(id)));
         }
     }
     assert_eq!(world.all(&THINGS).await, [row]);
     // A counter's change is no conflict.
     world.ok(vec![Write::record(&THINGS, id, "uses", 1)]).await;
-    world
-        .ok(vec![
-            Write::guard(&THINGS, id, 2),
-            Write::Insert(thing(other, "other")),
-        ])
-        .await;
+    world.ok(vec![Write::guard(&THINGS, id, 2), Write::Insert(thing(other, "other"))]).await;
     // Of two who decided on the same revision, one comes too late, also in one group.
     let group = vec![
         world.batch(vec![Write::update(&THINGS, id, 2, name("a"))]),
         world.batch(vec![Write::update(&THINGS, id, 2, name("b"))]),
-        world.batch(vec![
-            Write::guard(&THINGS, id, 2),
-            Write::record(&THINGS, other, "uses", 1),
-        ]),
+        world.batch(vec![Write::guard(&THINGS, id, 2), Write::record(&THINGS, other, "uses", 1)]),
     ];
     let mut answers = world.store.commit_many(group).await.into_iter();
     answers.next().unwrap().unwrap();
     for late in answers {
         let error = late.unwrap_err();
         let cause = error.refusal().map(|refusal| refusal.cause.clone());
-        assert_eq!(
-            cause,
-            Some(Cause::Conflict {
-                expected: 2,
-                found: 3
-            })
-        );
+        assert_eq!(cause, Some(Cause::Conflict { expected: 2, found: 3 }));
     }
     assert_eq!(world.row(&THINGS, id).await.text("name").unwrap(), "a");
     assert_eq!(world.row(&THINGS, other).await.int("uses").unwrap(), 0);
@@ -225,23 +166,15 @@ pub(super) async fn a_missing_row_is_refused_as_missing(world: World) {
             Write::record(&THINGS, id, "uses", 1),
             Write::patch(&THINGS, id, Vec::new(), vec![("uses", Change::Add(1))]),
         ] {
-            let refusal = world
-                .refused(vec![Write::Ensure(thing(world.id(), "x")), write])
-                .await;
-            assert_eq!(
-                (refusal.write, refusal.table, refusal.key),
-                (1, "things", Key::from(id))
-            );
+            let refusal = world.refused(vec![Write::Ensure(thing(world.id(), "x")), write]).await;
+            assert_eq!((refusal.write, refusal.table, refusal.key), (1, "things", Key::from(id)));
             assert_eq!(refusal.cause, Cause::Missing);
         }
     }
     assert_eq!(world.all(&THINGS).await, []);
     // Deleted by the batch itself, and by another of its group.
     let id = world.thing("here").await;
-    let writes = vec![
-        Write::delete(&THINGS, id, 1),
-        Write::record(&THINGS, id, "uses", 1),
-    ];
+    let writes = vec![Write::delete(&THINGS, id, 1), Write::record(&THINGS, id, "uses", 1)];
     let refusal = world.refused(writes).await;
     assert_eq!((refusal.write, refusal.cause), (1, Cause::Missing));
     let group = vec![
@@ -250,51 +183,26 @@ pub(super) async fn a_missing_row_is_refused_as_missing(world: World) {
     ];
     let answers = world.store.commit_many(group).await;
     assert!(answers[0].is_ok());
-    let cause = answers[1]
-        .as_ref()
-        .unwrap_err()
-        .refusal()
-        .map(|refusal| refusal.cause.clone());
+    let cause = answers[1].as_ref().unwrap_err().refusal().map(|refusal| refusal.cause.clone());
     assert_eq!(cause, Some(Cause::Missing));
 }
 
 pub(super) async fn a_guard_changes_nothing(world: World) {
     let (guarded, quiet) = (world.thing("guarded").await, world.id());
-    world
-        .ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", quiet))])
-        .await;
+    world.ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", quiet))]).await;
     let (row, beat) = (world.row(&THINGS, guarded).await, world.row(&BEATS, quiet).await);
     let records = world.feed().await.len();
-    let receipt = world
-        .ok(vec![
-            Write::guard(&THINGS, guarded, 1),
-            Write::guard(&BEATS, quiet, 1),
-        ])
-        .await;
+    let receipt = world.ok(vec![Write::guard(&THINGS, guarded, 1), Write::guard(&BEATS, quiet, 1)]).await;
     assert_eq!(receipt.position, None);
-    assert_eq!(
-        world.feed().await.len(),
-        records,
-        "a batch of guards is not in the feed"
-    );
+    assert_eq!(world.feed().await.len(), records, "a batch of guards is not in the feed");
     let other = world.id();
-    world
-        .ok(vec![
-            Write::guard(&THINGS, guarded, 1),
-            Write::Insert(thing(other, "other")),
-        ])
-        .await;
+    world.ok(vec![Write::guard(&THINGS, guarded, 1), Write::Insert(thing(other, "other"))]).await;
     assert_eq!(world.row(&THINGS, guarded).await, row);
     assert_eq!(world.row(&BEATS, quiet).await, beat);
     let record = world.last_record().await;
     let keys: Vec<_> = record.changes.iter().map(|change| change.key.clone()).collect();
     assert_eq!(keys, [Key::from(other)]);
     // A guard and an adjust of one row go together.
-    world
-        .ok(vec![
-            Write::guard(&THINGS, guarded, 1),
-            Write::record(&THINGS, guarded, "uses", 1),
-        ])
-        .await;
+    world.ok(vec![Write::guard(&THINGS, guarded, 1), Write::record(&THINGS, guarded, "uses", 1)]).await;
     assert_eq!(world.row(&THINGS, guarded).await.version(), 2);
 }

@@ -38,18 +38,10 @@ pub(super) async fn close_drains_and_then_refuses(world: World) {
     }
     assert_refused(&world).await;
     world.store.close().await.unwrap();
-    let error = snapshot
-        .read(vec![Query::Scan(Scan::of(&THINGS))])
-        .await
-        .unwrap_err();
+    let error = snapshot.read(vec![Query::Scan(Scan::of(&THINGS))]).await.unwrap_err();
     assert!(matches!(error, StoreError::SnapshotExpired), "{error:?}");
     drop(snapshot);
-    let World {
-        harness,
-        store,
-        clock,
-        ..
-    } = world;
+    let World { harness, store, clock, .. } = world;
     drop(store);
     if let Some(store) = harness.reopen(&ALL, clock).await {
         let mut found = Vec::new();
@@ -80,10 +72,8 @@ async fn assert_refused(world: &World) {
 
 pub(super) async fn what_was_acknowledged_is_there_after_reopening(world: World) {
     let id = world.id();
-    let full = thing(id, "r\u{f6}w")
-        .set("note", "e\u{301}\u{1f980}")
-        .set("secret", "hush")
-        .set("flag", false);
+    let full =
+        thing(id, "r\u{f6}w").set("note", "e\u{301}\u{1f980}").set("secret", "hush").set("flag", false);
     let first = world.batch(vec![Write::Insert(full.set("moment", Timestamp::MIN))]);
     let receipt = world.store.commit(first.clone()).await.unwrap();
     let voided = world.batch(vec![Write::guard(&THINGS, id, 2)]);
@@ -104,10 +94,7 @@ pub(super) async fn what_was_acknowledged_is_there_after_reopening(world: World)
     assert_eq!(world.rows(by_place).await[0].int("place").unwrap(), 19);
     assert_eq!(world.feed_after(feed[0].cursor()).await, feed[1..]);
     let error = world.store.changes(Cursor::START, 10).await.unwrap_err();
-    assert!(
-        matches!(error, StoreError::CursorExpired { low_water: 4 }),
-        "{error:?}"
-    );
+    assert!(matches!(error, StoreError::CursorExpired { low_water: 4 }), "{error:?}");
     // Receipts, those of what never happened, too.
     assert!(world.store.commit(first).await.unwrap().repeated);
     let resolution = world.store.resolve(receipt.batch).await.unwrap();
@@ -123,19 +110,12 @@ pub(super) async fn what_was_acknowledged_is_there_after_reopening(world: World)
 /// Fills the store and prunes it; gives the receipt of the last commit and the feed as it is then.
 async fn fill(world: &World, id: Uuid) -> (Receipt, Vec<Arc<Record>>) {
     for at in 0..20_i64 {
-        let seat = NewRow::new(&SEATS)
-            .set("id", world.id())
-            .set("room", "hall")
-            .set("place", at);
-        world
-            .ok(vec![Write::Insert(seat), Write::record(&THINGS, id, "uses", 1)])
-            .await;
+        let seat = NewRow::new(&SEATS).set("id", world.id()).set("room", "hall").set("place", at);
+        world.ok(vec![Write::Insert(seat), Write::record(&THINGS, id, "uses", 1)]).await;
     }
     let set = vec![("number", Value::from(-7_i64))];
     world.ok(vec![Write::update(&THINGS, id, 1, set)]).await;
-    world
-        .ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", id))])
-        .await;
+    world.ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", id))]).await;
     let feed = world.feed().await;
     world.ok(vec![register_consumer("me", feed[9].cursor())]).await;
     world.store.prune(Prune::up_to(4)).await.unwrap();
@@ -146,41 +126,23 @@ async fn fill(world: &World, id: Uuid) -> (Receipt, Vec<Arc<Record>>) {
 
 /// Closes, drops and opens again, under a clock that has stepped back meanwhile.
 async fn reopened(world: World) -> Option<World> {
-    let World {
-        harness,
-        clock,
-        ids,
-        store,
-    } = world;
+    let World { harness, clock, ids, store } = world;
     clock.set(START);
     store.close().await.unwrap();
     drop(store);
     let store = harness.reopen(&ALL, Arc::clone(&clock) as Arc<dyn Clock>).await?;
-    Some(World {
-        harness,
-        clock,
-        ids,
-        store,
-    })
+    Some(World { harness, clock, ids, store })
 }
 
 /// Time, positions, keys and consumers.
 async fn it_goes_on_where_it_was(world: &World, id: Uuid, last: Receipt, head: Cursor) {
     assert_eq!(world.store.read(Vec::new()).await.unwrap().now, last.at);
-    let taken = NewRow::new(&SEATS)
-        .set("id", world.id())
-        .set("room", "hall")
-        .set("place", 3_i64);
+    let taken = NewRow::new(&SEATS).set("id", world.id()).set("room", "hall").set("place", 3_i64);
     let refusal = world.refused(vec![Write::Insert(taken)]).await;
     assert!(refusal.names("seats_place"), "{refusal:?}");
     let next = world.ok(vec![Write::record(&THINGS, id, "uses", 1)]).await;
     assert_eq!(next.at, last.at);
-    let after: Vec<_> = world
-        .feed_after(head)
-        .await
-        .iter()
-        .map(|record| record.batch)
-        .collect();
+    let after: Vec<_> = world.feed_after(head).await.iter().map(|record| record.batch).collect();
     assert_eq!(after, [next.batch]);
     assert_eq!(world.store.prune(Prune::up_to(100)).await.unwrap().low_water, 10);
 }

@@ -23,14 +23,7 @@ fn change(
     version: i64,
     columns: Vec<(&'static str, Value)>,
 ) -> RowChange {
-    RowChange {
-        table: "things",
-        key: Key::from(id),
-        verb,
-        revision,
-        version,
-        columns,
-    }
+    RowChange { table: "things", key: Key::from(id), verb, revision, version, columns }
 }
 
 /// Every column that is shown of a new thing.
@@ -59,22 +52,11 @@ pub(super) async fn every_commit_has_one_record(world: World) {
             Write::record(&THINGS, b, "uses", 2),
         ])
         .by(actor);
-    let changes = vec![
-        change(b, Verb::Insert, 1, 2, inserted(b, 2)),
-        change(a, Verb::Insert, 1, 1, inserted(a, 0)),
-    ];
-    expected.push((
-        world.store.commit(batch).await.unwrap(),
-        Some(actor),
-        "test",
-        changes,
-    ));
+    let changes =
+        vec![change(b, Verb::Insert, 1, 2, inserted(b, 2)), change(a, Verb::Insert, 1, 1, inserted(a, 0))];
+    expected.push((world.store.commit(batch).await.unwrap(), Some(actor), "test", changes));
     world.advance(Duration::from_micros(1_500_001));
-    let set = vec![
-        ("number", Value::from(5_i64)),
-        ("name", "row".into()),
-        ("secret", "hush".into()),
-    ];
+    let set = vec![("number", Value::from(5_i64)), ("name", "row".into()), ("secret", "hush".into())];
     let mut batch = world.batch(vec![
         Write::update(&THINGS, a, 1, set),
         Write::record(&THINGS, a, "uses", 3),
@@ -85,34 +67,16 @@ pub(super) async fn every_commit_has_one_record(world: World) {
     let batch = batch.fingerprint(Fingerprint::of(b"asked"));
     let columns = vec![("number", Value::from(5_i64)), ("uses", Value::from(2_i64))];
     let changes = vec![change(a, Verb::Update, 2, 4, columns)];
-    expected.push((
-        world.store.commit(batch).await.unwrap(),
-        None,
-        "another operation",
-        changes,
-    ));
+    expected.push((world.store.commit(batch).await.unwrap(), None, "another operation", changes));
     assert!(world.commit(vec![Write::delete(&THINGS, b, 9)]).await.is_err());
     let changes = vec![change(b, Verb::Delete, 1, 3, Vec::new())];
-    expected.push((
-        world.ok(vec![Write::delete(&THINGS, b, 1)]).await,
-        None,
-        "test",
-        changes,
-    ));
+    expected.push((world.ok(vec![Write::delete(&THINGS, b, 1)]).await, None, "test", changes));
     let changes = vec![change(b, Verb::Insert, 1, 1, inserted(b, 0))];
-    expected.push((
-        world.ok(vec![Write::Insert(thing(b, "row"))]).await,
-        None,
-        "test",
-        changes,
-    ));
+    expected.push((world.ok(vec![Write::Insert(thing(b, "row"))]).await, None, "test", changes));
     let feed = world.feed().await;
     the_records_are(&feed, expected);
     assert_eq!(feed[1].fingerprint, Fingerprint::of(b"asked"));
-    assert_eq!(
-        (feed[0].at, feed[1].at),
-        (START, START.plus(Duration::from_micros(1_500_001)))
-    );
+    assert_eq!((feed[0].at, feed[1].at), (START, START.plus(Duration::from_micros(1_500_001))));
     records_follow_the_order_of_the_rows(&world, [a, b]).await;
 }
 
@@ -170,13 +134,9 @@ async fn records_follow_the_order_of_the_rows(world: &World, rows: [Uuid; 2]) {
 
 pub(super) async fn secrets_are_not_in_the_feed(world: World) {
     let id = world.id();
-    world
-        .ok(vec![Write::Insert(thing(id, "row").set("secret", "swordfish"))])
-        .await;
+    world.ok(vec![Write::Insert(thing(id, "row").set("secret", "swordfish"))]).await;
     let set = |secret: &str| vec![("secret", Value::from(secret))];
-    world
-        .ok(vec![Write::update(&THINGS, id, 1, set("swordfish two"))])
-        .await;
+    world.ok(vec![Write::update(&THINGS, id, 1, set("swordfish two"))]).await;
     let mut both = set("swordfish three");
     both.push(("number", Value::from(1_i64)));
     world.ok(vec![Write::update(&THINGS, id, 2, both)]).await;
@@ -188,21 +148,14 @@ pub(super) async fn secrets_are_not_in_the_feed(world: World) {
     assert_eq!(feed.len(), 4);
     for record in &feed {
         let named = record.changes.iter().flat_map(|change| &change.columns);
-        assert!(
-            named.into_iter().all(|(column, _)| *column != "secret"),
-            "{record:?}"
-        );
+        assert!(named.into_iter().all(|(column, _)| *column != "secret"), "{record:?}");
         assert!(!format!("{record:?}").contains("swordfish"), "{record:?}");
     }
 }
 
 pub(super) async fn quiet_tables_are_not_in_the_feed(world: World) {
     let (beat, seat) = (world.id(), world.id());
-    let mut receipts = vec![
-        world
-            .ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", beat))])
-            .await,
-    ];
+    let mut receipts = vec![world.ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", beat))]).await];
     receipts.push(world.ok(vec![Write::record(&BEATS, beat, "count", 1)]).await);
     let note = vec![("note", Value::from("quiet"))];
     receipts.push(world.ok(vec![Write::update(&BEATS, beat, 1, note)]).await);
@@ -211,38 +164,24 @@ pub(super) async fn quiet_tables_are_not_in_the_feed(world: World) {
     assert_eq!(world.feed().await, []);
     for receipt in receipts {
         assert_eq!(receipt.position, None);
-        assert_eq!(
-            world.store.resolve(receipt.batch).await.unwrap(),
-            Resolution::Committed(receipt)
-        );
+        assert_eq!(world.store.resolve(receipt.batch).await.unwrap(), Resolution::Committed(receipt));
     }
     // Beside another change, only that is told; and the positions have no gap for the quiet ones.
     let receipt = world
-        .ok(vec![
-            Write::record(&BEATS, beat, "count", 1),
-            Write::Insert(NewRow::new(&SEATS).set("id", seat)),
-        ])
+        .ok(vec![Write::record(&BEATS, beat, "count", 1), Write::Insert(NewRow::new(&SEATS).set("id", seat))])
         .await;
     world.ok(vec![Write::delete(&BEATS, beat, 2)]).await;
     world.ok(vec![Write::delete(&SEATS, seat, 1)]).await;
     let feed = world.feed().await;
-    let tables: Vec<Vec<_>> = feed
-        .iter()
-        .map(|record| record.changes.iter().map(|change| change.table).collect())
-        .collect();
+    let tables: Vec<Vec<_>> =
+        feed.iter().map(|record| record.changes.iter().map(|change| change.table).collect()).collect();
     assert_eq!(tables, [["seats"], ["seats"]]);
-    assert_eq!(
-        (feed[0].batch, feed[0].position, feed[1].position),
-        (receipt.batch, 1, 2)
-    );
+    assert_eq!((feed[0].batch, feed[0].position, feed[1].position), (receipt.batch, 1, 2));
 }
 
 pub(super) async fn changes_resume_where_they_ended(world: World) {
     let empty = world.store.changes(Cursor::START, 1).await.unwrap();
-    assert_eq!(
-        (empty.records.len(), empty.next, empty.lag),
-        (0, Cursor::START, 0)
-    );
+    assert_eq!((empty.records.len(), empty.next, empty.lag), (0, Cursor::START, 0));
     let mut expected = Vec::new();
     for _ in 0..25 {
         let id = world.id();
@@ -267,42 +206,26 @@ pub(super) async fn changes_resume_where_they_ended(world: World) {
         let page = world.store.changes(record.cursor(), 3).await.unwrap();
         let behind = feed.len() - usize::try_from(record.position).unwrap();
         assert_eq!(page.records.len(), behind.min(3));
-        assert!(
-            page.records
-                .first()
-                .is_none_or(|next| next.position == record.position + 1)
-        );
+        assert!(page.records.first().is_none_or(|next| next.position == record.position + 1));
     }
     // A follower at the head sees what comes next.
     let head = feed.last().unwrap().cursor();
     let receipt = world.ok(vec![Write::Insert(thing(world.id(), "row"))]).await;
     let page = world.store.changes(head, 10).await.unwrap();
-    assert_eq!(
-        (page.records.len(), page.records[0].batch, page.lag),
-        (1, receipt.batch, 0)
-    );
+    assert_eq!((page.records.len(), page.records[0].batch, page.lag), (1, receipt.batch, 0));
     for limit in [0, MAX_CHANGES + 1] {
         let error = world.store.changes(head, limit).await.unwrap_err();
-        assert!(
-            matches!(&error, StoreError::Invalid { field, .. } if field == "limit"),
-            "{error:?}"
-        );
+        assert!(matches!(&error, StoreError::Invalid { field, .. } if field == "limit"), "{error:?}");
     }
 }
 
 fn check_page(page: &Changes, after: Cursor, limit: u32, head: u64) {
     let records = &page.records;
-    assert!(
-        records.len() <= usize::try_from(limit).unwrap(),
-        "a page is too long"
-    );
+    assert!(records.len() <= usize::try_from(limit).unwrap(), "a page is too long");
     let last: Option<&Arc<Record>> = records.last();
     assert_eq!(page.next, last.map_or(after, |record| record.cursor()));
     assert_eq!(page.lag, head - page.next.position);
-    assert!(
-        !records.is_empty() || page.lag == 0,
-        "records are left, and none was given"
-    );
+    assert!(!records.is_empty() || page.lag == 0, "records are left, and none was given");
 }
 
 pub(super) async fn a_foreign_cursor_is_refused(world: World) {
@@ -331,14 +254,5 @@ pub(super) async fn a_foreign_cursor_is_refused(world: World) {
             "{cursor:?}: {error:?}"
         );
     }
-    assert_eq!(
-        world
-            .store
-            .changes(mine[2].cursor(), 10)
-            .await
-            .unwrap()
-            .records
-            .len(),
-        2
-    );
+    assert_eq!(world.store.changes(mine[2].cursor(), 10).await.unwrap().records.len(), 2);
 }

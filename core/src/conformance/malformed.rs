@@ -13,10 +13,7 @@ use crate::time::Timestamp;
 static STRANGERS: Table = Table::new("strangers", &[Column::uuid("id")], &["id"]);
 
 pub(super) async fn a_malformed_batch_is_invalid_and_names_the_field(world: World) {
-    for (write, field) in malformed_rows(world.id())
-        .into_iter()
-        .chain(malformed_changes(world.id()))
-    {
+    for (write, field) in malformed_rows(world.id()).into_iter().chain(malformed_changes(world.id())) {
         let writes = vec![Write::Ensure(thing(world.id(), "fine")), write];
         assert_eq!(world.invalid(writes).await, format!("writes[1].{field}"));
     }
@@ -32,11 +29,7 @@ pub(super) async fn a_malformed_batch_is_invalid_and_names_the_field(world: Worl
     ];
     let answers = world.store.commit_many(group).await;
     assert!(answers[0].is_ok() && answers[2].is_ok());
-    assert!(
-        matches!(answers[1], Err(StoreError::Invalid { .. })),
-        "{:?}",
-        answers[1]
-    );
+    assert!(matches!(answers[1], Err(StoreError::Invalid { .. })), "{:?}", answers[1]);
     assert_eq!(world.all(&THINGS).await.len(), 2);
     a_key_occurs_once(&world).await;
 }
@@ -51,14 +44,8 @@ fn malformed_rows(id: Uuid) -> Vec<(Write, &'static str)> {
         (row().set("name", "twice"), "things.name"),
         (NewRow::new(&THINGS).set("id", id), "things.name"),
         (NewRow::new(&THINGS).set("name", "keyless"), "things.id"),
-        (
-            NewRow::new(&THINGS).set("id", id).set("name", Value::Null),
-            "things.name",
-        ),
-        (
-            NewRow::new(&THINGS).set("id", "text").set("name", "n"),
-            "things.id",
-        ),
+        (NewRow::new(&THINGS).set("id", id).set("name", Value::Null), "things.name"),
+        (NewRow::new(&THINGS).set("id", "text").set("name", "n"), "things.id"),
         (row().set("grade", Value::Null), "things.grade"),
         (row().set("uses", Value::Null), "things.uses"),
         (row().set("flag", 1_i64), "things.flag"),
@@ -77,9 +64,7 @@ fn malformed_rows(id: Uuid) -> Vec<(Write, &'static str)> {
         (row().set("document", document), "things.document"),
         (NewRow::new(&RACKS).set("hall", "h"), "racks.number"),
     ];
-    rows.into_iter()
-        .map(|(row, field)| (Write::Insert(row), field))
-        .collect()
+    rows.into_iter().map(|(row, field)| (Write::Insert(row), field)).collect()
 }
 
 fn malformed_changes(id: Uuid) -> Vec<(Write, &'static str)> {
@@ -94,10 +79,7 @@ fn malformed_changes(id: Uuid) -> Vec<(Write, &'static str)> {
         (update("id", id.into()), "things.id"),
         (update("uses", 1_i64.into()), "things.uses"),
         (update("origin", "x".into()), "things.origin"),
-        (
-            Write::update(&THINGS, id, 1, vec![("note", "a".into()), ("note", "b".into())]),
-            "things.note",
-        ),
+        (Write::update(&THINGS, id, 1, vec![("note", "a".into()), ("note", "b".into())]), "things.note"),
         (Write::admit(&THINGS, id, "colour", 1), "things.colour"),
         (Write::admit(&THINGS, id, "number", 1), "things.number"),
         (Write::record(&THINGS, id, "phase", 1), "things.phase"),
@@ -111,10 +93,7 @@ fn malformed_changes(id: Uuid) -> Vec<(Write, &'static str)> {
         (patch("uses", Change::Add(i64::MAX)), "things.uses"),
         (tested(vec![test("colour", Is::Null)]), "things.colour"),
         (tested(vec![test("name", Is::Eq(1_i64.into()))]), "things.name"),
-        (
-            tested(vec![test("name", Is::In(vec!["x".into(); 101]))]),
-            "things.name",
-        ),
+        (tested(vec![test("name", Is::In(vec!["x".into(); 101]))]), "things.name"),
         (Write::guard(&THINGS, "text", 1), "things.id"),
         (Write::guard(&THINGS, (id, id), 1), "things"),
         (Write::guard(&RACKS, "hall", 1), "racks"),
@@ -143,20 +122,14 @@ async fn a_key_occurs_once(world: &World) {
         Write::Insert(NewRow::new(&CRATES).set("id", id)),
     ];
     world.ok(rows).await;
-    world
-        .ok(vec![Write::delete(&SEATS, id, 1), Write::delete(&CRATES, id, 1)])
-        .await;
+    world.ok(vec![Write::delete(&SEATS, id, 1), Write::delete(&CRATES, id, 1)]).await;
 }
 
 async fn a_batch_has_a_size_an_id_and_an_operation(world: &World) {
     let beat = world.id();
-    world
-        .ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", beat))])
-        .await;
+    world.ok(vec![Write::Insert(NewRow::new(&BEATS).set("id", beat))]).await;
     let adds = |count: usize| -> Vec<Write> {
-        (0..count)
-            .map(|_| Write::record(&BEATS, beat, "count", 1))
-            .collect()
+        (0..count).map(|_| Write::record(&BEATS, beat, "count", 1)).collect()
     };
     assert_eq!(world.invalid(Vec::new()).await, "writes");
     assert_eq!(world.invalid(adds(MAX_WRITES + 1)).await, "writes");
@@ -167,22 +140,13 @@ async fn a_batch_has_a_size_an_id_and_an_operation(world: &World) {
     for id in [Uuid::nil(), Uuid::max(), fourth] {
         let batch = Batch::new(id, "test").with(Write::record(&BEATS, beat, "count", 1));
         let error = world.store.commit(batch).await.unwrap_err();
-        assert!(
-            matches!(&error, StoreError::Invalid { field, .. } if field == "id"),
-            "{error:?}"
-        );
+        assert!(matches!(&error, StoreError::Invalid { field, .. } if field == "id"), "{error:?}");
     }
     for operation in ["", "a\0", &"x".repeat(65)] {
         let batch = Batch::new(world.id(), operation.to_owned());
-        let error = world
-            .store
-            .commit(batch.with(Write::record(&BEATS, beat, "count", 1)))
-            .await;
+        let error = world.store.commit(batch.with(Write::record(&BEATS, beat, "count", 1))).await;
         let error = error.unwrap_err();
-        assert!(
-            matches!(&error, StoreError::Invalid { field, .. } if field == "operation"),
-            "{error:?}"
-        );
+        assert!(matches!(&error, StoreError::Invalid { field, .. } if field == "operation"), "{error:?}");
     }
     assert_eq!(world.row(&BEATS, beat).await.int("count").unwrap(), count);
 }

@@ -115,10 +115,7 @@ impl Case {
 
     /// Runs the case for at most `limit`, on a runtime of its own; so it must not be called from within one.
     pub fn run(&self, harness: Arc<dyn Harness>, limit: Duration) -> Result<(), Failure> {
-        let failure = |what| Failure {
-            case: self.name,
-            what,
-        };
+        let failure = |what| Failure { case: self.name, what };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .enable_all()
@@ -150,9 +147,7 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
         return (*text).into();
     }
-    panic
-        .downcast_ref::<String>()
-        .map_or_else(|| "panicked".into(), Clone::clone)
+    panic.downcast_ref::<String>().map_or_else(|| "panicked".into(), Clone::clone)
 }
 
 /// Runs the case of this name: what each `#[test]` of [`conformance!`](crate::conformance!) does.

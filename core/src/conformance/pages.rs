@@ -54,25 +54,18 @@ async fn join(world: &World, index: Option<&'static str>, descending: bool, limi
         let last = page.rows.last().expect("a page with a cursor has a row here");
         let number = last.int("number").unwrap();
         // Not for ever: what is inserted ahead is read, too.
-        for near in [number - 5, number, number + 5]
-            .into_iter()
-            .filter(|_| round < 12)
-        {
+        for near in [number - 5, number, number + 5].into_iter().filter(|_| round < 12) {
             let id = world.id();
             world.ok(vec![numbered(id, near)]).await;
             doomed.push(Key::from(id));
         }
         if round < 6 && expected.contains(&last.key()) {
             // The row that the cursor names goes: the next page begins behind where it was.
-            world
-                .ok(vec![Write::delete(&THINGS, last.key(), last.revision())])
-                .await;
+            world.ok(vec![Write::delete(&THINGS, last.key(), last.revision())]).await;
         }
         if let Some(row) = world.find(&THINGS, lasting[20]).await {
             let renamed = vec![("name", Value::from("other"))];
-            world
-                .ok(vec![Write::update(&THINGS, row.key(), row.revision(), renamed)])
-                .await;
+            world.ok(vec![Write::update(&THINGS, row.key(), row.revision(), renamed)]).await;
         }
         if doomed.len() > 9 {
             let gone = doomed.remove(0);
@@ -80,11 +73,7 @@ async fn join(world: &World, index: Option<&'static str>, descending: bool, limi
         }
         assert!(seen.len() < 500, "the pages never end");
     }
-    let kept: Vec<_> = seen
-        .iter()
-        .filter(|key| expected.contains(key))
-        .cloned()
-        .collect();
+    let kept: Vec<_> = seen.iter().filter(|key| expected.contains(key)).cloned().collect();
     assert_eq!(kept, expected, "{index:?} {descending} {limit}");
     let mut once = seen.clone();
     once.sort();
@@ -99,9 +88,7 @@ pub(super) async fn a_page_examines_no_more_than_it_may(world: World) {
         world.ok(vec![numbered(last, at)]).await;
     }
     for index in [None, Some("things_by_number")] {
-        let mut scan = Scan::of(&THINGS)
-            .examine(10)
-            .test(test("number", Is::Eq(49_i64.into())));
+        let mut scan = Scan::of(&THINGS).examine(10).test(test("number", Is::Eq(49_i64.into())));
         scan.index = index;
         for _ in 0..4 {
             let page = world.store.scan(scan.clone()).await.unwrap().value;
@@ -109,10 +96,7 @@ pub(super) async fn a_page_examines_no_more_than_it_may(world: World) {
             scan = scan.after(page.next.expect("rows are left"));
         }
         let page = world.store.scan(scan).await.unwrap().value;
-        assert_eq!(
-            page.rows.iter().map(Row::key).collect::<Vec<_>>(),
-            [Key::from(last)]
-        );
+        assert_eq!(page.rows.iter().map(Row::key).collect::<Vec<_>>(), [Key::from(last)]);
         assert_eq!(page.next, None);
     }
     // Rows outside the prefix or range are not examined.
@@ -146,10 +130,7 @@ pub(super) async fn a_malformed_query_is_invalid(world: World) {
     }
     for text in ["\"\"", "\"zz\"", "\"0\"", "\"é\""] {
         let cursor: PageCursor = serde_json::from_str(text).unwrap();
-        let answer = world
-            .store
-            .read(vec![Query::Scan(Scan::of(&THINGS).after(cursor))])
-            .await;
+        let answer = world.store.read(vec![Query::Scan(Scan::of(&THINGS).after(cursor))]).await;
         assert!(is_invalid(&answer), "{text}: {answer:?}");
     }
     // At their edges they are right, and no question is no mistake.
@@ -186,9 +167,7 @@ async fn malformed(world: &World) -> Vec<Query> {
         numbers().with(MAX_INT + 1),
         numbers().range(Bound::Included("1".into()), Bound::Unbounded),
         numbers().range(Bound::Unbounded, Bound::Excluded(Value::Null)),
-        things()
-            .with(world.id())
-            .range(Bound::Included(1_i64.into()), Bound::Unbounded),
+        things().with(world.id()).range(Bound::Included(1_i64.into()), Bound::Unbounded),
         things().test(test("colour", Is::Null)),
         things().test(test("name", Is::Eq(1_i64.into()))),
         things().test(test("name", Is::Lt("a\0".into()))),
@@ -209,11 +188,7 @@ async fn malformed(world: &World) -> Vec<Query> {
         (&RACKS, Key::from("hall")),
         (&RACKS, Key::from(("hall", "1"))),
     ];
-    let counts = [
-        numbers().with(true),
-        things().by("no_such_index"),
-        things().examine(0),
-    ];
+    let counts = [numbers().with(true), things().by("no_such_index"), things().examine(0)];
     (scans.into_iter().map(Query::Scan))
         .chain(counts.into_iter().map(Query::Count))
         .chain(gets.into_iter().map(|(table, key)| Query::Get { table, key }))
@@ -230,9 +205,7 @@ pub(super) async fn a_read_sees_every_acknowledged_commit(world: World) {
                 let id = world.id();
                 let number = writer * 1000 + round;
                 let insert = Write::Insert(thing(id, "mine").set("number", number));
-                world
-                    .ok(vec![insert, Write::record(&THINGS, counted, "uses", 1)])
-                    .await;
+                world.ok(vec![insert, Write::record(&THINGS, counted, "uses", 1)]).await;
                 // Read on another thread than that of the commit, where there is one to spare.
                 let reader = world.clone();
                 let seen = tokio::spawn(async move {

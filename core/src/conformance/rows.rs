@@ -35,20 +35,14 @@ pub(super) async fn insert_then_get_gives_the_row(world: World) {
     for at in 0..9 {
         let document = Json::parse(documents[at % documents.len()]).unwrap();
         let given: [(&str, Value); 8] = [
-            (
-                "name",
-                Value::from(&*texts[at].chars().take(16).collect::<String>()),
-            ),
+            ("name", Value::from(&*texts[at].chars().take(16).collect::<String>())),
             ("flag", Value::from(at % 2 == 0)),
             ("number", Value::from(ints[at % ints.len()])),
             ("other", Value::from(world.id())),
             ("moment", Value::from(times[at % times.len()])),
             ("note", Value::from(texts[at])),
             ("document", Value::from(document)),
-            (
-                "secret",
-                Value::from(texts[(at + 1) % texts.len()].get(..4).unwrap_or("key")),
-            ),
+            ("secret", Value::from(texts[(at + 1) % texts.len()].get(..4).unwrap_or("key"))),
         ];
         let id = world.id();
         let mut row = NewRow::new(&THINGS).set("id", id);
@@ -70,10 +64,7 @@ async fn composite_keys_tell_rows_apart(world: &World) {
     let racks = [("a", 11_i64), ("a1", 1), ("a", -1), ("", 0)];
     for (hall, number) in racks {
         let label = format!("{hall}/{number}");
-        let row = NewRow::new(&RACKS)
-            .set("hall", hall)
-            .set("number", number)
-            .set("label", label);
+        let row = NewRow::new(&RACKS).set("hall", hall).set("number", number).set("label", label);
         world.ok(vec![Write::Insert(row)]).await;
     }
     for (hall, number) in racks {
@@ -87,22 +78,13 @@ async fn composite_keys_tell_rows_apart(world: &World) {
 pub(super) async fn insert_never_overwrites(world: World) {
     let id = world.thing("first").await;
     let refusal = world.refused(vec![Write::Insert(thing(id, "second"))]).await;
-    let duplicate = Cause::Duplicate {
-        unique: "things",
-        owner: Key::from(id),
-    };
-    assert_eq!(
-        (refusal.write, refusal.table, refusal.key),
-        (0, "things", Key::from(id))
-    );
+    let duplicate = Cause::Duplicate { unique: "things", owner: Key::from(id) };
+    assert_eq!((refusal.write, refusal.table, refusal.key), (0, "things", Key::from(id)));
     assert_eq!(refusal.cause, duplicate);
     let row = world.row(&THINGS, id).await;
     assert_eq!((row.text("name").unwrap(), row.version()), ("first", 1));
     // The same content is no excuse either.
-    assert_eq!(
-        world.cause(vec![Write::Insert(thing(id, "first"))]).await,
-        duplicate
-    );
+    assert_eq!(world.cause(vec![Write::Insert(thing(id, "first"))]).await, duplicate);
     assert_eq!(world.all(&THINGS).await, [row]);
 }
 
@@ -110,10 +92,7 @@ pub(super) async fn ensure_leaves_the_row_that_is_there(world: World) {
     let id = world.id();
     world.ok(vec![Write::Ensure(thing(id, "first"))]).await;
     let row = world.row(&THINGS, id).await;
-    assert_eq!(
-        (row.text("name").unwrap(), row.revision(), row.version()),
-        ("first", 1, 1)
-    );
+    assert_eq!((row.text("name").unwrap(), row.revision(), row.version()), ("first", 1, 1));
     let records = world.feed().await.len();
     let other = world.id();
     world
@@ -126,16 +105,8 @@ pub(super) async fn ensure_leaves_the_row_that_is_there(world: World) {
     assert_eq!(world.row(&THINGS, other).await.text("name").unwrap(), "other");
     let feed = world.feed().await;
     assert_eq!(feed.len(), records + 1);
-    let keys: Vec<_> = feed[records]
-        .changes
-        .iter()
-        .map(|change| change.key.clone())
-        .collect();
-    assert_eq!(
-        keys,
-        [Key::from(other)],
-        "an ensure that changes nothing is not in the feed"
-    );
+    let keys: Vec<_> = feed[records].changes.iter().map(|change| change.key.clone()).collect();
+    assert_eq!(keys, [Key::from(other)], "an ensure that changes nothing is not in the feed");
 }
 
 pub(super) async fn left_out_columns_take_their_defaults(world: World) {
@@ -158,28 +129,14 @@ pub(super) async fn left_out_columns_take_their_defaults(world: World) {
         assert_eq!(row.get(column), Some(value), "{column}");
     }
     let given = world.id();
-    let row = thing(given, "given")
-        .set("grade", 8_i64)
-        .set("open", false)
-        .set("origin", "there");
+    let row = thing(given, "given").set("grade", 8_i64).set("open", false).set("origin", "there");
     world.ok(vec![Write::Ensure(row)]).await;
     assert_eq!(
-        values(
-            &world.row(&THINGS, given).await,
-            &["grade", "open", "origin", "uses"]
-        ),
-        [
-            Value::from(8_i64),
-            Value::from(false),
-            Value::from("there"),
-            Value::from(0_i64)
-        ]
+        values(&world.row(&THINGS, given).await, &["grade", "open", "origin", "uses"]),
+        [Value::from(8_i64), Value::from(false), Value::from("there"), Value::from(0_i64)]
     );
     let nameless = NewRow::new(&THINGS).set("id", world.id());
-    assert_eq!(
-        world.invalid(vec![Write::Insert(nameless)]).await,
-        "writes[0].things.name"
-    );
+    assert_eq!(world.invalid(vec![Write::Insert(nameless)]).await, "writes[0].things.name");
 }
 
 pub(super) async fn update_changes_only_the_named_columns(world: World) {
@@ -189,9 +146,7 @@ pub(super) async fn update_changes_only_the_named_columns(world: World) {
         .set("note", "kept")
         .set("secret", "kept too")
         .set("flag", true);
-    world
-        .ok(vec![Write::Insert(row), Write::record(&THINGS, id, "uses", 3)])
-        .await;
+    world.ok(vec![Write::Insert(row), Write::record(&THINGS, id, "uses", 3)]).await;
     let before = world.row(&THINGS, id).await;
     assert_eq!((before.revision(), before.version()), (1, 2));
     let set = vec![("name", Value::from("after")), ("number", Value::Null)];
@@ -210,34 +165,19 @@ pub(super) async fn update_changes_only_the_named_columns(world: World) {
     let set = vec![("name", Value::from("after")), ("secret", Value::from("new"))];
     world.ok(vec![Write::update(&THINGS, id, 2, set)]).await;
     let again = world.row(&THINGS, id).await;
-    assert_eq!(
-        (again.revision(), again.version(), again.text("secret").unwrap()),
-        (3, 4, "new")
-    );
+    assert_eq!((again.revision(), again.version(), again.text("secret").unwrap()), (3, 4, "new"));
     let counter = vec![("uses", Value::from(0_i64))];
-    assert_eq!(
-        world.invalid(vec![Write::update(&THINGS, id, 3, counter)]).await,
-        "writes[0].things.uses"
-    );
+    assert_eq!(world.invalid(vec![Write::update(&THINGS, id, 3, counter)]).await, "writes[0].things.uses");
     let immutable = vec![("origin", Value::from("x"))];
     assert_eq!(
-        world
-            .invalid(vec![Write::update(&THINGS, id, 3, immutable)])
-            .await,
+        world.invalid(vec![Write::update(&THINGS, id, 3, immutable)]).await,
         "writes[0].things.origin"
     );
 }
 
 pub(super) async fn delete_removes_the_row(world: World) {
     let (id, other) = (world.thing("first").await, world.thing("other").await);
-    world
-        .ok(vec![Write::update(
-            &THINGS,
-            id,
-            1,
-            vec![("number", Value::from(9_i64))],
-        )])
-        .await;
+    world.ok(vec![Write::update(&THINGS, id, 1, vec![("number", Value::from(9_i64))])]).await;
     world.ok(vec![Write::delete(&THINGS, id, 2)]).await;
     assert_eq!(world.find(&THINGS, id).await, None);
     let by_number = Scan::of(&THINGS).by("things_by_number").with(9_i64);
@@ -246,10 +186,7 @@ pub(super) async fn delete_removes_the_row(world: World) {
     assert!(world.find(&THINGS, other).await.is_some());
     world.ok(vec![Write::Insert(thing(id, "second"))]).await;
     let row = world.row(&THINGS, id).await;
-    assert_eq!(
-        (row.text("name").unwrap(), row.revision(), row.version()),
-        ("second", 1, 1)
-    );
+    assert_eq!((row.text("name").unwrap(), row.revision(), row.version()), ("second", 1, 1));
     assert_eq!(row.get("number"), Some(&Value::Null));
     // Deleted and inserted in two batches of one group.
     let group = vec![
@@ -260,8 +197,5 @@ pub(super) async fn delete_removes_the_row(world: World) {
         answer.unwrap();
     }
     let row = world.row(&THINGS, id).await;
-    assert_eq!(
-        (row.text("name").unwrap(), row.revision(), row.version()),
-        ("third", 1, 1)
-    );
+    assert_eq!((row.text("name").unwrap(), row.revision(), row.version()), ("third", 1, 1));
 }

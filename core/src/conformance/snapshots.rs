@@ -23,12 +23,7 @@ async fn stands_still(world: &World) {
     let fresh = world.thing("fresh").await;
     world
         .ok(vec![
-            Write::update(
-                &THINGS,
-                kept,
-                1,
-                vec![("name", "other".into()), ("number", Value::from(1_i64))],
-            ),
+            Write::update(&THINGS, kept, 1, vec![("name", "other".into()), ("number", Value::from(1_i64))]),
             Write::delete(&THINGS, gone, 1),
         ])
         .await;
@@ -36,10 +31,7 @@ async fn stands_still(world: &World) {
     let by_number = Scan::of(&THINGS).by("things_by_number");
     for _ in 0..2 {
         assert_eq!(snapshot_rows(&*snapshot, Scan::of(&THINGS)).await, before);
-        assert_eq!(
-            snapshot_rows(&*snapshot, by_number.clone().limit(1)).await,
-            before
-        );
+        assert_eq!(snapshot_rows(&*snapshot, by_number.clone().limit(1)).await, before);
         let get = |key| Query::Get { table: &THINGS, key };
         let queries = vec![
             get(Key::from(gone)),
@@ -55,10 +47,7 @@ async fn stands_still(world: &World) {
     }
     // A later one sees everything.
     let snapshot = world.store.snapshot().await.unwrap();
-    assert_eq!(
-        snapshot_rows(&*snapshot, Scan::of(&THINGS)).await,
-        world.all(&THINGS).await
-    );
+    assert_eq!(snapshot_rows(&*snapshot, Scan::of(&THINGS)).await, world.all(&THINGS).await);
 }
 
 /// Units move between rows, so their sum never changes; no snapshot may see one that is under way.
@@ -66,11 +55,7 @@ async fn is_consistent(world: &World) {
     let mut budgets = Vec::new();
     for _ in 0..8 {
         let id = world.id();
-        world
-            .ok(vec![Write::Insert(
-                NewRow::new(&BUDGETS).set("id", id).set("gpus", 100_i64),
-            )])
-            .await;
+        world.ok(vec![Write::Insert(NewRow::new(&BUDGETS).set("id", id).set("gpus", 100_i64))]).await;
         budgets.push(id);
     }
     let done = Arc::new(AtomicBool::new(false));
@@ -81,10 +66,7 @@ async fn is_consistent(world: &World) {
                 if done.load(Ordering::Relaxed) || round == 500 {
                     break;
                 }
-                let (from, to) = (
-                    budgets[(mover + round) % 8],
-                    budgets[(mover * 3 + round * 5 + 1) % 8],
-                );
+                let (from, to) = (budgets[(mover + round) % 8], budgets[(mover * 3 + round * 5 + 1) % 8]);
                 let row = Write::Insert(thing(world.id(), "moved"));
                 let writes = vec![
                     Write::record(&BUDGETS, from, "gpus", -1),
@@ -122,10 +104,7 @@ pub(super) async fn snapshots_are_capped_and_expire(world: World) {
         open.push(world.store.snapshot().await.unwrap());
     }
     let error = world.store.snapshot().await.unwrap_err();
-    assert!(
-        matches!(error, StoreError::Busy { limit, .. } if limit == MAX_SNAPSHOTS),
-        "{error:?}"
-    );
+    assert!(matches!(error, StoreError::Busy { limit, .. } if limit == MAX_SNAPSHOTS), "{error:?}");
     // The store is not disturbed, and one that is dropped makes room.
     world.ok(vec![Write::record(&THINGS, id, "uses", 1)]).await;
     open.pop();
@@ -136,10 +115,7 @@ pub(super) async fn snapshots_are_capped_and_expire(world: World) {
     }
     world.advance(Duration::from_secs(2));
     for snapshot in &open {
-        let error = snapshot
-            .read(vec![Query::Scan(Scan::of(&THINGS))])
-            .await
-            .unwrap_err();
+        let error = snapshot.read(vec![Query::Scan(Scan::of(&THINGS))]).await.unwrap_err();
         assert!(matches!(error, StoreError::SnapshotExpired), "{error:?}");
     }
     open.clear();

@@ -15,9 +15,7 @@ pub(super) static THINGS: Table = Table::new(
         Column::text("note", 256).nullable(),
         Column::json("document", 4096).nullable(),
         Column::text("secret", 64).nullable().secret(),
-        Column::text("origin", 16)
-            .immutable()
-            .default(Fixed::Text("here")),
+        Column::text("origin", 16).immutable().default(Fixed::Text("here")),
         Column::int("grade").default(Fixed::Int(7)),
         Column::bool("open").default(Fixed::Bool(true)),
         Column::text("hint", 16).nullable().default(Fixed::Null),
@@ -57,11 +55,7 @@ pub(super) static SEATS: Table = Table::new(
 /// A parent with a key of two columns.
 pub(super) static RACKS: Table = Table::new(
     "racks",
-    &[
-        Column::text("hall", 16),
-        Column::int("number"),
-        Column::text("label", 32).nullable(),
-    ],
+    &[Column::text("hall", 16), Column::int("number"), Column::text("label", 32).nullable()],
     &["hall", "number"],
 );
 
@@ -90,10 +84,7 @@ pub(super) static BUDGETS: Table = Table::new(
         Column::uuid("id"),
         Column::int("gpus").counter().default(Fixed::Int(0)),
         Column::int("gpu_limit").nullable(),
-        Column::int("share_milli")
-            .nullable()
-            .counter()
-            .default(Fixed::Int(0)),
+        Column::int("share_milli").nullable().counter().default(Fixed::Int(0)),
         Column::int("level").nullable(),
         Column::int("least").nullable(),
         Column::int("most").nullable(),
@@ -141,10 +132,7 @@ pub(super) static SLOTS: Table = Table::new(
     ],
     &["id"],
 )
-.uniques(&[
-    Unique::new("slots_gpu", &["node", "gpu"]),
-    Unique::new("slots_port", &["node", "port"]),
-]);
+.uniques(&[Unique::new("slots_gpu", &["node", "gpu"]), Unique::new("slots_port", &["node", "port"])]);
 
 /// Every kind of rule on one table, two of each, for the order in which they are judged.
 pub(super) static BERTHS: Table = Table::new(
@@ -162,10 +150,7 @@ pub(super) static BERTHS: Table = Table::new(
     ],
     &["id"],
 )
-.uniques(&[
-    Unique::new("berths_badge", &["badge"]),
-    Unique::new("berths_tag", &["tag"]),
-])
+.uniques(&[Unique::new("berths_badge", &["badge"]), Unique::new("berths_tag", &["tag"])])
 .references(&[
     Reference::new("berths_thing", &["thing"], "things"),
     Reference::new("berths_beside", &["beside"], "berths"),
@@ -174,12 +159,7 @@ pub(super) static BERTHS: Table = Table::new(
     Invariant::at_most("berths_level_most", "level", 10),
     Invariant::at_most("berths_depth_most", "depth", 10),
 ])
-.ceilings(&[
-    Ceiling::value("berths_load_most", "load", 10),
-    Ceiling::value("berths_heat_most", "heat", 10),
-]);
+.ceilings(&[Ceiling::value("berths_load_most", "load", 10), Ceiling::value("berths_heat_most", "heat", 10)]);
 
 /// All of them, parents before children.
-pub(super) static ALL: [&Table; 8] = [
-    &THINGS, &SEATS, &RACKS, &CRATES, &BUDGETS, &BEATS, &SLOTS, &BERTHS,
-];
+pub(super) static ALL: [&Table; 8] = [&THINGS, &SEATS, &RACKS, &CRATES, &BUDGETS, &BEATS, &SLOTS, &BERTHS];

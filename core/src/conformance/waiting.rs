@@ -33,9 +33,7 @@ pub(super) async fn a_passed_deadline_means_nothing_happened(world: World) {
     let store = world.harness.open(&ALL, Arc::new(Ticking::default())).await;
     let world = World { store, ..world };
     let id = world.id();
-    let batch = world
-        .batch(vec![Write::Insert(thing(id, "late"))])
-        .deadline(Duration::from_millis(1));
+    let batch = world.batch(vec![Write::Insert(thing(id, "late"))]).deadline(Duration::from_millis(1));
     let error = world.store.commit(batch.clone()).await.unwrap_err();
     assert!(matches!(error, StoreError::DeadlineExceeded { .. }), "{error:?}");
     assert_eq!(world.find(&THINGS, id).await, None);
@@ -46,16 +44,11 @@ pub(super) async fn a_passed_deadline_means_nothing_happened(world: World) {
     let group = vec![
         world.batch(vec![Write::Insert(thing(first, "first"))]),
         batch.clone(),
-        world
-            .batch(vec![Write::Insert(thing(last, "last"))])
-            .deadline(patient),
+        world.batch(vec![Write::Insert(thing(last, "last"))]).deadline(patient),
     ];
     let answers = world.store.commit_many(group).await;
     assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
-    assert!(
-        matches!(answers[1], Err(StoreError::DeadlineExceeded { .. })),
-        "{answers:?}"
-    );
+    assert!(matches!(answers[1], Err(StoreError::DeadlineExceeded { .. })), "{answers:?}");
     assert_eq!(world.all(&THINGS).await.len(), 2);
     // It may be tried again under its id.
     let receipt = world.store.commit(batch.deadline(patient)).await.unwrap();
@@ -81,11 +74,7 @@ pub(super) async fn a_dropped_commit_happens_whole_or_not_at_all(world: World) {
             Write::record(&THINGS, counted, "uses", 1),
             Write::Insert(NewRow::new(&SEATS).set("id", seat).set("turn", i64::from(round))),
         ]);
-        dropped.push(Dropped {
-            batch: batch.id,
-            thing: thing_id,
-            seat,
-        });
+        dropped.push(Dropped { batch: batch.id, thing: thing_id, seat });
         let store = Arc::clone(&world.store);
         let times = random.random_range(0..6);
         if round % 2 == 0 {
@@ -105,10 +94,8 @@ pub(super) async fn a_dropped_commit_happens_whole_or_not_at_all(world: World) {
         let resolution = world.store.resolve(one.batch).await.unwrap();
         let committed = matches!(resolution, Resolution::Committed(_));
         happened += i64::from(committed);
-        let there = (
-            world.find(&THINGS, one.thing).await.is_some(),
-            world.find(&SEATS, one.seat).await.is_some(),
-        );
+        let there =
+            (world.find(&THINGS, one.thing).await.is_some(), world.find(&SEATS, one.seat).await.is_some());
         assert_eq!(there, (committed, committed), "a dropped commit happened by half");
     }
     let row = world.row(&THINGS, counted).await;
@@ -119,19 +106,13 @@ pub(super) async fn a_dropped_commit_happens_whole_or_not_at_all(world: World) {
     for answer in world.store.commit_many(group.collect()).await {
         answer.unwrap();
     }
-    assert_eq!(
-        world.row(&THINGS, counted).await.int("uses").unwrap(),
-        happened + 20
-    );
+    assert_eq!(world.row(&THINGS, counted).await.int("uses").unwrap(), happened + 20);
     reads_may_be_dropped_too(&world).await;
 }
 
 async fn poll_some<T>(mut commit: Pin<&mut (dyn Future<Output = T> + Send)>, times: u32) {
     for _ in 0..times {
-        let done = commit
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_ready();
+        let done = commit.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if done {
             return;
         }
@@ -142,21 +123,13 @@ async fn poll_some<T>(mut commit: Pin<&mut (dyn Future<Output = T> + Send)>, tim
 async fn reads_may_be_dropped_too(world: &World) {
     for times in 0..4 {
         let store = &world.store;
-        poll_some(
-            Box::pin(async { store.snapshot().await.map(drop) }).as_mut(),
-            times,
-        )
-        .await;
+        poll_some(Box::pin(async { store.snapshot().await.map(drop) }).as_mut(), times).await;
         poll_some(
             Box::pin(async { store.changes(crate::store::Cursor::START, 5).await.map(drop) }).as_mut(),
             times,
         )
         .await;
-        poll_some(
-            Box::pin(async { store.resolve(world.id()).await.map(drop) }).as_mut(),
-            times,
-        )
-        .await;
+        poll_some(Box::pin(async { store.resolve(world.id()).await.map(drop) }).as_mut(), times).await;
     }
     assert!(!world.all(&THINGS).await.is_empty());
 }

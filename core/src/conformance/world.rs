@@ -29,28 +29,14 @@ impl World {
     pub(super) async fn open(harness: Arc<dyn Harness>) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = harness.open(&ALL, Arc::clone(&clock) as Arc<dyn Clock>).await;
-        let ids = Arc::new(TimeOrderedIds::seeded(
-            Arc::clone(&clock) as Arc<dyn Clock>,
-            0x00C0_FFEE,
-        ));
-        Self {
-            harness,
-            clock,
-            ids,
-            store,
-        }
+        let ids = Arc::new(TimeOrderedIds::seeded(Arc::clone(&clock) as Arc<dyn Clock>, 0x00C0_FFEE));
+        Self { harness, clock, ids, store }
     }
 
     /// Another empty store, under the same clock.
     pub(super) async fn another(&self) -> Self {
-        let store = self
-            .harness
-            .open(&ALL, Arc::clone(&self.clock) as Arc<dyn Clock>)
-            .await;
-        Self {
-            store,
-            ..self.clone()
-        }
+        let store = self.harness.open(&ALL, Arc::clone(&self.clock) as Arc<dyn Clock>).await;
+        Self { store, ..self.clone() }
     }
 
     pub(super) fn id(&self) -> Uuid {
@@ -165,10 +151,7 @@ pub(super) fn test(column: &'static str, is: Is) -> Test {
 }
 
 pub(super) fn values(row: &Row, columns: &[&str]) -> Vec<Value> {
-    columns
-        .iter()
-        .map(|column| row.get(column).cloned().expect("a declared column"))
-        .collect()
+    columns.iter().map(|column| row.get(column).cloned().expect("a declared column")).collect()
 }
 
 /// Every row of a snapshot, page by page.

@@ -134,9 +134,7 @@ pub static COMPUTE_NODES: Table = Table::new(
         Column::text("gpu_info", 4096).nullable(),
         Column::text("gpu_model", 64).nullable(),
         Column::bool("nvidia_docker").default(Fixed::Bool(false)),
-        Column::text("manipulator_driver", 32)
-            .nullable()
-            .default(Fixed::Text("docker")),
+        Column::text("manipulator_driver", 32).nullable().default(Fixed::Text("docker")),
         Column::bool("use_ipv4").default(Fixed::Bool(true)),
         Column::bool("use_ipv6").default(Fixed::Bool(false)),
         Column::text("ipv4", 45).nullable(),
@@ -183,9 +181,7 @@ pub trait ComputeNodeRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: NodeId) -> Result<Entry<ComputeNode>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(ComputeNode::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(ComputeNode::KIND, id))
     }
 
     /// The owner's node of this name.
@@ -216,8 +212,7 @@ impl ComputeNodeRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<ComputeNode>) -> Result<Entry<ComputeNode>> {
-        self.update_entry(value.id.into(), value.value, value.revision)
-            .await
+        self.update_entry(value.id.into(), value.value, value.revision).await
     }
 
     async fn list(&self, filter: ComputeNodeFilter, page: PageRequest) -> Result<ListPage<ComputeNode>> {

@@ -23,11 +23,7 @@ pub(crate) fn read<F: Field>(row: &Row, column: &'static str) -> Result<F, Store
 
 impl<F: Field> Field for Option<F> {
     fn from_value(value: &Value) -> Option<Self> {
-        if value.is_null() {
-            Some(None)
-        } else {
-            F::from_value(value).map(Some)
-        }
+        if value.is_null() { Some(None) } else { F::from_value(value).map(Some) }
     }
     fn to_value(&self) -> Value {
         self.as_ref().map_or(Value::Null, Field::to_value)
@@ -166,10 +162,7 @@ pub(crate) mod port_ranges_json {
 
     #[expect(clippy::ref_option, reason = "the signature is serde's")]
     pub(crate) fn serialize<S: Serializer>(ranges: &Option<PortRanges>, to: S) -> Result<S::Ok, S::Error> {
-        ranges
-            .as_ref()
-            .map(|ranges| ranges.to_json().to_value())
-            .serialize(to)
+        ranges.as_ref().map(|ranges| ranges.to_json().to_value()).serialize(to)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PortRanges>, D::Error> {
@@ -188,9 +181,7 @@ impl Field for Fingerprint {
         if text.len() != 32 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
-        u128::from_str_radix(text, 16)
-            .ok()
-            .map(|bits| Self(bits.to_be_bytes()))
+        u128::from_str_radix(text, 16).ok().map(|bits| Self(bits.to_be_bytes()))
     }
     fn to_value(&self) -> Value {
         format!("{:032x}", u128::from_be_bytes(self.0)).into()
@@ -294,18 +285,9 @@ mod tests {
         assert_eq!(u16::from_value(&Value::Int(65_536)), None);
         assert_eq!(GpuMilli::from_value(&Value::Int(-1)), None);
         assert_eq!(Ipv4Addr::from_value(&"10.0.0.256".into()), None);
-        assert_eq!(
-            Fingerprint::from_value(&"+0000000000000000000000000000000".into()),
-            None
-        );
-        assert_eq!(
-            Fingerprint::from_value(&"ABCDEF00000000000000000000000000".into()),
-            None
-        );
-        assert_eq!(
-            Vec::<String>::from_value(&Json::parse("[1]").unwrap().into()),
-            None
-        );
+        assert_eq!(Fingerprint::from_value(&"+0000000000000000000000000000000".into()), None);
+        assert_eq!(Fingerprint::from_value(&"ABCDEF00000000000000000000000000".into()), None);
+        assert_eq!(Vec::<String>::from_value(&Json::parse("[1]").unwrap().into()), None);
         assert_eq!(PortRanges::from_value(&Json::parse("[1]").unwrap().into()), None);
         assert_eq!(bool::from_value(&Value::Null), None);
     }
@@ -313,10 +295,7 @@ mod tests {
     #[test]
     fn a_list_with_a_nul_is_never_kept_as_null() {
         let value = vec!["a\0".to_owned()].to_value();
-        assert!(
-            value.check(crate::store::Kind::Json { max_bytes: 100 }).is_err(),
-            "{value:?}"
-        );
+        assert!(value.check(crate::store::Kind::Json { max_bytes: 100 }).is_err(), "{value:?}");
         assert!(!value.is_null());
     }
 }

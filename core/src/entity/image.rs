@@ -116,9 +116,7 @@ pub trait ImageRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: ImageId) -> Result<Entry<Image>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(Image::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(Image::KIND, id))
     }
 
     /// Keeps a new one. The same one again is answered with the one that is there; another one under its id, or
@@ -146,8 +144,7 @@ impl ImageRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<Image>) -> Result<Entry<Image>> {
-        self.update_entry(value.id.into(), value.value, value.revision)
-            .await
+        self.update_entry(value.id.into(), value.value, value.revision).await
     }
 
     async fn delete(&self, id: ImageId, revision: i64) -> Result<()> {

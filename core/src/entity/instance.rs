@@ -141,10 +141,7 @@ pub static INSTANCES: Table = Table::new(
     Unique::new("instances_node_key", &["node_id", "key"]),
 ])
 // The unique keys begin with owner and node too, but lists go by id.
-.indexes(&[
-    Index::new("instances_owner", &["owner_id"]),
-    Index::new("instances_node", &["node_id"]),
-])
+.indexes(&[Index::new("instances_owner", &["owner_id"]), Index::new("instances_node", &["node_id"])])
 .references(&[
     Reference::new("instances_owner", &["owner_id"], "users"),
     Reference::new("instances_node", &["node_id"], "compute_nodes"),
@@ -193,9 +190,7 @@ pub trait InstanceRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: InstanceId) -> Result<Entry<Instance>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(Instance::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(Instance::KIND, id))
     }
 
     /// The owner's live instance of this name.
@@ -244,29 +239,22 @@ impl InstanceRepository for Repositories {
         let mut scan = match (filter.owner_id, filter.node_id) {
             (Some(owner), None) => scan.by("instances_owner").with(owner),
             (None, Some(node)) => scan.by("instances_node").with(node),
-            (Some(owner), Some(node)) => scan
-                .by("instances_owner")
-                .with(owner)
-                .test(Test::eq("node_id", node)),
+            (Some(owner), Some(node)) => {
+                scan.by("instances_owner").with(owner).test(Test::eq("node_id", node))
+            }
             (None, None) => scan,
         };
         if !filter.states.is_empty() {
             let mut states = filter.states;
             states.sort_unstable();
             states.dedup();
-            scan = scan.test(Test::new(
-                "state",
-                Is::In(states.iter().map(Field::to_value).collect()),
-            ));
+            scan = scan.test(Test::new("state", Is::In(states.iter().map(Field::to_value).collect())));
         }
         self.list_entries(scan, page).await
     }
 
     async fn ports(&self, id: InstanceId) -> Result<Vec<PortMap>> {
-        let rows = self
-            .store
-            .scan_all(Scan::of(&PORT_MAPS).by("port_maps_instance").with(id))
-            .await?;
+        let rows = self.store.scan_all(Scan::of(&PORT_MAPS).by("port_maps_instance").with(id)).await?;
         let ports: std::result::Result<_, _> = rows.iter().map(PortMap::from_row).collect();
         Ok(ports?)
     }

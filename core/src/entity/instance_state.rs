@@ -104,13 +104,8 @@ mod tests {
     #[test]
     fn a_refused_event_says_what_could_be_asked_instead() {
         let error = InstanceState::Stopped.on(InstanceEvent::Stop).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "stop is not possible while the instance is stopped"
-        );
-        let Error::WrongState { allowed, .. } = error else {
-            panic!("{error:?}")
-        };
+        assert_eq!(error.to_string(), "stop is not possible while the instance is stopped");
+        let Error::WrongState { allowed, .. } = error else { panic!("{error:?}") };
         assert_eq!(allowed, ["start", "delete"]);
     }
 }

@@ -59,10 +59,7 @@ pub static LOGS: Table = Table::new(
     ],
     &["id"],
 )
-.indexes(&[
-    Index::new("logs_timestamp", &["timestamp"]),
-    Index::new("logs_subject", &["subject_id"]),
-]);
+.indexes(&[Index::new("logs_timestamp", &["timestamp"]), Index::new("logs_subject", &["subject_id"])]);
 
 entity!(Log, "log", LOGS {
     fixed: id, title, description, host, ip, actor_id, subject_kind, subject_id, timestamp;
@@ -115,15 +112,11 @@ impl LogRepository for Repositories {
         let Some(subject) = filter.subject_id else {
             let from = from.map_or(Bound::Unbounded, Bound::Included);
             let until = until.map_or(Bound::Unbounded, Bound::Excluded);
-            return self
-                .list_entries(scan.by("logs_timestamp").range(from, until), page)
-                .await;
+            return self.list_entries(scan.by("logs_timestamp").range(from, until), page).await;
         };
         let mut scan = scan.by("logs_subject").with(subject);
-        scan.tests
-            .extend(from.map(|from| Test::new("timestamp", Is::Ge(from))));
-        scan.tests
-            .extend(until.map(|until| Test::new("timestamp", Is::Lt(until))));
+        scan.tests.extend(from.map(|from| Test::new("timestamp", Is::Ge(from))));
+        scan.tests.extend(until.map(|until| Test::new("timestamp", Is::Lt(until))));
         self.list_entries(scan, page).await
     }
 }

@@ -20,18 +20,11 @@ pub struct LoginRetries {
 /// The table of [`LoginRetries`].
 pub static LOGIN_RETRIES: Table = Table::new(
     "login_retries",
-    &[
-        Column::uuid("user_id"),
-        Column::int("retry_count").counter().default(Fixed::Int(0)),
-    ],
+    &[Column::uuid("user_id"), Column::int("retry_count").counter().default(Fixed::Int(0))],
     &["user_id"],
 )
 .references(&[Reference::new("login_retries_user", &["user_id"], "users")])
-.invariants(&[Invariant::at_least(
-    "login_retries_not_negative",
-    "retry_count",
-    0,
-)]);
+.invariants(&[Invariant::at_least("login_retries_not_negative", "retry_count", 0)]);
 
 entity!(LoginRetries, "login_retries", LOGIN_RETRIES {
     fixed: user_id;

@@ -43,10 +43,7 @@ pub static MANAGED_INSTANCES: Table = Table::new(
     ],
     &["id"],
 )
-.uniques(&[Unique::new(
-    "managed_instances_user_instance",
-    &["user_id", "instance_id"],
-)])
+.uniques(&[Unique::new("managed_instances_user_instance", &["user_id", "instance_id"])])
 .references(&[
     Reference::new("managed_instances_user", &["user_id"], "users"),
     Reference::new("managed_instances_node", &["node_id"], "compute_nodes"),
@@ -75,9 +72,7 @@ pub trait ManagedInstanceRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: ManagedInstanceId) -> Result<Entry<ManagedInstance>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(ManagedInstance::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(ManagedInstance::KIND, id))
     }
 
     /// The grant that lets a user use an instance.
@@ -126,10 +121,9 @@ impl ManagedInstanceRepository for Repositories {
         let scan = match (filter.user_id, filter.instance_id) {
             (Some(user), None) => scan.by("managed_instances_user_instance").with(user),
             (None, Some(instance)) => scan.by("managed_instances_instance").with(instance),
-            (Some(user), Some(instance)) => scan
-                .by("managed_instances_instance")
-                .with(instance)
-                .test(Test::eq("user_id", user)),
+            (Some(user), Some(instance)) => {
+                scan.by("managed_instances_instance").with(instance).test(Test::eq("user_id", user))
+            }
             (None, None) => scan,
         };
         self.list_entries(scan, page).await

@@ -89,9 +89,7 @@ pub trait NodeLedgerRepository: Send + Sync {
 
     /// That of a node, or `NotFound`.
     async fn require(&self, node: NodeId) -> Result<Entry<NodeLedger>> {
-        self.get(node)
-            .await?
-            .ok_or_else(|| Error::not_found(NodeLedger::KIND, node))
+        self.get(node).await?.ok_or_else(|| Error::not_found(NodeLedger::KIND, node))
     }
 
     /// A page, in the order of the nodes' ids.

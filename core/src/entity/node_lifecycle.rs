@@ -94,21 +94,10 @@ impl NodeState {
 }
 
 /// The table of [`NodeLifecycle`].
-pub static NODE_LIFECYCLES: Table = Table::new(
-    "node_lifecycles",
-    &[Column::uuid("node_id"), Column::text("state", 32)],
-    &["node_id"],
-)
-.references(&[Reference::new(
-    "node_lifecycles_node",
-    &["node_id"],
-    "compute_nodes",
-)])
-.invariants(&[Invariant::one_of(
-    "node_lifecycles_state",
-    "state",
-    NodeState::TEXTS,
-)]);
+pub static NODE_LIFECYCLES: Table =
+    Table::new("node_lifecycles", &[Column::uuid("node_id"), Column::text("state", 32)], &["node_id"])
+        .references(&[Reference::new("node_lifecycles_node", &["node_id"], "compute_nodes")])
+        .invariants(&[Invariant::one_of("node_lifecycles_state", "state", NodeState::TEXTS)]);
 
 entity!(NodeLifecycle, "node_lifecycle", NODE_LIFECYCLES {
     fixed: node_id;
@@ -126,26 +115,9 @@ mod tests {
         // activate, cordon, uncordon, drain, mark_unknown, mark_dead, revive
         let table = [
             (Initializing, [Some(Active), NO, NO, NO, NO, Some(Dead), NO]),
-            (
-                Active,
-                [
-                    NO,
-                    Some(Cordoned),
-                    NO,
-                    Some(Draining),
-                    Some(Unknown),
-                    Some(Dead),
-                    NO,
-                ],
-            ),
-            (
-                Draining,
-                [NO, Some(Cordoned), Some(Active), NO, NO, Some(Dead), NO],
-            ),
-            (
-                Cordoned,
-                [NO, NO, Some(Active), Some(Draining), NO, Some(Dead), NO],
-            ),
+            (Active, [NO, Some(Cordoned), NO, Some(Draining), Some(Unknown), Some(Dead), NO]),
+            (Draining, [NO, Some(Cordoned), Some(Active), NO, NO, Some(Dead), NO]),
+            (Cordoned, [NO, NO, Some(Active), Some(Draining), NO, Some(Dead), NO]),
             (Unknown, [NO, NO, NO, NO, NO, Some(Dead), Some(Active)]),
             (Dead, [NO; 7]),
         ];

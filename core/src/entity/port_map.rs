@@ -67,10 +67,7 @@ pub static PORT_MAPS: Table = Table::new(
     ],
     &["id"],
 )
-.uniques(&[Unique::new(
-    "port_maps_slot",
-    &["node_id", "family", "protocol", "port"],
-)])
+.uniques(&[Unique::new("port_maps_slot", &["node_id", "family", "protocol", "port"])])
 .references(&[
     Reference::new("port_maps_node", &["node_id"], "compute_nodes"),
     Reference::new("port_maps_instance", &["instance_id"], "instances"),
@@ -108,9 +105,7 @@ pub trait PortMapRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: PortMapId) -> Result<Entry<PortMap>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(PortMap::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(PortMap::KIND, id))
     }
 
     /// Keeps a port free of instances; `Invalid` where it is managed or has an instance, `AlreadyExists` where the
@@ -138,11 +133,7 @@ impl PortMapRepository for Repositories {
 
     async fn delete(&self, id: PortMapId, revision: i64) -> Result<()> {
         // Read at another revision than the one to be deleted, it decides nothing: the delete is then refused.
-        if let Some(found) = self
-            .get_entry::<PortMap>(id)
-            .await?
-            .filter(|found| found.revision == revision)
-        {
+        if let Some(found) = self.get_entry::<PortMap>(id).await?.filter(|found| found.revision == revision) {
             found.must_be_unmanaged()?;
         }
         self.delete_entry::<PortMap>(id.into(), revision).await
@@ -153,10 +144,9 @@ impl PortMapRepository for Repositories {
         let scan = match (filter.node_id, filter.instance_id) {
             (Some(node), None) => scan.by("port_maps_slot").with(node),
             (None, Some(instance)) => scan.by("port_maps_instance").with(instance),
-            (Some(node), Some(instance)) => scan
-                .by("port_maps_instance")
-                .with(instance)
-                .test(Test::eq("node_id", node)),
+            (Some(node), Some(instance)) => {
+                scan.by("port_maps_instance").with(instance).test(Test::eq("node_id", node))
+            }
             (None, None) => scan,
         };
         self.list_entries(scan, page).await
@@ -172,10 +162,7 @@ impl PortMap {
             ));
         }
         if self.instance_id.is_some() {
-            return Err(Error::invalid(
-                "instance_id",
-                "the ports of an instance are taken by its launch",
-            ));
+            return Err(Error::invalid("instance_id", "the ports of an instance are taken by its launch"));
         }
         Ok(())
     }

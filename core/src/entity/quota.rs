@@ -73,11 +73,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            instance_limit: 10,
-            node_limit: 3,
-            gpu_milli_limit: None,
-        }
+        Self { instance_limit: 10, node_limit: 3, gpu_milli_limit: None }
     }
 }
 
@@ -126,9 +122,7 @@ pub trait QuotaRepository: Send + Sync {
 
     /// That of an account, or `NotFound`.
     async fn require(&self, account: AccountId) -> Result<Entry<Quota>> {
-        self.get(account)
-            .await?
-            .ok_or_else(|| Error::not_found(Quota::KIND, account))
+        self.get(account).await?.ok_or_else(|| Error::not_found(Quota::KIND, account))
     }
 
     /// Sets the limits of the one that still has this revision, also below what is used. Use changes no revision.

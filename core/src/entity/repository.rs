@@ -49,20 +49,14 @@ pub struct PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self {
-            after: None,
-            limit: 100,
-        }
+        Self { after: None, limit: 100 }
     }
 }
 
 impl PageRequest {
     /// The page behind `cursor`.
     pub fn after(cursor: PageCursor) -> Self {
-        Self {
-            after: Some(cursor),
-            ..Self::default()
-        }
+        Self { after: Some(cursor), ..Self::default() }
     }
 
     /// A page of at most `limit` entries.
@@ -96,19 +90,12 @@ pub struct Repositories {
 impl Repositories {
     /// The repositories over `store`, with batch ids from `ids`.
     pub fn new(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) -> Self {
-        Self {
-            store,
-            ids,
-            actor: None,
-        }
+        Self { store, ids, actor: None }
     }
 
     /// The same repositories, with every change on behalf of `actor` in the feed. It permits nothing.
     pub fn acting_as(&self, actor: UserId) -> Self {
-        Self {
-            actor: Some(actor.uuid()),
-            ..self.clone()
-        }
+        Self { actor: Some(actor.uuid()), ..self.clone() }
     }
 
     /// A batch under a new id.
@@ -117,11 +104,7 @@ impl Repositories {
     }
 
     pub(super) async fn commit<E: Entity>(&self, batch: Batch) -> Result<()> {
-        self.store
-            .commit(batch)
-            .await
-            .map(drop)
-            .map_err(|error| Error::of_store(E::KIND, error))
+        self.store.commit(batch).await.map(drop).map_err(|error| Error::of_store(E::KIND, error))
     }
 
     pub(crate) async fn get_entry<E: Entity>(&self, key: impl Into<Key> + Send) -> Result<Option<Entry<E>>> {
@@ -131,12 +114,8 @@ impl Repositories {
 
     /// The first one of a scan.
     pub(super) async fn find_entry<E: Entity>(&self, scan: Scan) -> Result<Option<Entry<E>>> {
-        let page = self
-            .store
-            .scan(scan.limit(1))
-            .await
-            .map_err(|error| Error::of_store(E::KIND, error))?
-            .value;
+        let page =
+            self.store.scan(scan.limit(1)).await.map_err(|error| Error::of_store(E::KIND, error))?.value;
         Ok(page.rows.first().map(entry).transpose()?)
     }
 
@@ -148,10 +127,7 @@ impl Repositories {
             return Ok(Entry::new(value, 1));
         };
         if is_taken::<E>(&error)
-            && let Some(found) = self
-                .get_entry::<E>(key)
-                .await?
-                .filter(|found| found.value == value)
+            && let Some(found) = self.get_entry::<E>(key).await?.filter(|found| found.value == value)
         {
             return Ok(found);
         }
@@ -174,34 +150,19 @@ impl Repositories {
         revision: i64,
         set: Vec<(&'static str, Value)>,
     ) -> Result<()> {
-        self.commit::<E>(
-            self.batch(E::TABLE, "update")
-                .with(Write::update(E::TABLE, key, revision, set)),
-        )
-        .await
+        self.commit::<E>(self.batch(E::TABLE, "update").with(Write::update(E::TABLE, key, revision, set)))
+            .await
     }
 
     pub(crate) async fn delete_entry<E: Entity>(&self, key: Key, revision: i64) -> Result<()> {
-        self.commit::<E>(
-            self.batch(E::TABLE, "delete")
-                .with(Write::delete(E::TABLE, key, revision)),
-        )
-        .await
+        self.commit::<E>(self.batch(E::TABLE, "delete").with(Write::delete(E::TABLE, key, revision))).await
     }
 
     pub(crate) async fn list_entries<E: Entity>(&self, scan: Scan, page: PageRequest) -> Result<ListPage<E>> {
         let scan = scan.after(page.after).limit(page.limit);
-        let page = self
-            .store
-            .scan(scan)
-            .await
-            .map_err(|error| Error::of_store(E::KIND, error))?
-            .value;
+        let page = self.store.scan(scan).await.map_err(|error| Error::of_store(E::KIND, error))?.value;
         let entries: std::result::Result<_, StoreError> = page.rows.iter().map(entry).collect();
-        Ok(ListPage {
-            entries: entries?,
-            next: page.next,
-        })
+        Ok(ListPage { entries: entries?, next: page.next })
     }
 }
 
@@ -212,7 +173,5 @@ pub(crate) fn entry<E: Entity>(row: &Row) -> std::result::Result<Entry<E>, Store
 /// Whether an insert was refused because the primary key is taken.
 pub(super) fn is_taken<E: Entity>(error: &StoreError) -> bool {
     // The primary key goes by the table's name.
-    error
-        .refusal()
-        .is_some_and(|refusal| refusal.names(E::TABLE.name))
+    error.refusal().is_some_and(|refusal| refusal.names(E::TABLE.name))
 }

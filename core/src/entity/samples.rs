@@ -59,19 +59,7 @@ impl Samples {
     pub(super) fn full(mut id: impl FnMut() -> Uuid) -> Self {
         let mut samples = Self::bare(&mut id);
         let Self {
-            user,
-            quota,
-            node,
-            ledger,
-            gpu,
-            image,
-            instance,
-            binding,
-            port,
-            log,
-            test_a,
-            test_b,
-            ..
+            user, quota, node, ledger, gpu, image, instance, binding, port, log, test_a, test_b, ..
         } = &mut samples;
 
         user.phone = some("+81 3 1234 5678");
@@ -157,10 +145,9 @@ impl Samples {
         log.actor_id = Some(user.id);
         log.subject_kind = some("instance");
         log.subject_id = Some(instance.id.uuid());
-        for (title, description) in [
-            (&mut test_a.title, &mut test_a.description),
-            (&mut test_b.title, &mut test_b.description),
-        ] {
+        for (title, description) in
+            [(&mut test_a.title, &mut test_a.description), (&mut test_b.title, &mut test_b.description)]
+        {
             (*title, *description) = (some("title"), some("description"));
         }
         test_a.big_int = Some(-crate::store::MAX_INT);
@@ -179,20 +166,11 @@ impl Samples {
         node.manipulator_driver = None;
         Self {
             user: User::new(user_id, email, DisplayName::new("Ada").unwrap(), AT),
-            access: UserAccess {
-                user_id,
-                state: AccessState::Active,
-            },
-            retries: LoginRetries {
-                user_id,
-                retry_count: 3,
-            },
+            access: UserAccess { user_id, state: AccessState::Active },
+            retries: LoginRetries { user_id, retry_count: 3 },
             quota: Quota::unused(user_id, Limits::default()),
             node,
-            lifecycle: NodeLifecycle {
-                node_id,
-                state: NodeState::Draining,
-            },
+            lifecycle: NodeLifecycle { node_id, state: NodeState::Draining },
             ledger: NodeLedger {
                 node_id,
                 cpu_milli: CpuMilli::ZERO,
@@ -286,13 +264,7 @@ impl Samples {
                 name: None,
                 created_at: AT,
             },
-            grant: ManagedInstance {
-                id: id().into(),
-                user_id,
-                node_id,
-                instance_id,
-                created_at: AT,
-            },
+            grant: ManagedInstance { id: id().into(), user_id, node_id, instance_id, created_at: AT },
             log: Log {
                 id: id().into(),
                 title: "instance.launch".into(),
@@ -304,20 +276,8 @@ impl Samples {
                 subject_id: None,
                 timestamp: AT,
             },
-            test_a: TestA {
-                id: test_a_id,
-                title: None,
-                description: None,
-                big_int: None,
-                timestamp: AT,
-            },
-            test_b: TestB {
-                id: id().into(),
-                title: None,
-                description: None,
-                timestamp: AT,
-                test_a_id: None,
-            },
+            test_a: TestA { id: test_a_id, title: None, description: None, big_int: None, timestamp: AT },
+            test_b: TestB { id: id().into(), title: None, description: None, timestamp: AT, test_a_id: None },
         }
     }
 }

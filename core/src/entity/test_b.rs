@@ -60,9 +60,7 @@ pub trait TestBRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: Id<TestB>) -> Result<Entry<TestB>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(TestB::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(TestB::KIND, id))
     }
 
     /// Keeps a new one. The same one again is answered with the one that is there; another one under its id is
@@ -90,8 +88,7 @@ impl TestBRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<TestB>) -> Result<Entry<TestB>> {
-        self.update_entry(value.id.into(), value.value, value.revision)
-            .await
+        self.update_entry(value.id.into(), value.value, value.revision).await
     }
 
     async fn delete(&self, id: Id<TestB>, revision: i64) -> Result<()> {

@@ -25,22 +25,10 @@ fn is_key(table: &Table, column: &Column) -> bool {
 fn row<E: Entity>(entity: &E, replaced: &[(&str, Value)]) -> Row {
     let new = entity.to_row();
     let value = |name: &str| {
-        let replaced = replaced
-            .iter()
-            .find(|(column, _)| *column == name)
-            .map(|(_, value)| value);
-        replaced.or_else(|| {
-            new.values
-                .iter()
-                .find(|(column, _)| *column == name)
-                .map(|(_, value)| value)
-        })
+        let replaced = replaced.iter().find(|(column, _)| *column == name).map(|(_, value)| value);
+        replaced.or_else(|| new.values.iter().find(|(column, _)| *column == name).map(|(_, value)| value))
     };
-    let values = E::TABLE
-        .columns
-        .iter()
-        .map(|column| value(column.name).unwrap().clone())
-        .collect();
+    let values = E::TABLE.columns.iter().map(|column| value(column.name).unwrap().clone()).collect();
     Row::from_parts(E::TABLE, values, 1, 1).unwrap()
 }
 
@@ -86,17 +74,8 @@ fn every_column_has_its_field_and_every_field_the_right_to_change_that_its_colum
 fn the_samples_give_every_field_and_leave_out_every_field() {
     fn check<E: Entity>(entity: &E, full: bool) {
         for (column, value) in entity.to_row().values {
-            let declared = E::TABLE
-                .columns
-                .iter()
-                .find(|declared| declared.name == column)
-                .unwrap();
-            assert_eq!(
-                value.is_null(),
-                declared.nullable && !full,
-                "{}.{column}",
-                E::TABLE.name
-            );
+            let declared = E::TABLE.columns.iter().find(|declared| declared.name == column).unwrap();
+            assert_eq!(value.is_null(), declared.nullable && !full, "{}.{column}", E::TABLE.name);
         }
     }
     each_sample!(samples()[0], entity => check(entity, true));
@@ -117,10 +96,7 @@ fn every_entity_is_read_from_its_row_as_it_was() {
 fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
     fn refused<E: Entity + Debug>(entity: &E, name: &'static str, value: &Value) {
         let read = E::from_row(&row(entity, &[(name, value.clone())]));
-        let Err(StoreError::Corrupt {
-            table, key, column, ..
-        }) = read
-        else {
+        let Err(StoreError::Corrupt { table, key, column, .. }) = read else {
             panic!("{}.{name} = {value:?} was read as {read:?}", E::TABLE.name);
         };
         assert_eq!((table.as_str(), column.as_str()), (E::TABLE.name, name));
@@ -128,11 +104,7 @@ fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
     }
     fn check<E: Entity + Debug>(entity: &E) {
         for column in E::TABLE.columns {
-            let other_kind = if column.kind == Kind::Bool {
-                Value::Int(1)
-            } else {
-                Value::Bool(true)
-            };
+            let other_kind = if column.kind == Kind::Bool { Value::Int(1) } else { Value::Bool(true) };
             refused(entity, column.name, &other_kind);
             if !column.nullable {
                 refused(entity, column.name, &Value::Null);
@@ -155,40 +127,16 @@ fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
         (&USERS, "permission", &["administrator", "user"]),
         (&USER_ACCESS, "state", &["active", "suspended"]),
         (&COMPUTE_NODES, "gpu_driver", &["cuda", "rocm"]),
-        (
-            &NODE_LIFECYCLES,
-            "state",
-            &[
-                "initializing",
-                "active",
-                "draining",
-                "cordoned",
-                "unknown",
-                "dead",
-            ],
-        ),
+        (&NODE_LIFECYCLES, "state", &["initializing", "active", "draining", "cordoned", "unknown", "dead"]),
         (&GPUS, "health", &["healthy", "quarantined", "gone"]),
         (&IMAGES, "status", &["fetching", "ready", "failed"]),
         (
             &INSTANCES,
             "state",
-            &[
-                "requested",
-                "creating",
-                "running",
-                "stopped",
-                "deleting",
-                "deleted",
-                "failed",
-                "lost",
-            ],
+            &["requested", "creating", "running", "stopped", "deleting", "deleted", "failed", "lost"],
         ),
         (&INSTANCES, "network_mode", &["host", "bridge"]),
-        (
-            &GPU_BINDINGS,
-            "state",
-            &["reserved", "bound", "releasing", "released"],
-        ),
+        (&GPU_BINDINGS, "state", &["reserved", "bound", "releasing", "released"]),
         (&PORT_MAPS, "family", &["ipv4", "ipv6"]),
         (&PORT_MAPS, "protocol", &["tcp", "udp"]),
     ];
@@ -200,10 +148,7 @@ fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
             }
         }
     }
-    assert_eq!(
-        declared,
-        expected.map(|(table, column, texts)| (table.name, column, texts))
-    );
+    assert_eq!(declared, expected.map(|(table, column, texts)| (table.name, column, texts)));
 }
 
 #[test]
@@ -220,15 +165,7 @@ fn every_text_of_an_enum_is_read_printed_and_serialized_as_itself() {
             assert!($name::parse("").is_none() && "NEITHER".parse::<$name>().is_err());
         )+};
     }
-    check!(
-        UserPermission,
-        AccessState,
-        GpuDriver,
-        NodeState,
-        NodeEvent,
-        GpuHealth,
-        ImageStatus
-    );
+    check!(UserPermission, AccessState, GpuDriver, NodeState, NodeEvent, GpuHealth, ImageStatus);
     check!(InstanceState, InstanceEvent, NetworkMode, BindingState);
 }
 
@@ -239,26 +176,14 @@ fn what_is_serialized_is_read_back_and_holds_no_secret() {
         assert_eq!(&serde_json::from_str::<E>(&json).unwrap(), entity, "{json}");
     }
     for samples in samples() {
-        let Samples {
-            node,
-            instance,
-            gpu,
-            image,
-            binding,
-            port,
-            ..
-        } = &samples;
+        let Samples { node, instance, gpu, image, binding, port, .. } = &samples;
         check(node);
         check(instance);
         check(gpu);
         check(image);
         check(binding);
         check(port);
-        let user = format!(
-            "{} {:?}",
-            serde_json::to_string(&samples.user).unwrap(),
-            samples.user
-        );
+        let user = format!("{} {:?}", serde_json::to_string(&samples.user).unwrap(), samples.user);
         assert!(!user.contains("\"code\""), "{user}");
         assert!(!user.contains("email_confirmation_hash\":"), "{user}");
     }
@@ -274,11 +199,8 @@ fn a_node_is_a_gpu_node_where_it_has_gpus_of_a_known_driver() {
         (None, Some("H100"), false),
         (Some(GpuDriver::Cuda), None, false),
     ] {
-        let node = ComputeNode {
-            gpu_driver: driver,
-            gpu_model: model.map(str::to_owned),
-            ..bare.node.clone()
-        };
+        let node =
+            ComputeNode { gpu_driver: driver, gpu_model: model.map(str::to_owned), ..bare.node.clone() };
         assert_eq!(node.available_as_gpu_node(), usable, "{driver:?} {model:?}");
     }
 }

@@ -181,10 +181,7 @@ fn is_dotted(domain: &str) -> bool {
 
 fn clean_instance_name(text: &str) -> Cleaned {
     within(text, 2, 32)?;
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
         Ok(text.to_owned())
     } else {
         Err("only letters, digits, - and _ are allowed".into())
@@ -203,10 +200,7 @@ fn within(text: &str, min: usize, max: usize) -> Result<(), String> {
     if (min..=max).contains(&text.len()) {
         Ok(())
     } else {
-        Err(format!(
-            "{} bytes long, from {min} to {max} are allowed",
-            text.len()
-        ))
+        Err(format!("{} bytes long, from {min} to {max} are allowed", text.len()))
     }
 }
 
@@ -249,10 +243,7 @@ mod tests {
     fn an_address_has_one_form_however_it_is_typed() {
         let email = Email::new("  Ada.Lovelace@Example.ORG ").unwrap();
         assert_eq!(email.as_str(), "ada.lovelace@example.org");
-        assert_eq!(
-            serde_json::from_str::<Email>("\"ADA.lovelace@example.org\"").unwrap(),
-            email
-        );
+        assert_eq!(serde_json::from_str::<Email>("\"ADA.lovelace@example.org\"").unwrap(), email);
     }
 
     #[test]
@@ -263,27 +254,12 @@ mod tests {
             (long.as_str(), "112 bytes long, from 3 to 100 are allowed"),
             ("ada.example.org", "it needs exactly one @"),
             ("a@b@example.org", "it needs exactly one @"),
-            (
-                "@example.org",
-                "it needs a name before the @ and a domain with a dot behind it",
-            ),
-            (
-                "ada@localhost",
-                "it needs a name before the @ and a domain with a dot behind it",
-            ),
-            (
-                "ada@example.",
-                "it needs a name before the @ and a domain with a dot behind it",
-            ),
-            (
-                "ada@.org",
-                "it needs a name before the @ and a domain with a dot behind it",
-            ),
+            ("@example.org", "it needs a name before the @ and a domain with a dot behind it"),
+            ("ada@localhost", "it needs a name before the @ and a domain with a dot behind it"),
+            ("ada@example.", "it needs a name before the @ and a domain with a dot behind it"),
+            ("ada@.org", "it needs a name before the @ and a domain with a dot behind it"),
             ("ada l@example.org", "it contains a space or a control character"),
-            (
-                "ada\u{0}@example.org",
-                "it contains a space or a control character",
-            ),
+            ("ada\u{0}@example.org", "it contains a space or a control character"),
         ] {
             assert_eq!(
                 Email::new(text).unwrap_err().to_string(),

@@ -106,11 +106,7 @@ pub static USERS: Table = Table::new(
     Unique::new("users_email", &["email"]),
     Unique::new("users_email_confirmation_hash", &["email_confirmation_hash"]),
 ])
-.invariants(&[Invariant::one_of(
-    "users_permission",
-    "permission",
-    UserPermission::TEXTS,
-)]);
+.invariants(&[Invariant::one_of("users_permission", "permission", UserPermission::TEXTS)]);
 
 entity!(User, "user", USERS {
     fixed: id, created_at;
@@ -136,9 +132,7 @@ pub trait UserRepository: Send + Sync {
 
     /// The one with this id, or `NotFound`.
     async fn require(&self, id: UserId) -> Result<Entry<User>> {
-        self.get(id)
-            .await?
-            .ok_or_else(|| Error::not_found(User::KIND, id))
+        self.get(id).await?.ok_or_else(|| Error::not_found(User::KIND, id))
     }
 
     /// The one with this address, however it is capitalised. A text that is no address is nobody's.
@@ -169,8 +163,7 @@ impl UserRepository for Repositories {
         let Ok(email) = Email::new(email) else {
             return Ok(None);
         };
-        self.find_entry(Scan::of(&USERS).by("users_email").with(email))
-            .await
+        self.find_entry(Scan::of(&USERS).by("users_email").with(email)).await
     }
 
     async fn create(&self, value: User, limits: Limits) -> Result<Entry<User>> {
@@ -178,33 +171,15 @@ impl UserRepository for Repositories {
         let batch = self
             .batch(&USERS, "create")
             .with(Write::Insert(value.to_row()))
-            .with(Write::Insert(
-                UserAccess {
-                    user_id,
-                    state: AccessState::Active,
-                }
-                .to_row(),
-            ))
-            .with(Write::Insert(
-                LoginRetries {
-                    user_id,
-                    retry_count: 0,
-                }
-                .to_row(),
-            ))
+            .with(Write::Insert(UserAccess { user_id, state: AccessState::Active }.to_row()))
+            .with(Write::Insert(LoginRetries { user_id, retry_count: 0 }.to_row()))
             .with(Write::Insert(Quota::unused(user_id, limits).to_row()));
         let Err(error) = self.store.commit(batch).await else {
             return Ok(Entry::new(value, 1));
         };
         if is_taken::<User>(&error)
-            && let Some(found) = self
-                .get_entry::<User>(user_id)
-                .await?
-                .filter(|found| found.value == value)
-            && self
-                .get_entry::<Quota>(user_id)
-                .await?
-                .is_some_and(|quota| quota.limits() == limits)
+            && let Some(found) = self.get_entry::<User>(user_id).await?.filter(|found| found.value == value)
+            && self.get_entry::<Quota>(user_id).await?.is_some_and(|quota| quota.limits() == limits)
         {
             return Ok(found);
         }
@@ -212,8 +187,7 @@ impl UserRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<User>) -> Result<Entry<User>> {
-        self.update_entry(value.id.into(), value.value, value.revision)
-            .await
+        self.update_entry(value.id.into(), value.value, value.revision).await
     }
 
     async fn delete(&self, id: UserId, revision: i64) -> Result<()> {
@@ -224,8 +198,7 @@ impl UserRepository for Repositories {
         for row in rows.iter().flatten() {
             batch.push(Write::delete(row.table(), row.key(), row.revision()));
         }
-        self.commit::<User>(batch.with(Write::delete(&USERS, id, revision)))
-            .await
+        self.commit::<User>(batch.with(Write::delete(&USERS, id, revision))).await
     }
 
     async fn list(&self, filter: UserFilter, page: PageRequest) -> Result<ListPage<User>> {

@@ -33,17 +33,10 @@ text_enum!(
 );
 
 /// The table of [`UserAccess`].
-pub static USER_ACCESS: Table = Table::new(
-    "user_access",
-    &[Column::uuid("user_id"), Column::text("state", 32)],
-    &["user_id"],
-)
-.references(&[Reference::new("user_access_user", &["user_id"], "users")])
-.invariants(&[Invariant::one_of(
-    "user_access_state",
-    "state",
-    AccessState::TEXTS,
-)]);
+pub static USER_ACCESS: Table =
+    Table::new("user_access", &[Column::uuid("user_id"), Column::text("state", 32)], &["user_id"])
+        .references(&[Reference::new("user_access_user", &["user_id"], "users")])
+        .invariants(&[Invariant::one_of("user_access_state", "state", AccessState::TEXTS)]);
 
 entity!(UserAccess, "user_access", USER_ACCESS {
     fixed: user_id;
@@ -59,9 +52,7 @@ pub trait UserAccessRepository: Send + Sync {
 
     /// That of a user, or `NotFound`.
     async fn require(&self, user: UserId) -> Result<Entry<UserAccess>> {
-        self.get(user)
-            .await?
-            .ok_or_else(|| Error::not_found(UserAccess::KIND, user))
+        self.get(user).await?.ok_or_else(|| Error::not_found(UserAccess::KIND, user))
     }
 
     /// Changes the state of the one that still has this revision. Whatever the user is doing at that moment is
@@ -76,8 +67,7 @@ impl UserAccessRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<UserAccess>) -> Result<Entry<UserAccess>> {
-        self.update_entry(value.user_id.into(), value.value, value.revision)
-            .await
+        self.update_entry(value.user_id.into(), value.value, value.revision).await
     }
 }
 

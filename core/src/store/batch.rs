@@ -196,52 +196,27 @@ impl Write {
         revision: i64,
         set: Vec<(&'static str, Value)>,
     ) -> Self {
-        Self::Update {
-            table,
-            key: key.into(),
-            revision,
-            set,
-        }
+        Self::Update { table, key: key.into(), revision, set }
     }
 
     /// See [`Write::Delete`].
     pub fn delete(table: &'static Table, key: impl Into<Key>, revision: i64) -> Self {
-        Self::Delete {
-            table,
-            key: key.into(),
-            revision,
-        }
+        Self::Delete { table, key: key.into(), revision }
     }
 
     /// See [`Write::Guard`].
     pub fn guard(table: &'static Table, key: impl Into<Key>, revision: i64) -> Self {
-        Self::Guard {
-            table,
-            key: key.into(),
-            revision,
-        }
+        Self::Guard { table, key: key.into(), revision }
     }
 
     /// An [`Write::Adjust`] that ceilings may refuse.
     pub fn admit(table: &'static Table, key: impl Into<Key>, column: &'static str, delta: i64) -> Self {
-        Self::Adjust {
-            table,
-            key: key.into(),
-            column,
-            delta,
-            mode: Mode::Admit,
-        }
+        Self::Adjust { table, key: key.into(), column, delta, mode: Mode::Admit }
     }
 
     /// An [`Write::Adjust`] that no ceiling judges.
     pub fn record(table: &'static Table, key: impl Into<Key>, column: &'static str, delta: i64) -> Self {
-        Self::Adjust {
-            table,
-            key: key.into(),
-            column,
-            delta,
-            mode: Mode::Record,
-        }
+        Self::Adjust { table, key: key.into(), column, delta, mode: Mode::Record }
     }
 
     /// See [`Write::Patch`].
@@ -251,12 +226,7 @@ impl Write {
         tests: Vec<Test>,
         set: Vec<(&'static str, Change)>,
     ) -> Self {
-        Self::Patch {
-            table,
-            key: key.into(),
-            tests,
-            set,
-        }
+        Self::Patch { table, key: key.into(), tests, set }
     }
 
     /// The table that is written.
@@ -278,42 +248,18 @@ impl fmt::Debug for Write {
         match self {
             Self::Insert(row) => f.debug_tuple("Insert").field(row).finish(),
             Self::Ensure(row) => f.debug_tuple("Ensure").field(row).finish(),
-            Self::Update {
-                table,
-                key,
-                revision,
-                set,
-            } => {
-                let set: Vec<_> = set
-                    .iter()
-                    .map(|(column, value)| (column, visible(table, column, value)))
-                    .collect();
-                f.debug_tuple("Update")
-                    .field(&name)
-                    .field(key)
-                    .field(revision)
-                    .field(&set)
-                    .finish()
+            Self::Update { table, key, revision, set } => {
+                let set: Vec<_> =
+                    set.iter().map(|(column, value)| (column, visible(table, column, value))).collect();
+                f.debug_tuple("Update").field(&name).field(key).field(revision).field(&set).finish()
             }
-            Self::Delete { key, revision, .. } => f
-                .debug_tuple("Delete")
-                .field(&name)
-                .field(key)
-                .field(revision)
-                .finish(),
-            Self::Guard { key, revision, .. } => f
-                .debug_tuple("Guard")
-                .field(&name)
-                .field(key)
-                .field(revision)
-                .finish(),
-            Self::Adjust {
-                key,
-                column,
-                delta,
-                mode,
-                ..
-            } => f
+            Self::Delete { key, revision, .. } => {
+                f.debug_tuple("Delete").field(&name).field(key).field(revision).finish()
+            }
+            Self::Guard { key, revision, .. } => {
+                f.debug_tuple("Guard").field(&name).field(key).field(revision).finish()
+            }
+            Self::Adjust { key, column, delta, mode, .. } => f
                 .debug_tuple("Adjust")
                 .field(&name)
                 .field(key)
@@ -321,13 +267,9 @@ impl fmt::Debug for Write {
                 .field(delta)
                 .field(mode)
                 .finish(),
-            Self::Patch { key, tests, set, .. } => f
-                .debug_tuple("Patch")
-                .field(&name)
-                .field(key)
-                .field(tests)
-                .field(set)
-                .finish(),
+            Self::Patch { key, tests, set, .. } => {
+                f.debug_tuple("Patch").field(&name).field(key).field(tests).field(set).finish()
+            }
         }
     }
 }

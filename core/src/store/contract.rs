@@ -183,10 +183,7 @@ pub trait StoreExt: Store {
     async fn commit(&self, batch: Batch) -> Result<Receipt, StoreError> {
         let id = batch.id;
         // One answer for one batch: an empty list would be a broken backend, whose outcome nobody knows.
-        self.commit_many(vec![batch])
-            .await
-            .pop()
-            .unwrap_or(Err(StoreError::Unknown { id }))
+        self.commit_many(vec![batch]).await.pop().unwrap_or(Err(StoreError::Unknown { id }))
     }
 
     /// The row with this key.
@@ -195,12 +192,7 @@ pub trait StoreExt: Store {
         table: &'static Table,
         key: impl Into<Key> + Send,
     ) -> Result<Read<Option<Row>>, StoreError> {
-        let reads = self
-            .read(vec![Query::Get {
-                table,
-                key: key.into(),
-            }])
-            .await?;
+        let reads = self.read(vec![Query::Get { table, key: key.into() }]).await?;
         single(reads, |answer| match answer {
             Answer::Row(row) => Some(row),
             _ => None,
@@ -209,13 +201,8 @@ pub trait StoreExt: Store {
 
     /// The rows with these keys, in the same order, in one round trip.
     async fn get_many(&self, keys: Vec<(&'static Table, Key)>) -> Result<Read<Vec<Option<Row>>>, StoreError> {
-        let reads = self
-            .read(
-                keys.into_iter()
-                    .map(|(table, key)| Query::Get { table, key })
-                    .collect(),
-            )
-            .await?;
+        let reads =
+            self.read(keys.into_iter().map(|(table, key)| Query::Get { table, key }).collect()).await?;
         all(reads, |answer| match answer {
             Answer::Row(row) => Some(row),
             _ => None,
@@ -229,21 +216,15 @@ pub trait StoreExt: Store {
 
     /// A page for each scan, in one round trip.
     async fn scan_many(&self, scans: Vec<Scan>) -> Result<Read<Vec<Page>>, StoreError> {
-        all(
-            self.read(scans.into_iter().map(Query::Scan).collect()).await?,
-            page,
-        )
+        all(self.read(scans.into_iter().map(Query::Scan).collect()).await?, page)
     }
 
     /// How many rows a scan would give, counted up to its `examine` limit.
     async fn count(&self, scan: Scan) -> Result<Read<Count>, StoreError> {
-        single(
-            self.read(vec![Query::Count(scan)]).await?,
-            |answer| match answer {
-                Answer::Count(count) => Some(count),
-                _ => None,
-            },
-        )
+        single(self.read(vec![Query::Count(scan)]).await?, |answer| match answer {
+            Answer::Count(count) => Some(count),
+            _ => None,
+        })
     }
 
     /// Every row of a scan, page by page. Rows written meanwhile may or may not be among them.
@@ -279,15 +260,9 @@ fn single<T>(reads: Reads, pick: impl Fn(Answer) -> Option<T>) -> Result<Read<T>
 fn all<T>(reads: Reads, pick: impl Fn(Answer) -> Option<T>) -> Result<Read<Vec<T>>, StoreError> {
     let now = reads.now;
     let value: Option<Vec<T>> = reads.answers.into_iter().map(pick).collect();
-    Ok(Read {
-        value: value.ok_or_else(wrong_answer)?,
-        now,
-    })
+    Ok(Read { value: value.ok_or_else(wrong_answer)?, now })
 }
 
 fn wrong_answer() -> StoreError {
-    StoreError::Unavailable {
-        reason: "the backend answered another question".into(),
-        source: None,
-    }
+    StoreError::Unavailable { reason: "the backend answered another question".into(), source: None }
 }

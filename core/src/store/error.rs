@@ -162,20 +162,12 @@ impl fmt::Display for OpenProblem {
 impl StoreError {
     /// A value that its declaration does not allow.
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self::Invalid { field: field.into(), reason: reason.into() }
     }
 
     /// Stored data that cannot be read.
     pub fn corrupt(table: &str, key: Option<Key>, column: &str, reason: impl Into<String>) -> Self {
-        Self::Corrupt {
-            table: table.into(),
-            key,
-            column: column.into(),
-            reason: reason.into(),
-        }
+        Self::Corrupt { table: table.into(), key, column: column.into(), reason: reason.into() }
     }
 
     /// A store that cannot be reached.
@@ -183,10 +175,7 @@ impl StoreError {
         reason: impl Into<String>,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self::Unavailable {
-            reason: reason.into(),
-            source: Some(Arc::new(source)),
-        }
+        Self::Unavailable { reason: reason.into(), source: Some(Arc::new(source)) }
     }
 
     /// The refusal, where this is one.
@@ -338,12 +327,7 @@ impl fmt::Display for Cause {
                 write!(f, "a row of {by} still names it by {reference}")
             }
             Self::Invariant { rule } => write!(f, "invariant {rule} would not hold"),
-            Self::Ceiling {
-                rule,
-                limit,
-                used,
-                asked,
-            } => {
+            Self::Ceiling { rule, limit, used, asked } => {
                 write!(f, "ceiling {rule}: {used} of {limit} used, {asked} more asked")
             }
             Self::Overflow { column } => write!(f, "counter {column} would leave its range"),
@@ -354,10 +338,7 @@ impl fmt::Display for Cause {
 impl Refusal {
     /// Whether another decision over fresh rows may be accepted: somebody else was first.
     pub fn is_conflict(&self) -> bool {
-        matches!(
-            self.cause,
-            Cause::Missing | Cause::Conflict { .. } | Cause::TestFailed { .. }
-        )
+        matches!(self.cause, Cause::Missing | Cause::Conflict { .. } | Cause::TestFailed { .. })
     }
 
     /// Whether it was refused by the declaration of this name.

@@ -17,11 +17,7 @@ pub static CONSUMERS: Table = Table::new(
     ],
     &["name"],
 )
-.invariants(&[Invariant::at_least(
-    "feed_consumers_position_not_negative",
-    "position",
-    0,
-)])
+.invariants(&[Invariant::at_least("feed_consumers_position_not_negative", "position", 0)])
 .quiet();
 
 pub(super) static TABLES: [&Table; 1] = [&CONSUMERS];
@@ -29,12 +25,7 @@ pub(super) static TABLES: [&Table; 1] = [&CONSUMERS];
 /// The write that registers a consumer at a cursor. A consumer that is registered stays where it is.
 pub fn register_consumer(name: &str, at: Cursor) -> Write {
     let position = i64::try_from(at.position).unwrap_or(i64::MAX);
-    Write::Ensure(
-        NewRow::new(&CONSUMERS)
-            .set("name", name)
-            .set("position", position)
-            .set("batch", at.batch),
-    )
+    Write::Ensure(NewRow::new(&CONSUMERS).set("name", name).set("position", position).set("batch", at.batch))
 }
 
 /// The write that records how far a consumer has come; refused where it is further already.
@@ -44,20 +35,14 @@ pub fn advance_consumer(name: &str, to: Cursor) -> Write {
         &CONSUMERS,
         name,
         vec![Test::new("position", super::Is::Le(position.into()))],
-        vec![
-            ("position", Change::Set(position.into())),
-            ("batch", Change::Set(to.batch.into())),
-        ],
+        vec![("position", Change::Set(position.into())), ("batch", Change::Set(to.batch.into()))],
     )
 }
 
 /// Where a consumer stands, from its row.
 pub fn consumer_cursor(row: &Row) -> Result<Cursor, StoreError> {
     let position = u64::try_from(row.int("position")?).unwrap_or(0);
-    Ok(Cursor {
-        position,
-        batch: row.id::<Batch>("batch")?.uuid(),
-    })
+    Ok(Cursor { position, batch: row.id::<Batch>("batch")?.uuid() })
 }
 
 /// How far records may be pruned: up to `asked`, but no further than every consumer in `rows` has read.

@@ -59,9 +59,7 @@ pub fn decode(kind: Kind, bytes: &mut &[u8]) -> Option<Value> {
             [1] => Some(Value::Bool(true)),
             _ => None,
         },
-        (PRESENT, Kind::Int) => Some(Value::Int(
-            (u64::from_be_bytes(take(bytes)?) ^ SIGN).cast_signed(),
-        )),
+        (PRESENT, Kind::Int) => Some(Value::Int((u64::from_be_bytes(take(bytes)?) ^ SIGN).cast_signed())),
         (PRESENT, Kind::Time) => {
             let micros = (u64::from_be_bytes(take(bytes)?) ^ SIGN).cast_signed();
             let time = Timestamp::from_micros(micros);
@@ -105,29 +103,17 @@ mod tests {
     fn values() -> impl Strategy<Value = (Kind, Vec<Value>)> {
         let text = Kind::Text { max_bytes: 64 };
         prop_oneof![
-            (
-                Just(Kind::Bool),
-                prop::collection::vec(any::<bool>().prop_map(Value::Bool), 2)
-            ),
-            (
-                Just(Kind::Int),
-                prop::collection::vec(any::<i64>().prop_map(Value::Int), 2)
-            ),
+            (Just(Kind::Bool), prop::collection::vec(any::<bool>().prop_map(Value::Bool), 2)),
+            (Just(Kind::Int), prop::collection::vec(any::<i64>().prop_map(Value::Int), 2)),
             (
                 Just(Kind::Uuid),
                 prop::collection::vec(any::<u128>().prop_map(|id| Value::Uuid(Uuid::from_u128(id))), 2)
             ),
             (
                 Just(Kind::Time),
-                prop::collection::vec(
-                    any::<i64>().prop_map(|at| Value::Time(Timestamp::from_micros(at))),
-                    2
-                )
+                prop::collection::vec(any::<i64>().prop_map(|at| Value::Time(Timestamp::from_micros(at))), 2)
             ),
-            (
-                Just(text),
-                prop::collection::vec("[^\0]{0,6}".prop_map(|text: String| Value::from(text)), 2)
-            ),
+            (Just(text), prop::collection::vec("[^\0]{0,6}".prop_map(|text: String| Value::from(text)), 2)),
         ]
     }
 

@@ -25,10 +25,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// Before the first record.
-    pub const START: Self = Self {
-        position: 0,
-        batch: Uuid::nil(),
-    };
+    pub const START: Self = Self { position: 0, batch: Uuid::nil() };
 }
 
 /// One commit, as the feed tells it.
@@ -53,10 +50,7 @@ pub struct Record {
 impl Record {
     /// The cursor of a follower that has read this record.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            position: self.position,
-            batch: self.batch,
-        }
+        Cursor { position: self.position, batch: self.batch }
     }
 }
 
@@ -129,13 +123,7 @@ pub struct Receipt {
 impl Receipt {
     /// The receipt of a batch that was committed once, as a backend read it.
     pub const fn new(batch: Uuid, fingerprint: Fingerprint, at: Timestamp, position: Option<u64>) -> Self {
-        Self {
-            batch,
-            fingerprint,
-            at,
-            position,
-            repeated: false,
-        }
+        Self { batch, fingerprint, at, position, repeated: false }
     }
 }
 
@@ -172,10 +160,7 @@ pub struct Prune {
 impl Prune {
     /// Throws away records up to `position`, and old receipts.
     pub const fn up_to(position: u64) -> Self {
-        Self {
-            records_up_to: position,
-            receipts: true,
-        }
+        Self { records_up_to: position, receipts: true }
     }
 }
 
@@ -194,11 +179,7 @@ pub struct Pruned {
 impl Pruned {
     /// What a backend threw away.
     pub const fn new(records: u64, receipts: u64, low_water: u64) -> Self {
-        Self {
-            records,
-            receipts,
-            low_water,
-        }
+        Self { records, receipts, low_water }
     }
 }
 
@@ -224,26 +205,14 @@ impl Cursor {
                 format!("must be from 1 to {MAX_CHANGES}, got {limit}"),
             ));
         }
-        let foreign = Err(StoreError::CursorForeign {
-            position: self.position,
-        });
+        let foreign = Err(StoreError::CursorForeign { position: self.position });
         if self.position > head.position {
             return foreign;
         }
         if self.position < low_water.position {
-            return Err(StoreError::CursorExpired {
-                low_water: low_water.position,
-            });
+            return Err(StoreError::CursorExpired { low_water: low_water.position });
         }
-        let known = if self.position == low_water.position {
-            Some(low_water.batch)
-        } else {
-            found
-        };
-        if known == Some(self.batch) {
-            Ok(())
-        } else {
-            foreign
-        }
+        let known = if self.position == low_water.position { Some(low_water.batch) } else { found };
+        if known == Some(self.batch) { Ok(()) } else { foreign }
     }
 }

@@ -267,9 +267,7 @@ impl PageCursor {
             return None;
         }
         let pairs = (0..self.0.len()).step_by(2);
-        pairs
-            .map(|at| u8::from_str_radix(self.0.get(at..at + 2)?, 16).ok())
-            .collect()
+        pairs.map(|at| u8::from_str_radix(self.0.get(at..at + 2)?, 16).ok()).collect()
     }
 }
 

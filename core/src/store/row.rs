@@ -103,19 +103,9 @@ impl Row {
             values.push(fallback);
         }
         if values.len() > table.columns.len() {
-            return Err(StoreError::corrupt(
-                table.name,
-                None,
-                "",
-                "more values than declared columns",
-            ));
+            return Err(StoreError::corrupt(table.name, None, "", "more values than declared columns"));
         }
-        Ok(Self {
-            table: TableRef(table),
-            values,
-            revision,
-            version,
-        })
+        Ok(Self { table: TableRef(table), values, revision, version })
     }
 
     /// The table that the row is of.
@@ -140,21 +130,12 @@ impl Row {
 
     /// The primary key.
     pub fn key(&self) -> Key {
-        Key::new(
-            self.table()
-                .key
-                .iter()
-                .map(|name| self.get(name).cloned().unwrap_or_default()),
-        )
+        Key::new(self.table().key.iter().map(|name| self.get(name).cloned().unwrap_or_default()))
     }
 
     /// A column's value; `None` where the table has no such column.
     pub fn get(&self, column: &str) -> Option<&Value> {
-        let at = self
-            .table()
-            .columns
-            .iter()
-            .position(|declared| declared.name == column)?;
+        let at = self.table().columns.iter().position(|declared| declared.name == column)?;
         self.values.get(at)
     }
 
@@ -164,8 +145,7 @@ impl Row {
 
     /// An integer column.
     pub fn int(&self, column: &'static str) -> Result<i64, StoreError> {
-        self.opt_int(column)?
-            .ok_or_else(|| self.wrong(column, "expected an integer"))
+        self.opt_int(column)?.ok_or_else(|| self.wrong(column, "expected an integer"))
     }
 
     /// An integer column that may be null.
@@ -179,8 +159,7 @@ impl Row {
 
     /// A boolean column.
     pub fn bool(&self, column: &'static str) -> Result<bool, StoreError> {
-        self.opt_bool(column)?
-            .ok_or_else(|| self.wrong(column, "expected a boolean"))
+        self.opt_bool(column)?.ok_or_else(|| self.wrong(column, "expected a boolean"))
     }
 
     /// A boolean column that may be null.
@@ -194,8 +173,7 @@ impl Row {
 
     /// A UUID column, as the id of a `T`.
     pub fn id<T>(&self, column: &'static str) -> Result<Id<T>, StoreError> {
-        self.opt_id(column)?
-            .ok_or_else(|| self.wrong(column, "expected a uuid"))
+        self.opt_id(column)?.ok_or_else(|| self.wrong(column, "expected a uuid"))
     }
 
     /// A UUID column that may be null, as the id of a `T`.
@@ -209,8 +187,7 @@ impl Row {
 
     /// A time column.
     pub fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
-        self.opt_time(column)?
-            .ok_or_else(|| self.wrong(column, "expected a time"))
+        self.opt_time(column)?.ok_or_else(|| self.wrong(column, "expected a time"))
     }
 
     /// A time column that may be null.
@@ -224,8 +201,7 @@ impl Row {
 
     /// A text column.
     pub fn text(&self, column: &'static str) -> Result<&str, StoreError> {
-        self.opt_text(column)?
-            .ok_or_else(|| self.wrong(column, "expected text"))
+        self.opt_text(column)?.ok_or_else(|| self.wrong(column, "expected text"))
     }
 
     /// A text column that may be null.
@@ -258,10 +234,7 @@ impl Row {
     }
 }
 
-#[expect(
-    clippy::missing_fields_in_debug,
-    reason = "the table names the struct, and its columns the values"
-)]
+#[expect(clippy::missing_fields_in_debug, reason = "the table names the struct, and its columns the values")]
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct(self.table().name);
@@ -272,9 +245,7 @@ impl fmt::Debug for Row {
                 out.field(column.name, value);
             }
         }
-        out.field("revision", &self.revision)
-            .field("version", &self.version)
-            .finish()
+        out.field("revision", &self.revision).field("version", &self.version).finish()
     }
 }
 
@@ -288,10 +259,7 @@ pub struct NewRow {
 impl NewRow {
     /// An empty row of `table`.
     pub fn new(table: &'static Table) -> Self {
-        Self {
-            table,
-            values: Vec::with_capacity(table.columns.len()),
-        }
+        Self { table, values: Vec::with_capacity(table.columns.len()) }
     }
 
     /// The row as it is once it was inserted.
@@ -314,25 +282,14 @@ impl NewRow {
 
 impl fmt::Debug for NewRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self
-            .values
-            .iter()
-            .map(|(name, value)| (name, visible(self.table, name, value)));
-        f.debug_tuple(self.table.name)
-            .field(&shown.collect::<Vec<_>>())
-            .finish()
+        let shown = self.values.iter().map(|(name, value)| (name, visible(self.table, name, value)));
+        f.debug_tuple(self.table.name).field(&shown.collect::<Vec<_>>()).finish()
     }
 }
 
 /// A value that may be printed: a secret column's is replaced.
 pub(crate) fn visible(table: &Table, column: &str, value: &Value) -> Value {
-    let secret = table
-        .columns
-        .iter()
-        .any(|declared| declared.name == column && declared.role == Role::Secret);
-    if secret {
-        Value::Text(Arc::from("(secret)"))
-    } else {
-        value.clone()
-    }
+    let secret =
+        table.columns.iter().any(|declared| declared.name == column && declared.role == Role::Secret);
+    if secret { Value::Text(Arc::from("(secret)")) } else { value.clone() }
 }

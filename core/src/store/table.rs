@@ -150,13 +150,7 @@ impl From<Fixed> for Value {
 impl Column {
     /// A plain column that may not be null.
     pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name,
-            kind,
-            role: Role::Plain,
-            nullable: false,
-            default: None,
-        }
+        Self { name, kind, role: Role::Plain, nullable: false, default: None }
     }
 
     /// A column of UUIDs.
@@ -279,11 +273,7 @@ pub struct Reference {
 impl Reference {
     /// Declares a reference to the primary key of `parent`.
     pub const fn new(name: &'static str, columns: &'static [&'static str], parent: &'static str) -> Self {
-        Self {
-            name,
-            columns,
-            parent,
-        }
+        Self { name, columns, parent }
     }
 }
 
@@ -316,42 +306,27 @@ pub enum Check {
 impl Invariant {
     /// `column >= min`.
     pub const fn at_least(name: &'static str, column: &'static str, min: i64) -> Self {
-        Self {
-            name,
-            check: Check::AtLeast(column, min),
-        }
+        Self { name, check: Check::AtLeast(column, min) }
     }
 
     /// `column <= max`, always: a limit that may be lowered is a [`Ceiling`].
     pub const fn at_most(name: &'static str, column: &'static str, max: i64) -> Self {
-        Self {
-            name,
-            check: Check::AtMost(column, max),
-        }
+        Self { name, check: Check::AtMost(column, max) }
     }
 
     /// `column <= other`.
     pub const fn not_above(name: &'static str, column: &'static str, other: &'static str) -> Self {
-        Self {
-            name,
-            check: Check::NotAbove(column, other),
-        }
+        Self { name, check: Check::NotAbove(column, other) }
     }
 
     /// The column holds one of `texts`.
     pub const fn one_of(name: &'static str, column: &'static str, texts: &'static [&'static str]) -> Self {
-        Self {
-            name,
-            check: Check::OneOf(column, texts),
-        }
+        Self { name, check: Check::OneOf(column, texts) }
     }
 
     /// All of the columns are null, or none is.
     pub const fn together_null(name: &'static str, columns: &'static [&'static str]) -> Self {
-        Self {
-            name,
-            check: Check::TogetherNull(columns),
-        }
+        Self { name, check: Check::TogetherNull(columns) }
     }
 }
 
@@ -382,19 +357,11 @@ pub enum Limit {
 impl Ceiling {
     /// `counter <= limit`, both columns of the same row.
     pub const fn column(name: &'static str, counter: &'static str, limit: &'static str) -> Self {
-        Self {
-            name,
-            column: counter,
-            limit: Limit::Column(limit),
-        }
+        Self { name, column: counter, limit: Limit::Column(limit) }
     }
 
     /// `counter <= limit`.
     pub const fn value(name: &'static str, counter: &'static str, limit: i64) -> Self {
-        Self {
-            name,
-            column: counter,
-            limit: Limit::Value(limit),
-        }
+        Self { name, column: counter, limit: Limit::Value(limit) }
     }
 }

@@ -103,10 +103,7 @@ impl Kind {
 
 fn check_text(text: &str, max_bytes: usize) -> Result<(), String> {
     if text.len() > max_bytes {
-        return Err(format!(
-            "{} bytes long, and at most {max_bytes} are allowed",
-            text.len()
-        ));
+        return Err(format!("{} bytes long, and at most {max_bytes} are allowed", text.len()));
     }
     match text.bytes().position(|byte| byte == 0) {
         Some(at) => Err(format!("a NUL character at byte {at}")),
@@ -275,22 +272,10 @@ mod tests {
     fn a_value_says_why_a_column_cannot_hold_it() {
         let text = Kind::Text { max_bytes: 3 };
         for (value, kind, says) in [
-            (
-                Value::from("four"),
-                text,
-                Some("4 bytes long, and at most 3 are allowed"),
-            ),
+            (Value::from("four"), text, Some("4 bytes long, and at most 3 are allowed")),
             (Value::from("a\0"), text, Some("a NUL character at byte 1")),
-            (
-                Value::from(MAX_INT + 1),
-                Kind::Int,
-                Some("an integer must lie within ±2^53"),
-            ),
-            (
-                Value::from(true),
-                Kind::Int,
-                Some("expected an integer, got a boolean"),
-            ),
+            (Value::from(MAX_INT + 1), Kind::Int, Some("an integer must lie within ±2^53")),
+            (Value::from(true), Kind::Int, Some("expected an integer, got a boolean")),
             (Value::from(-MAX_INT), Kind::Int, None),
             (Value::Null, text, None),
         ] {
@@ -300,23 +285,11 @@ mod tests {
 
     #[test]
     fn nulls_come_first_and_text_compares_by_bytes() {
-        let mut texts = [
-            Value::from("b"),
-            Value::from("é"),
-            Value::from("B"),
-            Value::Null,
-            Value::from(""),
-        ];
+        let mut texts = [Value::from("b"), Value::from("é"), Value::from("B"), Value::Null, Value::from("")];
         texts.sort();
         assert_eq!(
             texts,
-            [
-                Value::Null,
-                Value::from(""),
-                Value::from("B"),
-                Value::from("b"),
-                Value::from("é")
-            ]
+            [Value::Null, Value::from(""), Value::from("B"), Value::from("b"), Value::from("é")]
         );
     }
 }

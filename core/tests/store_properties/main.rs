@@ -1,10 +1,5 @@
 //! The kernel against an independent model, under random batches and scans.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod model;
 mod scans;
@@ -54,13 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
     let value = || number().prop_map(Value::from);
     let test = (0_usize..4, small()).prop_flat_map(|(at, number)| {
         let number = Value::Int(number);
-        let tests = vec![
-            Is::Null,
-            Is::NotNull,
-            Is::Eq(number.clone()),
-            Is::Ge(number.clone()),
-            Is::Lt(number),
-        ];
+        let tests =
+            vec![Is::Null, Is::NotNull, Is::Eq(number.clone()), Is::Ge(number.clone()), Is::Lt(number)];
         (Just(at), prop::sample::select(tests))
     });
     let change = prop_oneof![
@@ -96,13 +86,8 @@ fn steps() -> impl Strategy<Value = Steps> {
 /// Every life begins with all rows there.
 fn beginning() -> Steps {
     let parents = (0..4).map(|id| (Kind::Parent, id, Step::Insert([Some(id), Some(3), None, Some(0)])));
-    let children = (0..4).map(|id| {
-        (
-            Kind::Child,
-            id,
-            Step::Insert([Some(id), None, Some(0), (id > 0).then_some(id + 5)]),
-        )
-    });
+    let children = (0..4)
+        .map(|id| (Kind::Child, id, Step::Insert([Some(id), None, Some(0), (id > 0).then_some(id + 5)])));
     parents.chain(children).collect()
 }
 
@@ -150,17 +135,9 @@ fn lived(life: Vec<Sent>) -> (Vec<Judged>, Model) {
         };
         let (batch, steps, decided, done) = &mut sent[at];
         let repeated = *done;
-        let verdict = if repeated {
-            Verdict::Done(Vec::new())
-        } else {
-            model.judge(decided, steps)
-        };
+        let verdict = if repeated { Verdict::Done(Vec::new()) } else { model.judge(decided, steps) };
         *done |= matches!(verdict, Verdict::Done(_));
-        judged.push(Judged {
-            batch: batch.clone(),
-            verdict,
-            repeated,
-        });
+        judged.push(Judged { batch: batch.clone(), verdict, repeated });
     }
     (judged, model)
 }
@@ -173,40 +150,25 @@ fn agree(judged: &Judged, answer: &Result<Receipt, StoreError>) -> Result<(), Te
             prop_assert_eq!((at, cause), (&refusal.write, &refusal.cause));
         }
         (verdict, answer) => {
-            return Err(TestCaseError::fail(format!(
-                "the model says {verdict:?}, the kernel {answer:?}"
-            )));
+            return Err(TestCaseError::fail(format!("the model says {verdict:?}, the kernel {answer:?}")));
         }
     }
     Ok(())
 }
 
 fn line(row: &Row) -> ((Kind, i64), Line) {
-    let kind = if row.table().name == PARENTS.name {
-        Kind::Parent
-    } else {
-        Kind::Child
-    };
+    let kind = if row.table().name == PARENTS.name { Kind::Parent } else { Kind::Child };
     let mut numbers = Numbers::default();
     for (at, place) in numbers.iter_mut().enumerate() {
         *place = row.opt_int(kind.column(at)).unwrap();
     }
     let (revision, version) = (row.revision(), row.version());
-    (
-        (kind, row.int("id").unwrap()),
-        Line {
-            numbers,
-            revision,
-            version,
-        },
-    )
+    ((kind, row.int("id").unwrap()), Line { numbers, revision, version })
 }
 
 fn stored(store: &MemoryStore) -> Model {
     let tables: [&'static Table; 2] = [&PARENTS, &CHILDREN];
-    let rows = tables
-        .iter()
-        .flat_map(|table| now(store.scan_all(Scan::of(table).limit(3))).unwrap());
+    let rows = tables.iter().flat_map(|table| now(store.scan_all(Scan::of(table).limit(3))).unwrap());
     Model(rows.map(|row| line(&row)).collect())
 }
 
@@ -226,21 +188,11 @@ fn replayed<'r>(records: impl Iterator<Item = &'r Record>) -> Model {
         row.0.extend(change.columns.iter().cloned());
         (row.1, row.2) = (change.revision, change.version);
     }
-    let rows = rows
-        .into_iter()
-        .map(|((table, _), (columns, revision, version))| {
-            let table = if table == PARENTS.name {
-                &PARENTS
-            } else {
-                &CHILDREN
-            };
-            let values = table
-                .columns
-                .iter()
-                .map(|column| columns[column.name].clone())
-                .collect();
-            line(&Row::from_parts(table, values, revision, version).unwrap())
-        });
+    let rows = rows.into_iter().map(|((table, _), (columns, revision, version))| {
+        let table = if table == PARENTS.name { &PARENTS } else { &CHILDREN };
+        let values = table.columns.iter().map(|column| columns[column.name].clone()).collect();
+        line(&Row::from_parts(table, values, revision, version).unwrap())
+    });
     Model(rows.collect())
 }
 
@@ -349,10 +301,7 @@ fn the_random_lives_meet_every_verdict() {
         "ceiling",
         "overflow",
     ] {
-        assert!(
-            met.get(name).is_some_and(|count| *count >= 20),
-            "hardly ever {name}: {met:?}"
-        );
+        assert!(met.get(name).is_some_and(|count| *count >= 20), "hardly ever {name}: {met:?}");
     }
     assert_eq!(key(1), Key::new([Value::Int(1)]));
 }

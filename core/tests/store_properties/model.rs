@@ -59,15 +59,8 @@ impl Model {
                 Step::Adjust(by, true) => Write::admit(table, key, kind.column(3), *by),
                 Step::Adjust(by, false) => Write::record(table, key, kind.column(3), *by),
                 Step::Patch(test, change) => {
-                    let tests = test
-                        .iter()
-                        .map(|(at, is)| Test::new(kind.column(*at), is.clone()));
-                    Write::patch(
-                        table,
-                        key,
-                        tests.collect(),
-                        vec![(kind.column(3), change.clone())],
-                    )
+                    let tests = test.iter().map(|(at, is)| Test::new(kind.column(*at), is.clone()));
+                    Write::patch(table, key, tests.collect(), vec![(kind.column(3), change.clone())])
                 }
             });
         }
@@ -93,26 +86,15 @@ impl Model {
 
     fn apply(&mut self, at: (Kind, i64), step: &Step, revision: impl Fn(&i64) -> i64) -> Result<(), Cause> {
         let found = self.0.get(&at).copied();
-        let fresh = |numbers: &Numbers| Line {
-            numbers: *numbers,
-            revision: 1,
-            version: 1,
-        };
+        let fresh = |numbers: &Numbers| Line { numbers: *numbers, revision: 1, version: 1 };
         let right = |line: Line, off: &i64| {
             let (expected, found) = (revision(off), line.revision);
-            if expected == found {
-                Ok(line)
-            } else {
-                Err(Cause::Conflict { expected, found })
-            }
+            if expected == found { Ok(line) } else { Err(Cause::Conflict { expected, found }) }
         };
         let (mut line, admit) = match (step, found) {
             (Step::Insert(_), Some(_)) => {
                 let unique = at.0.table().name;
-                return Err(Cause::Duplicate {
-                    unique,
-                    owner: key(at.1),
-                });
+                return Err(Cause::Duplicate { unique, owner: key(at.1) });
             }
             (Step::Ensure(_), Some(_)) => return Ok(()),
             (Step::Insert(numbers) | Step::Ensure(numbers), None) => {
@@ -142,9 +124,7 @@ impl Model {
                 if let Some((column, is)) = test
                     && !holds(is, line.numbers[*column])
                 {
-                    return Err(Cause::TestFailed {
-                        column: at.0.column(*column),
-                    });
+                    return Err(Cause::TestFailed { column: at.0.column(*column) });
                 }
                 line.numbers[3] = match change {
                     Change::Add(by) => Some(line.numbers[3].ok_or(overflow(at.0))? + by),
@@ -166,34 +146,23 @@ impl Model {
             Kind::Child => &[("children_slot", &[0, 2]), ("children_turn", &[3])],
         };
         for (unique, columns) in keys {
-            let of = |line: &Line| {
-                columns
-                    .iter()
-                    .map(|column| line.numbers[*column])
-                    .collect::<Option<Vec<_>>>()
-            };
+            let of =
+                |line: &Line| columns.iter().map(|column| line.numbers[*column]).collect::<Option<Vec<_>>>();
             let mine = of(&line);
             let same = self.0.iter().find(|(other, line)| {
                 other.0 == at.0 && other.1 != at.1 && mine.is_some() && of(line) == mine
             });
             if let Some((owner, _)) = same {
-                return Err(Cause::Duplicate {
-                    unique,
-                    owner: key(owner.1),
-                });
+                return Err(Cause::Duplicate { unique, owner: key(owner.1) });
             }
         }
         if at.0 == Kind::Child {
             let there = |kind, id: i64| self.0.contains_key(&(kind, id)) || (kind, id) == at;
             if a.is_some_and(|parent| !there(Kind::Parent, parent)) {
-                return Err(Cause::NoParent {
-                    reference: "children_parent",
-                });
+                return Err(Cause::NoParent { reference: "children_parent" });
             }
             if b.is_some_and(|peer| !there(Kind::Child, peer)) {
-                return Err(Cause::NoParent {
-                    reference: "children_peer",
-                });
+                return Err(Cause::NoParent { reference: "children_peer" });
             }
         }
         let broken = match at.0 {
@@ -211,12 +180,7 @@ impl Model {
             && wanted > used
         {
             let (rule, asked) = ("parents_used_cap", wanted - used);
-            return Err(Cause::Ceiling {
-                rule,
-                limit,
-                used,
-                asked,
-            });
+            return Err(Cause::Ceiling { rule, limit, used, asked });
         }
         self.0.insert(at, line);
         Ok(())
@@ -224,21 +188,11 @@ impl Model {
 
     fn named_by_nobody(&self, at: (Kind, i64)) -> Result<(), Cause> {
         let column = usize::from(at.0 == Kind::Child);
-        let others = self
-            .0
-            .iter()
-            .filter(|(other, _)| other.0 == Kind::Child && **other != at);
+        let others = self.0.iter().filter(|(other, _)| other.0 == Kind::Child && **other != at);
         for (_, line) in others {
             if line.numbers[column] == Some(at.1) {
-                let reference = if column == 0 {
-                    "children_parent"
-                } else {
-                    "children_peer"
-                };
-                return Err(Cause::StillReferenced {
-                    reference,
-                    by: "children",
-                });
+                let reference = if column == 0 { "children_parent" } else { "children_peer" };
+                return Err(Cause::StillReferenced { reference, by: "children" });
             }
         }
         Ok(())
@@ -253,17 +207,13 @@ impl Model {
                 continue;
             }
             if old == new
-                || changes
-                    .iter()
-                    .any(|known| known.table == kind.table().name && known.key == key(*id))
+                || changes.iter().any(|known| known.table == kind.table().name && known.key == key(*id))
             {
                 continue;
             }
             let shown = |line: &Line| -> Vec<(&'static str, Value)> {
                 let numbers = line.numbers.iter().enumerate();
-                numbers
-                    .map(|(at, number)| (kind.column(at), Value::from(*number)))
-                    .collect()
+                numbers.map(|(at, number)| (kind.column(at), Value::from(*number))).collect()
             };
             let (verb, revision, version, columns) = match (old, new) {
                 (None, Some(new)) => {
@@ -280,14 +230,7 @@ impl Model {
                 (None, None) => continue,
             };
             let (table, key) = (kind.table().name, key(*id));
-            changes.push(RowChange {
-                table,
-                key,
-                verb,
-                revision,
-                version,
-                columns,
-            });
+            changes.push(RowChange { table, key, verb, revision, version, columns });
         }
         changes
     }
@@ -298,9 +241,7 @@ pub(crate) fn key(id: i64) -> Key {
 }
 
 fn overflow(kind: Kind) -> Cause {
-    Cause::Overflow {
-        column: kind.column(3),
-    }
+    Cause::Overflow { column: kind.column(3) }
 }
 
 fn number(value: &Value) -> Option<i64> {

@@ -46,9 +46,7 @@ fn value(column: usize) -> BoxedStrategy<Value> {
         0 => (0_i64..40).prop_map(Value::Int).boxed(),
         1 => prop::sample::select(texts.to_vec()).prop_map(Value::from).boxed(),
         2 => (-3_i64..3).prop_map(Value::Int).boxed(),
-        3 => (-2_i64..3)
-            .prop_map(|at| Value::Time(Timestamp::from_micros(at)))
-            .boxed(),
+        3 => (-2_i64..3).prop_map(|at| Value::Time(Timestamp::from_micros(at))).boxed(),
         _ => any::<bool>().prop_map(Value::Bool).boxed(),
     }
 }
@@ -84,12 +82,7 @@ fn is(column: usize) -> BoxedStrategy<Is> {
 /// A scan and the columns of its order.
 fn scan() -> impl Strategy<Value = (&'static [usize], Scan)> {
     let order = prop::sample::select(ORDERS.to_vec());
-    let shape = (
-        order,
-        any::<prop::sample::Index>(),
-        any::<bool>(),
-        prop::bool::weighted(0.5),
-    );
+    let shape = (order, any::<prop::sample::Index>(), any::<bool>(), prop::bool::weighted(0.5));
     shape.prop_flat_map(|((index, columns), fixed, descending, ranged)| {
         let fixed = fixed.index(columns.len());
         let prefix: Vec<_> = columns[..fixed].iter().map(|column| perhaps(*column)).collect();
@@ -170,12 +163,9 @@ fn filled(rows: Vec<Vec<Value>>) -> MemoryStore {
     let store = MemoryStore::new(&[&ITEMS], clock).unwrap();
     for (id, values) in (0_i64..).zip(rows) {
         let columns = ITEMS.columns.iter().skip(1).zip(values);
-        let row = columns.fold(NewRow::new(&ITEMS).set("id", id), |row, (column, value)| {
-            row.set(column.name, value)
-        });
-        drop(now(store.commit(
-            Batch::new(ids.next_id(), "fill").with(Write::Insert(row)),
-        )));
+        let row = columns
+            .fold(NewRow::new(&ITEMS).set("id", id), |row, (column, value)| row.set(column.name, value));
+        drop(now(store.commit(Batch::new(ids.next_id(), "fill").with(Write::Insert(row)))));
     }
     store
 }

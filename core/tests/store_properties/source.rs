@@ -16,12 +16,7 @@ pub(crate) struct Plain {
 
 impl Plain {
     pub(crate) fn new(schema: Schema) -> Self {
-        Self {
-            schema,
-            rows: BTreeMap::new(),
-            records: Vec::new(),
-            stored: BTreeMap::new(),
-        }
+        Self { schema, rows: BTreeMap::new(), records: Vec::new(), stored: BTreeMap::new() }
     }
 
     pub(crate) fn head(&self) -> u64 {
@@ -49,16 +44,8 @@ impl Plain {
 
     fn with(&self, table: TableId, order: usize, values: &[Value]) -> Vec<Key> {
         let columns = &self.schema.table(table).orders[order].columns;
-        let same = |row: &Row| {
-            columns
-                .iter()
-                .zip(values)
-                .all(|(at, value)| row.values()[*at] == *value)
-        };
-        let rows = self
-            .rows
-            .iter()
-            .filter(|((of, _), row)| *of == table && same(row));
+        let same = |row: &Row| columns.iter().zip(values).all(|(at, value)| row.values()[*at] == *value);
+        let rows = self.rows.iter().filter(|((of, _), row)| *of == table && same(row));
         rows.map(|((_, key), _)| key.clone()).collect()
     }
 }

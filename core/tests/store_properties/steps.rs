@@ -31,10 +31,7 @@ pub(crate) static CHILDREN: Table = Table::new(
     ],
     &["id"],
 )
-.uniques(&[
-    Unique::new("children_slot", &["parent", "slot"]),
-    Unique::new("children_turn", &["turn"]),
-])
+.uniques(&[Unique::new("children_slot", &["parent", "slot"]), Unique::new("children_turn", &["turn"])])
 .references(&[
     Reference::new("children_parent", &["parent"], "parents"),
     Reference::new("children_peer", &["peer"], "children"),
@@ -65,10 +62,7 @@ impl Kind {
 
 /// One write. Revisions are given as what they differ from the right one.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::option_option,
-    reason = "a column is left alone, or set to null, or to a number"
-)]
+#[expect(clippy::option_option, reason = "a column is left alone, or set to null, or to a number")]
 pub(crate) enum Step {
     Insert(Numbers),
     Ensure(Numbers),

@@ -42,11 +42,7 @@ type Trace = (String, Vec<PodRow>);
 
 fn workloads(args: &InflateArgs) -> Result<(Vec<NodeRow>, Vec<Trace>), AppError> {
     let Some(nodes) = &args.nodes else {
-        let workload = generate(&Size {
-            nodes: PUBLISHED_NODES,
-            pods: PUBLISHED_PODS,
-            seed: FIRST_SEED,
-        });
+        let workload = generate(&Size { nodes: PUBLISHED_NODES, pods: PUBLISHED_PODS, seed: FIRST_SEED });
         return Ok((workload.nodes, vec![("generated".to_owned(), workload.pods)]));
     };
     let nodes = read_nodes(nodes)?;
@@ -89,9 +85,7 @@ fn run_all(nodes: &[NodeRow], jobs: &[Job<'_>]) -> Vec<Outcome> {
         } {
             let (name, pods) = job.trace;
             let outcome = inflate::run(nodes, name, pods, job.policy, job.seed);
-            done.lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .push((at, outcome));
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, outcome));
             progress.inc(1);
         }
     };
@@ -101,9 +95,7 @@ fn run_all(nodes: &[NodeRow], jobs: &[Job<'_>]) -> Vec<Outcome> {
         }
     });
     progress.finish_and_clear();
-    let mut done = done
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }
@@ -114,33 +106,19 @@ mod tests {
 
     #[test]
     fn outcomes_come_in_the_order_of_the_jobs_and_do_not_depend_on_the_threads() {
-        let workload = generate(&Size {
-            nodes: 20,
-            pods: 100,
-            seed: 1,
-        });
+        let workload = generate(&Size { nodes: 20, pods: 100, seed: 1 });
         let traces = [("t".to_owned(), workload.pods)];
         let jobs = jobs(&traces, &[Policy::Random, Policy::Fgd], 3);
         let outcomes = run_all(&workload.nodes, &jobs);
-        let order: Vec<_> = outcomes
-            .iter()
-            .map(|outcome| (outcome.policy, outcome.seed))
-            .collect();
-        let expected = [Policy::Random, Policy::Fgd]
-            .map(|policy| [42, 43, 44].map(|seed| (policy, seed)))
-            .concat();
+        let order: Vec<_> = outcomes.iter().map(|outcome| (outcome.policy, outcome.seed)).collect();
+        let expected =
+            [Policy::Random, Policy::Fgd].map(|policy| [42, 43, 44].map(|seed| (policy, seed))).concat();
         assert_eq!(order, expected);
         for outcome in &outcomes {
             let alone = inflate::run(&workload.nodes, "t", &traces[0].1, outcome.policy, outcome.seed);
             assert_eq!(
-                Outcome {
-                    decisions_per_s: 0.0,
-                    ..alone
-                },
-                Outcome {
-                    decisions_per_s: 0.0,
-                    ..outcome.clone()
-                }
+                Outcome { decisions_per_s: 0.0, ..alone },
+                Outcome { decisions_per_s: 0.0, ..outcome.clone() }
             );
         }
     }

@@ -25,9 +25,7 @@ use crate::store::{Batch, Key, Store, StoreExt, Write};
 /// # Panics
 /// Where something is not as the repositories' documentation says.
 pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
-    let world = World {
-        repositories: Repositories::new(store, ids),
-    };
+    let world = World { repositories: Repositories::new(store, ids) };
     creation::every_field_and_every_null_is_kept(&world).await;
     creation::a_create_is_repeatable_and_never_overwrites(&world).await;
     creation::a_child_needs_its_parent(&world).await;
@@ -109,12 +107,8 @@ impl World {
 
 fn key_of<E: Entity>(entity: &E) -> Key {
     let row = entity.to_row();
-    let value = |name: &&str| {
-        row.values
-            .iter()
-            .find(|(column, _)| column == name)
-            .map(|(_, value)| value.clone())
-    };
+    let value =
+        |name: &&str| row.values.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone());
     Key::new(E::TABLE.key.iter().filter_map(value))
 }
 

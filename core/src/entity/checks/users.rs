@@ -12,29 +12,16 @@ pub(super) async fn a_user_comes_and_goes_with_its_companions(world: &World) {
     let repositories = &world.repositories;
     let user = world.bare().user;
     let user_id = user.id;
-    let limits = Limits {
-        instance_limit: 2,
-        node_limit: 0,
-        gpu_milli_limit: Some(GpuMilli::WHOLE),
-    };
+    let limits = Limits { instance_limit: 2, node_limit: 0, gpu_milli_limit: Some(GpuMilli::WHOLE) };
     repositories.users().create(user.clone(), limits).await.unwrap();
-    let access = UserAccess {
-        user_id,
-        state: AccessState::Active,
-    };
-    let retries = LoginRetries {
-        user_id,
-        retry_count: 0,
-    };
+    let access = UserAccess { user_id, state: AccessState::Active };
+    let retries = LoginRetries { user_id, retry_count: 0 };
     assert_eq!(world.stored(&access).await, Some(Entry::new(access.clone(), 1)));
     assert_eq!(world.stored(&retries).await, Some(Entry::new(retries.clone(), 1)));
     let quota = repositories.quotas().require(user_id).await.unwrap();
     assert_eq!(quota.value, Quota::unused(user_id, limits));
 
-    assert_taken(
-        &repositories.users().create(user.clone(), Limits::default()).await,
-        "id",
-    );
+    assert_taken(&repositories.users().create(user.clone(), Limits::default()).await, "id");
     assert_eq!(
         repositories.quotas().require(user_id).await.unwrap(),
         quota,
@@ -46,18 +33,12 @@ pub(super) async fn a_user_comes_and_goes_with_its_companions(world: &World) {
     assert_eq!(world.stored(&access).await, None);
     assert_eq!(world.stored(&retries).await, None);
     let gone = repositories.quotas().require(user_id).await;
-    assert!(
-        matches!(gone, Err(Error::NotFound { kind: "quota", .. })),
-        "{gone:?}"
-    );
+    assert!(matches!(gone, Err(Error::NotFound { kind: "quota", .. })), "{gone:?}");
     repositories.users().create(user, limits).await.unwrap();
 
     let terminal = world.bare();
     world.keep(&terminal).await;
-    assert_used(
-        repositories.users().delete(terminal.user.id, 1).await,
-        "compute_nodes",
-    );
+    assert_used(repositories.users().delete(terminal.user.id, 1).await, "compute_nodes");
 }
 
 pub(super) async fn an_address_belongs_to_one_user(world: &World) {
@@ -65,53 +46,27 @@ pub(super) async fn an_address_belongs_to_one_user(world: &World) {
     let (first, second) = (world.bare().user, world.bare().user);
     users.create(first.clone(), Limits::default()).await.unwrap();
     let shouted = format!(" {} ", first.email.as_str().to_uppercase());
-    assert_eq!(
-        users.find_by_email(&shouted).await.unwrap(),
-        Some(Entry::new(first.clone(), 1))
-    );
+    assert_eq!(users.find_by_email(&shouted).await.unwrap(), Some(Entry::new(first.clone(), 1)));
     assert_eq!(users.find_by_email(second.email.as_str()).await.unwrap(), None);
     assert_eq!(users.find_by_email("no address").await.unwrap(), None);
 
-    let same = User {
-        email: shouted.parse().unwrap(),
-        ..second.clone()
-    };
-    assert_taken(
-        &users.create(same.clone(), Limits::default()).await,
-        "email",
-    );
-    assert_eq!(
-        world.repositories.quotas().get(second.id).await.unwrap(),
-        None,
-        "nothing of it was kept"
-    );
+    let same = User { email: shouted.parse().unwrap(), ..second.clone() };
+    assert_taken(&users.create(same.clone(), Limits::default()).await, "email");
+    assert_eq!(world.repositories.quotas().get(second.id).await.unwrap(), None, "nothing of it was kept");
     users.create(second.clone(), Limits::default()).await.unwrap();
     assert_taken(&users.update(Entry::new(same, 1)).await, "email");
     let link = Some(SecretText::new(first.id.to_string()));
-    let first = User {
-        email_confirmation_hash: link.clone(),
-        ..first
-    };
+    let first = User { email_confirmation_hash: link.clone(), ..first };
     users.update(Entry::new(first, 1)).await.unwrap();
-    let second = User {
-        email_confirmation_hash: link,
-        ..second
-    };
-    assert_taken(
-        &users.update(Entry::new(second, 1)).await,
-        "email_confirmation_hash",
-    );
+    let second = User { email_confirmation_hash: link, ..second };
+    assert_taken(&users.update(Entry::new(second, 1)).await, "email_confirmation_hash");
 }
 
 pub(super) async fn limits_are_set_without_touching_use(world: &World) {
     let repositories = &world.repositories;
     let quotas = repositories.quotas();
     let user = world.bare().user;
-    repositories
-        .users()
-        .create(user.clone(), Limits::default())
-        .await
-        .unwrap();
+    repositories.users().create(user.clone(), Limits::default()).await.unwrap();
     let charge = |count| {
         Batch::new(repositories.ids.next_id(), "charge").with(Write::admit(
             &QUOTAS,
@@ -122,22 +77,12 @@ pub(super) async fn limits_are_set_without_touching_use(world: &World) {
     };
     repositories.store.commit(charge(5)).await.unwrap();
     // Use changes no revision.
-    let lowered = Limits {
-        instance_limit: 3,
-        node_limit: 0,
-        gpu_milli_limit: Some(GpuMilli::ZERO),
-    };
+    let lowered = Limits { instance_limit: 3, node_limit: 0, gpu_milli_limit: Some(GpuMilli::ZERO) };
     quotas.set_limits(user.id, lowered, 1).await.unwrap();
     let quota = quotas.require(user.id).await.unwrap();
     assert_eq!((quota.limits(), quota.instances, quota.revision), (lowered, 5, 2));
     let refused = repositories.store.commit(charge(1)).await.unwrap_err();
-    let Error::QuotaExceeded {
-        limit_name,
-        limit,
-        used,
-        asked,
-    } = Error::of_store("quota", refused)
-    else {
+    let Error::QuotaExceeded { limit_name, limit, used, asked } = Error::of_store("quota", refused) else {
         panic!("one more was admitted");
     };
     assert_eq!((limit_name, limit, used, asked), ("instance_limit", 3, 5, 1));
@@ -151,16 +96,8 @@ pub(super) async fn a_change_says_who_made_it(world: &World) {
     let acting = world.repositories.acting_as(kept.user.id);
     let store = &world.repositories.store;
     let cursor = store.snapshot().await.unwrap().cursor();
-    acting
-        .gpus()
-        .set_health(kept.gpu.id, GpuHealth::Gone, kept.gpu.updated_at, 1)
-        .await
-        .unwrap();
-    acting
-        .users()
-        .create(world.bare().user, Limits::default())
-        .await
-        .unwrap();
+    acting.gpus().set_health(kept.gpu.id, GpuHealth::Gone, kept.gpu.updated_at, 1).await.unwrap();
+    acting.users().create(world.bare().user, Limits::default()).await.unwrap();
     world
         .repositories
         .gpus()
@@ -168,17 +105,7 @@ pub(super) async fn a_change_says_who_made_it(world: &World) {
         .await
         .unwrap();
     let records = store.changes(cursor, 10).await.unwrap().records;
-    let told: Vec<_> = records
-        .iter()
-        .map(|record| (record.operation.as_str(), record.actor))
-        .collect();
+    let told: Vec<_> = records.iter().map(|record| (record.operation.as_str(), record.actor)).collect();
     let actor = Some(kept.user.id.uuid());
-    assert_eq!(
-        told,
-        [
-            ("gpus.update", actor),
-            ("users.create", actor),
-            ("gpus.update", None)
-        ]
-    );
+    assert_eq!(told, [("gpus.update", actor), ("users.create", actor), ("gpus.update", None)]);
 }

@@ -87,9 +87,7 @@ pub struct RowEffect {
 
 impl<S: Source + ?Sized> std::fmt::Debug for Group<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Group")
-            .field("accepted", &self.accepted.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Group").field("accepted", &self.accepted.len()).finish_non_exhaustive()
     }
 }
 
@@ -124,11 +122,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
             })?;
         }
         let changes = self.changes(&member);
-        let position = if changes.is_empty() {
-            None
-        } else {
-            self.next_position()
-        };
+        let position = if changes.is_empty() { None } else { self.next_position() };
         let receipt = Receipt {
             batch: batch.id,
             fingerprint: batch.fingerprint,
@@ -155,11 +149,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
 
     /// What the accepted batches did.
     pub fn finish(self) -> Effects {
-        Effects {
-            rows: self.shared.into_effects(),
-            records: self.records,
-            receipts: self.accepted,
-        }
+        Effects { rows: self.shared.into_effects(), records: self.records, receipts: self.accepted }
     }
 
     fn next_position(&self) -> Option<u64> {
@@ -175,10 +165,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
         };
         match stored {
             Some(Stored::Committed(receipt)) if receipt.fingerprint == batch.fingerprint => {
-                Ok(Some(Receipt {
-                    repeated: true,
-                    ..receipt
-                }))
+                Ok(Some(Receipt { repeated: true, ..receipt }))
             }
             Some(Stored::Committed(_)) => unusable(IdProblem::Reused),
             Some(Stored::Void(_)) => unusable(IdProblem::Voided),
@@ -205,10 +192,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
             (Op::Update(revision, _) | Op::Delete(revision) | Op::Guard(revision), Some(row))
                 if row.revision != *revision =>
             {
-                return Ok(Err(Cause::Conflict {
-                    expected: *revision,
-                    found: row.revision,
-                }));
+                return Ok(Err(Cause::Conflict { expected: *revision, found: row.revision }));
             }
             (Op::Ensure(_) | Op::Guard(_), Some(_)) => return Ok(Ok(())),
             (Op::Delete(_), Some(row)) => return self.remove(member, write, &row),
@@ -286,9 +270,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
                     column.role != Role::Secret
                         && differs_from.and_then(|other| other.values.get(*at)) != Some(value)
                 });
-                shown
-                    .map(|(_, (column, value))| (column.name, value.clone()))
-                    .collect()
+                shown.map(|(_, (column, value))| (column.name, value.clone())).collect()
             };
             let (verb, row, columns) = match (before, after) {
                 (None, Some(after)) => (Verb::Insert, after, named(after, None)),
@@ -298,11 +280,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
                 (Some(before), None) => (Verb::Delete, before, Vec::new()),
                 _ => continue,
             };
-            let version = if verb == Verb::Delete {
-                row.version + 1
-            } else {
-                row.version
-            };
+            let version = if verb == Verb::Delete { row.version + 1 } else { row.version };
             changes.push(RowChange {
                 table: table.name,
                 key: key.clone(),
@@ -324,10 +302,7 @@ pub fn is_too_old(id: Uuid, now: Timestamp) -> bool {
 
 /// The largest id that is too old at `now`: what receipts may be pruned up to.
 pub fn oldest_kept_id(now: Timestamp) -> Uuid {
-    let oldest = now
-        .minus(RECEIPT_RETENTION + Duration::from_millis(1))
-        .as_micros()
-        / 1000;
+    let oldest = now.minus(RECEIPT_RETENTION + Duration::from_millis(1)).as_micros() / 1000;
     let millis = u64::try_from(oldest).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &[0xff; 10]).into_uuid()
 }
@@ -343,9 +318,7 @@ fn add(row: &mut Row, at: usize, delta: i64) -> Result<(), Cause> {
     let Some(Value::Int(counter)) = row.values.get_mut(at) else {
         return Err(Cause::Overflow { column });
     };
-    let sum = counter
-        .checked_add(delta)
-        .filter(|sum| sum.unsigned_abs() <= MAX_INT.unsigned_abs());
+    let sum = counter.checked_add(delta).filter(|sum| sum.unsigned_abs() <= MAX_INT.unsigned_abs());
     *counter = sum.ok_or(Cause::Overflow { column })?;
     Ok(())
 }

@@ -29,12 +29,7 @@ pub(super) fn broken(info: &TableInfo, before: Option<&Row>, after: &Row, admit:
         };
         let used = before.and_then(counter).unwrap_or(0);
         if wanted > used && wanted > limit {
-            return Some(Cause::Ceiling {
-                rule: ceiling.name,
-                limit,
-                used,
-                asked: wanted - used,
-            });
+            return Some(Cause::Ceiling { rule: ceiling.name, limit, used, asked: wanted - used });
         }
     }
     None
@@ -46,18 +41,15 @@ fn holds(info: &TableInfo, check: Check, row: &Row) -> bool {
     match check {
         Check::AtLeast(column, min) => number(column).is_none_or(|found| found >= min),
         Check::AtMost(column, max) => number(column).is_none_or(|found| found <= max),
-        Check::NotAbove(column, other) => number(column)
-            .zip(number(other))
-            .is_none_or(|(found, most)| found <= most),
+        Check::NotAbove(column, other) => {
+            number(column).zip(number(other)).is_none_or(|(found, most)| found <= most)
+        }
         Check::OneOf(column, texts) => match value(column) {
             Some(Value::Text(text)) => texts.contains(&&**text),
             _ => true,
         },
         Check::TogetherNull(columns) => {
-            let nulls = columns
-                .iter()
-                .filter(|name| value(name).is_none_or(Value::is_null))
-                .count();
+            let nulls = columns.iter().filter(|name| value(name).is_none_or(Value::is_null)).count();
             nulls == 0 || nulls == columns.len()
         }
     }

@@ -54,14 +54,11 @@ impl Shared {
     }
 
     pub(super) fn into_effects(self) -> Vec<RowEffect> {
-        let changed = self
-            .rows
-            .into_iter()
-            .filter(|(_, staged)| match (&staged.before, &staged.after) {
-                (None, None) => false,
-                (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
-                _ => true,
-            });
+        let changed = self.rows.into_iter().filter(|(_, staged)| match (&staged.before, &staged.after) {
+            (None, None) => false,
+            (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
+            _ => true,
+        });
         let mut effects: Vec<_> = changed
             .map(|((table, key), staged)| RowEffect {
                 table,
@@ -133,19 +130,13 @@ fn unique_key(schema: &Schema, write: &PreparedWrite, order: usize, row: Option<
 
 /// The values of some columns, unless one is null.
 fn reference_key(row: &Row, columns: &[usize]) -> Option<Key> {
-    let values: Option<Vec<Value>> = columns
-        .iter()
-        .map(|at| row.values.get(*at).filter(|value| !value.is_null()).cloned())
-        .collect();
+    let values: Option<Vec<Value>> =
+        columns.iter().map(|at| row.values.get(*at).filter(|value| !value.is_null()).cloned()).collect();
     Some(Key::new(values?))
 }
 
 fn changed(before: Option<&Row>, after: &Row, columns: &[usize]) -> bool {
-    before.is_none_or(|before| {
-        columns
-            .iter()
-            .any(|at| before.values.get(*at) != after.values.get(*at))
-    })
+    before.is_none_or(|before| columns.iter().any(|at| before.values.get(*at) != after.values.get(*at)))
 }
 
 impl<S: Source + ?Sized> Group<'_, S> {
@@ -164,13 +155,7 @@ impl<S: Source + ?Sized> Group<'_, S> {
             return Ok(staged.after.clone());
         }
         let row = self.source.row(table, key)?;
-        self.shared.rows.insert(
-            id,
-            Staged {
-                before: row.clone(),
-                after: row.clone(),
-            },
-        );
+        self.shared.rows.insert(id, Staged { before: row.clone(), after: row.clone() });
         Ok(row)
     }
 
@@ -182,12 +167,8 @@ impl<S: Source + ?Sized> Group<'_, S> {
         after: &Row,
     ) -> Result<Option<Cause>, StoreError> {
         let schema = self.schema;
-        for (at, order) in schema
-            .table(write.table)
-            .orders
-            .iter()
-            .enumerate()
-            .filter(|(_, order)| order.unique)
+        for (at, order) in
+            schema.table(write.table).orders.iter().enumerate().filter(|(_, order)| order.unique)
         {
             if !changed(before, after, &order.columns) {
                 continue;
@@ -197,21 +178,14 @@ impl<S: Source + ?Sized> Group<'_, S> {
             };
             let owner = self.owner(member, &(write.table, at, values))?;
             if let Some(owner) = owner.filter(|owner| *owner != write.key) {
-                return Ok(Some(Cause::Duplicate {
-                    unique: order.name,
-                    owner,
-                }));
+                return Ok(Some(Cause::Duplicate { unique: order.name, owner }));
             }
         }
         Ok(None)
     }
 
     fn owner(&self, member: &Member, unique: &UniqueKey) -> Result<Option<Key>, StoreError> {
-        if let Some(owner) = member
-            .owners
-            .get(unique)
-            .or_else(|| self.shared.owners.get(unique))
-        {
+        if let Some(owner) = member.owners.get(unique).or_else(|| self.shared.owners.get(unique)) {
             return Ok(owner.clone());
         }
         self.source.owner(unique.0, unique.1, unique.2.values())
@@ -234,9 +208,7 @@ impl<S: Source + ?Sized> Group<'_, S> {
             };
             let itself = reference.parent == write.table && parent == write.key;
             if !itself && self.current(member, reference.parent, &parent)?.is_none() {
-                return Ok(Some(Cause::NoParent {
-                    reference: reference.name,
-                }));
+                return Ok(Some(Cause::NoParent { reference: reference.name }));
             }
         }
         Ok(None)
@@ -269,25 +241,17 @@ impl<S: Source + ?Sized> Group<'_, S> {
                         .is_some_and(|found| found == write.key)
                 })
             };
-            let mine = member
-                .children
-                .iter()
-                .filter(|(of, _)| *of == parent)
-                .map(|(_, key)| key);
+            let mine = member.children.iter().filter(|(of, _)| *of == parent).map(|(_, key)| key);
             let others = self.shared.children.get(&parent).into_iter().flatten();
             let mut found = mine.chain(others).any(|key| names(key, false));
             if !found {
-                self.source
-                    .children(child.table, reference.order, write.key.values(), &mut |key| {
-                        found = names(&key, true);
-                        Ok(!found)
-                    })?;
+                self.source.children(child.table, reference.order, write.key.values(), &mut |key| {
+                    found = names(&key, true);
+                    Ok(!found)
+                })?;
             }
             if found {
-                return Ok(Some(Cause::StillReferenced {
-                    reference: reference.name,
-                    by: info.table.name,
-                }));
+                return Ok(Some(Cause::StillReferenced { reference: reference.name, by: info.table.name }));
             }
         }
         Ok(None)

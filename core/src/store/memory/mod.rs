@@ -60,11 +60,7 @@ impl MemoryStore {
     fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         // A commit changes the state only after everything that can fail, so a poisoned one is whole.
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.load(Ordering::Acquire) {
-            Err(StoreError::Closed)
-        } else {
-            Ok(state)
-        }
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(state) }
     }
 }
 
@@ -102,8 +98,7 @@ impl Store for MemoryStore {
             answers.push(self.commit_one(batch, began));
         }
         let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
-        self.metrics
-            .group(count, accepted, self.clock.monotonic().saturating_sub(began));
+        self.metrics.group(count, accepted, self.clock.monotonic().saturating_sub(began));
         answers
     }
 
@@ -160,10 +155,7 @@ impl Slot {
         let free = |open: usize| (open < MAX_SNAPSHOTS).then_some(open + 1);
         match open.fetch_update(Ordering::AcqRel, Ordering::Acquire, free) {
             Ok(_) => Ok(Self(Arc::clone(open))),
-            Err(_) => Err(StoreError::Busy {
-                what: "snapshots",
-                limit: MAX_SNAPSHOTS,
-            }),
+            Err(_) => Err(StoreError::Busy { what: "snapshots", limit: MAX_SNAPSHOTS }),
         }
     }
 }

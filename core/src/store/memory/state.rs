@@ -41,16 +41,9 @@ struct TableData {
 impl State {
     pub(super) fn new(schema: Arc<Schema>) -> Self {
         let table = |orders: usize| {
-            Arc::new(TableData {
-                rows: BTreeMap::new(),
-                orders: vec![BTreeMap::new(); orders],
-            })
+            Arc::new(TableData { rows: BTreeMap::new(), orders: vec![BTreeMap::new(); orders] })
         };
-        let tables = schema
-            .tables()
-            .iter()
-            .map(|info| table(info.orders.len()))
-            .collect();
+        let tables = schema.tables().iter().map(|info| table(info.orders.len())).collect();
         Self {
             schema,
             tables,
@@ -63,9 +56,7 @@ impl State {
 
     /// Behind the last record.
     pub(super) fn head(&self) -> Cursor {
-        self.log
-            .last_key_value()
-            .map_or(self.low_water, |(_, record)| record.cursor())
+        self.log.last_key_value().map_or(self.low_water, |(_, record)| record.cursor())
     }
 
     pub(super) fn read(&self, queries: &[Query], clock: Timestamp) -> Result<Reads, StoreError> {
@@ -104,10 +95,7 @@ impl State {
         let rows = |entry: &'s Vec<u8>, row: &Row| Ok((entry.as_slice(), row.clone()));
         match plan.order.and_then(|order| data.orders.get(order)) {
             None => {
-                let found = data
-                    .rows
-                    .range::<[u8], _>(range)
-                    .map(move |(key, row)| rows(key, row));
+                let found = data.rows.range::<[u8], _>(range).map(move |(key, row)| rows(key, row));
                 directed(found, plan.descending)
             }
             Some(order) => {
@@ -163,10 +151,7 @@ impl State {
             return Ok((*stored).into());
         }
         if is_too_old(id, at) {
-            return Err(StoreError::UnusableId {
-                id,
-                why: IdProblem::TooOld,
-            });
+            return Err(StoreError::UnusableId { id, why: IdProblem::TooOld });
         }
         Arc::make_mut(&mut self.receipts).insert(id, Stored::Void(at));
         self.last_at = at;
@@ -175,32 +160,18 @@ impl State {
 
     pub(super) fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
         let head = self.head();
-        after.check(
-            limit,
-            self.low_water,
-            head,
-            self.log.get(&after.position).map(|record| record.batch),
-        )?;
+        after.check(limit, self.low_water, head, self.log.get(&after.position).map(|record| record.batch))?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let behind = (Bound::Excluded(after.position), Bound::Unbounded);
-        let records: Vec<_> = self
-            .log
-            .range(behind)
-            .take(limit)
-            .map(|(_, record)| Arc::clone(record))
-            .collect();
+        let records: Vec<_> =
+            self.log.range(behind).take(limit).map(|(_, record)| Arc::clone(record)).collect();
         let next = records.last().map_or(after, |record| record.cursor());
         Ok(Changes::new(records, next, head.position - next.position))
     }
 
     pub(super) fn prune(&mut self, prune: Prune, now: Timestamp) -> Result<Pruned, StoreError> {
-        let consumers = self
-            .schema
-            .find(CONSUMERS.name)
-            .and_then(|info| self.data(info.id));
-        let rows = consumers
-            .into_iter()
-            .flat_map(|data| data.rows.values().map(Arc::as_ref));
+        let consumers = self.schema.find(CONSUMERS.name).and_then(|info| self.data(info.id));
+        let rows = consumers.into_iter().flat_map(|data| data.rows.values().map(Arc::as_ref));
         let bound = prune_bound(prune.records_up_to.min(self.head().position), rows)?;
         let log = Arc::make_mut(&mut self.log);
         let mut pruned = Pruned::default();
@@ -224,20 +195,13 @@ fn directed<'i, T>(
     items: impl DoubleEndedIterator<Item = T> + 'i,
     descending: bool,
 ) -> Box<dyn Iterator<Item = T> + 'i> {
-    if descending {
-        Box::new(items.rev())
-    } else {
-        Box::new(items)
-    }
+    if descending { Box::new(items.rev()) } else { Box::new(items) }
 }
 
 impl Source for State {
     fn row(&self, table: TableId, key: &Key) -> Result<Option<Arc<Row>>, StoreError> {
         let bytes = keycode::encode_all(key.values());
-        Ok(self
-            .data(table)
-            .and_then(|data| data.rows.get(&bytes))
-            .map(Arc::clone))
+        Ok(self.data(table).and_then(|data| data.rows.get(&bytes)).map(Arc::clone))
     }
 
     fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError> {

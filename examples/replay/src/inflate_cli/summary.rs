@@ -22,18 +22,9 @@ struct Cell<'a> {
 pub(super) fn table(outcomes: &[Outcome], published: Option<&Published>) -> String {
     let cells: Vec<Cell<'_>> = outcomes
         .chunk_by(|a, b| (&a.trace, a.policy) == (&b.trace, b.policy))
-        .filter_map(|runs| {
-            runs.first().map(|first| Cell {
-                trace: &first.trace,
-                policy: first.policy,
-                runs,
-            })
-        })
+        .filter_map(|runs| runs.first().map(|first| Cell { trace: &first.trace, policy: first.policy, runs }))
         .collect();
-    let mut grid = Grid {
-        left: 2,
-        lines: vec![head(published.is_some())],
-    };
+    let mut grid = Grid { left: 2, lines: vec![head(published.is_some())] };
     let mut last = None;
     for cell in &cells {
         if last.is_some_and(|trace| trace != cell.trace) {
@@ -68,15 +59,7 @@ fn head(compared: bool) -> Vec<String> {
             "decisions/s",
         ]
     } else {
-        &[
-            "trace",
-            "policy",
-            "alloc % at 100",
-            "alloc % at 130",
-            "frag % at 50",
-            "unplaced",
-            "decisions/s",
-        ]
+        &["trace", "policy", "alloc % at 100", "alloc % at 130", "frag % at 50", "unplaced", "decisions/s"]
     };
     columns.iter().map(|column| (*column).to_owned()).collect()
 }
@@ -84,11 +67,7 @@ fn head(compared: bool) -> Vec<String> {
 impl Cell<'_> {
     fn line(&self, published: Option<&Published>) -> Vec<String> {
         let mut line = vec![self.trace.to_owned(), self.policy.to_string()];
-        for measure in [
-            Measure::AllocationAt100,
-            Measure::AllocationAt130,
-            Measure::FragmentsAt50,
-        ] {
+        for measure in [Measure::AllocationAt100, Measure::AllocationAt130, Measure::FragmentsAt50] {
             let (mean, sd) = mean_and_sd(self.values(measure));
             line.push(format!("{mean:.2} ± {sd:.2}"));
             let Some(published) = published else { continue };
@@ -107,9 +86,7 @@ impl Cell<'_> {
         let unplaced = self.runs.iter().map(|run| run.unplaced).sum::<u64>()
             / u64::try_from(self.runs.len()).unwrap_or(1).max(1);
         line.push(unplaced.to_string());
-        line.push(whole(
-            mean_and_sd(self.runs.iter().map(|run| run.decisions_per_s)).0,
-        ));
+        line.push(whole(mean_and_sd(self.runs.iter().map(|run| run.decisions_per_s)).0));
         line
     }
 
@@ -127,9 +104,7 @@ impl Cell<'_> {
 
     /// How far the allocation at 100 % is from the published one, in points.
     fn off_by(&self, published: &Published) -> Option<f64> {
-        published
-            .mean(self.trace, self.policy, Measure::AllocationAt100)
-            .map(|theirs| self.mean() - theirs)
+        published.mean(self.trace, self.policy, Measure::AllocationAt100).map(|theirs| self.mean() - theirs)
     }
 }
 
@@ -151,21 +126,12 @@ fn mean_and_sd(values: impl Iterator<Item = f64>) -> (f64, f64) {
         mean += off / count;
         squares += off * (value - mean);
     }
-    (
-        mean,
-        if count > 1.0 {
-            f64::sqrt(squares / (count - 1.0))
-        } else {
-            0.0
-        },
-    )
+    (mean, if count > 1.0 { f64::sqrt(squares / (count - 1.0)) } else { 0.0 })
 }
 
 fn verdict(cells: &[Cell<'_>], published: &Published) -> String {
-    let off: Vec<_> = cells
-        .iter()
-        .filter_map(|cell| cell.off_by(published).map(|off| (off.abs(), cell)))
-        .collect();
+    let off: Vec<_> =
+        cells.iter().filter_map(|cell| cell.off_by(published).map(|off| (off.abs(), cell))).collect();
     let Some((most, worst)) = off.iter().max_by(|a, b| a.0.total_cmp(&b.0)) else {
         return "\nnothing is published about these workloads\n".to_owned();
     };
@@ -228,16 +194,10 @@ mod tests {
 
     fn published(rows: &[(&str, f64)]) -> Published {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(policy, mean)| format!("alloc_pct,t,{policy},100,{mean}"))
-            .collect();
+        let rows: Vec<_> =
+            rows.iter().map(|(policy, mean)| format!("alloc_pct,t,{policy},100,{mean}")).collect();
         let rows = rows.join("\n");
-        std::fs::write(
-            file.path(),
-            format!("metric,trace,policy,arrived_pct,mean\n{rows}"),
-        )
-        .unwrap();
+        std::fs::write(file.path(), format!("metric,trace,policy,arrived_pct,mean\n{rows}")).unwrap();
         Published::read(file.path()).unwrap()
     }
 
@@ -250,10 +210,7 @@ mod tests {
 
     #[test]
     fn without_published_results_only_ours_are_shown() {
-        let text = table(
-            &[outcome(Policy::Fgd, 42, 95.0), outcome(Policy::Fgd, 43, 96.0)],
-            None,
-        );
+        let text = table(&[outcome(Policy::Fgd, 42, 95.0), outcome(Policy::Fgd, 43, 96.0)], None);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0].split_whitespace().next(), Some("trace"));
         assert_eq!(
@@ -266,39 +223,24 @@ mod tests {
     #[test]
     fn each_policy_is_judged_by_its_own_band() {
         let outcomes = [outcome(Policy::Packing, 42, 91.0), outcome(Policy::Fgd, 42, 95.0)];
-        let text = table(
-            &outcomes,
-            Some(&published(&[("04-GpuPacking", 91.7), ("06-FGD", 95.7)])),
-        );
+        let text = table(&outcomes, Some(&published(&[("04-GpuPacking", 91.7), ("06-FGD", 95.7)])));
         assert!(text.contains("91.70   -0.70       yes"), "{text}");
         assert!(text.contains("-0.70  NO, ±0.5"), "{text}");
-        assert!(
-            text.contains("1 of 2 means in the band; the farthest is "),
-            "{text}"
-        );
+        assert!(text.contains("1 of 2 means in the band; the farthest is "), "{text}");
         assert!(text.contains("order: 1 of 1 pairs"), "{text}");
     }
 
     #[test]
     fn an_order_that_is_not_the_published_one_is_named() {
         let outcomes = [outcome(Policy::BestFit, 42, 90.0), outcome(Policy::Fgd, 42, 89.0)];
-        let text = table(
-            &outcomes,
-            Some(&published(&[("05-BestFit", 89.4), ("06-FGD", 90.4)])),
-        );
+        let text = table(&outcomes, Some(&published(&[("05-BestFit", 89.4), ("06-FGD", 90.4)])));
         assert!(text.contains("order: 0 of 1 pairs"), "{text}");
-        assert!(
-            text.contains("  t: best-fit and fgd differ by +1.00, published -1.00"),
-            "{text}"
-        );
+        assert!(text.contains("  t: best-fit and fgd differ by +1.00, published -1.00"), "{text}");
     }
 
     #[test]
     fn what_nobody_published_is_said() {
-        let text = table(
-            &[outcome(Policy::Fgd, 42, 89.0)],
-            Some(&published(&[("05-BestFit", 89.4)])),
-        );
+        let text = table(&[outcome(Policy::Fgd, 42, 89.0)], Some(&published(&[("05-BestFit", 89.4)])));
         assert!(text.ends_with("nothing is published about these workloads\n"));
     }
 }
