@@ -77,10 +77,7 @@ pub fn name(table: Which) -> &'static str {
 fn references(table: Which) -> &'static [(&'static str, usize, Which)] {
     match table {
         Which::Owners => &[],
-        Which::Items => &[
-            ("items_owner", 1, Which::Owners),
-            ("items_parent", 2, Which::Items),
-        ],
+        Which::Items => &[("items_owner", 1, Which::Owners), ("items_parent", 2, Which::Items)],
         Which::Pulses => &[("pulses_owner", 0, Which::Owners)],
     }
 }
@@ -108,10 +105,7 @@ impl Model {
         for (at, write) in writes.iter().enumerate() {
             next.write(write, &mut touched).map_err(|cause| (at, cause))?;
         }
-        let changes: Vec<_> = touched
-            .iter()
-            .filter_map(|row| self.change(&next, *row))
-            .collect();
+        let changes: Vec<_> = touched.iter().filter_map(|row| self.change(&next, *row)).collect();
         let position = (!changes.is_empty()).then(|| {
             next.feed.push((id, changes));
             next.feed.len() as u64
@@ -129,11 +123,7 @@ impl Model {
                 return Err(format!("duplicate {} {}", name(write.table), write.id));
             }
             (Op::Insert(cells, _), None) => {
-                let row = Row {
-                    cells: cells.clone(),
-                    revision: 1,
-                    version: 0,
-                };
+                let row = Row { cells: cells.clone(), revision: 1, version: 0 };
                 (row, true)
             }
             (_, None) => return Err("missing".into()),
@@ -268,11 +258,7 @@ impl Model {
             (Some(row), None) => ("Delete", row.revision, row.version + 1, Vec::new()),
             (None, None) => return None,
         };
-        Some(format!(
-            "{} {} {verb} {revision} {version} {cells:?}",
-            name(place.0),
-            place.1
-        ))
+        Some(format!("{} {} {verb} {revision} {version} {cells:?}", name(place.0), place.1))
     }
 }
 

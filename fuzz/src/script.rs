@@ -1,16 +1,19 @@
 //! What a fuzzer can do: a [`Script`] of calls.
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
+
+/// The longest script: longer ones find nothing new.
+const MAX_CALLS: usize = 40;
 
 /// A list of calls on a store.
-#[derive(Arbitrary, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct Script {
     /// The calls.
     pub calls: Vec<Call>,
 }
 
 /// One call.
-#[derive(Arbitrary, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub enum Call {
     /// Commits batches together.
     Commit(Vec<Vec<Act>>),
@@ -22,6 +25,37 @@ pub enum Call {
     Prune(u8),
     /// Closes and opens the store.
     Reopen,
+}
+
+// Derived, a list would end at each element with a chance of one half.
+impl<'a> Arbitrary<'a> for Script {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let mut calls = Vec::new();
+        while !u.is_empty() && calls.len() < MAX_CALLS {
+            calls.push(Call::arbitrary(u)?);
+        }
+        Ok(Self { calls })
+    }
+}
+
+impl<'a> Arbitrary<'a> for Call {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(match u.int_in_range(0..=31)? {
+            0 => Self::Repeat,
+            1 => Self::Void(acts(u)?),
+            2 => Self::Prune(u.arbitrary()?),
+            3 => Self::Reopen,
+            _ => {
+                let count = u.int_in_range(1..=4)?;
+                Self::Commit((0..count).map(|_| acts(u)).collect::<Result<_, _>>()?)
+            }
+        })
+    }
+}
+
+fn acts(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Act>> {
+    let count = u.int_in_range(1..=5)?;
+    (0..count).map(|_| Act::arbitrary(u)).collect()
 }
 
 /// One write.
@@ -107,7 +141,7 @@ pub enum Act {
         /// Which.
         id: Small,
         /// What is added.
-        delta: i8,
+        delta: Delta,
         /// Whether ceilings are judged.
         admit: bool,
     },
@@ -131,8 +165,22 @@ pub enum Act {
 pub struct Small(pub i64);
 
 impl<'a> Arbitrary<'a> for Small {
-    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
-        Ok(Self(u.int_in_range(0..=5)?))
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Self(u.int_in_range(0..=3)?))
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+/// What is added to a counter: around what its rules allow.
+#[derive(Clone, Copy, Debug)]
+pub struct Delta(pub i64);
+
+impl<'a> Arbitrary<'a> for Delta {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Self(u.int_in_range(-5..=10)?))
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {

@@ -42,10 +42,7 @@ pub static ITEMS: Table = Table::new(
 /// Signs of life, which stay out of the feed.
 pub static PULSES: Table = Table::new(
     "pulses",
-    &[
-        Column::int("owner_id"),
-        Column::int("seen").counter().default(Fixed::Int(0)),
-    ],
+    &[Column::int("owner_id"), Column::int("seen").counter().default(Fixed::Int(0))],
     &["owner_id"],
 )
 .references(&[Reference::new("pulses_owner", &["owner_id"], "owners")])
