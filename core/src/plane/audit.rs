@@ -1,14 +1,13 @@
 //! Recomputing every counter from the rows that it counts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::ControlPlane;
 use crate::entity::{COMPUTE_NODES, GPU_BINDINGS, GPUS, INSTANCES, NODE_LEDGERS, QUOTAS};
 use crate::error::Result;
-use crate::store::{Answer, Key, MAX_EXAMINED, MAX_PAGE, Query, Row, Scan, Snapshot, StoreError, Table};
+use crate::store::{Key, Row, Scan, SnapshotExt as _, StoreError};
 
 /// What [`ControlPlane::audit`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,38 +49,43 @@ type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
     /// Recomputes all ledgers, quotas and GPUs from the instances and bindings, on one consistent view, and reports
-    /// what differs. It changes nothing.
+    /// what differs. It changes nothing. It has the lifetime of a snapshot, a minute, for all of it.
+    #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
         let snapshot = self.store.snapshot().await?;
         let mut report = AuditReport::default();
         let mut counts = Counts::new();
-        each(&snapshot, &INSTANCES, |row| {
+        snapshot
+            .each(Scan::of(&INSTANCES), &mut |row| {
             if let Some(node) = row.opt_id::<()>("node_id")? {
                 report.live_instances += 1;
                 count_instance(&mut counts, row, node.uuid())?;
             }
             Ok(())
-        })
-        .await?;
-        each(&snapshot, &COMPUTE_NODES, |row| {
+            })
+            .await?;
+        snapshot
+            .each(Scan::of(&COMPUTE_NODES), &mut |row| {
             let owner = row.id::<()>("owner_id")?.uuid();
             *counts.entry((QUOTAS.name, owner, "nodes")).or_default() += 1;
             Ok(())
-        })
-        .await?;
-        each(&snapshot, &GPU_BINDINGS, |row| {
+            })
+            .await?;
+        snapshot
+            .each(Scan::of(&GPU_BINDINGS), &mut |row| {
             if let Some(gpu) = row.opt_id::<()>("gpu_id")? {
                 *counts.entry((GPUS.name, gpu.uuid(), "used_milli")).or_default() += row.int("milli")?;
             }
             Ok(())
-        })
-        .await?;
+            })
+            .await?;
         for (table, columns) in [
             (&QUOTAS, &["instances", "nodes", "gpu_milli"][..]),
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
             (&GPUS, &["used_milli"]),
         ] {
-            each(&snapshot, table, |row| compare(&mut report, &mut counts, row, columns)).await?;
+            let look = &mut |row: &Row| compare(&mut report, &mut counts, row, columns);
+            snapshot.each(Scan::of(table), look).await?;
         }
         // What is counted on a row that is not there.
         let left = counts.into_iter().filter(|(_, count)| *count != 0);
@@ -131,25 +135,4 @@ fn compare(
         }
     }
     Ok(())
-}
-
-/// Shows every row of a table in a snapshot to `look`.
-async fn each(
-    snapshot: &Arc<dyn Snapshot>,
-    table: &'static Table,
-    mut look: impl FnMut(&Row) -> std::result::Result<(), StoreError> + Send,
-) -> Result<()> {
-    let mut after = None;
-    loop {
-        let scan = Scan::of(table).limit(MAX_PAGE).examine(MAX_EXAMINED).after(after);
-        let reads = snapshot.read(vec![Query::Scan(scan)]).await?;
-        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else {
-            return Ok(());
-        };
-        page.rows.iter().try_for_each(&mut look)?;
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::view::View;
 use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
-use crate::store::{Answer, Cursor, MAX_CHANGES, MAX_PAGE, Query, Scan, Snapshot, Store, StoreError};
+use crate::store::{Cursor, MAX_CHANGES, Scan, SnapshotExt as _, Store, StoreError};
 
 /// A view that many tasks use, and one at a time brings up to date.
 #[derive(Debug)]
@@ -80,13 +80,13 @@ impl Followed {
         let mut view = View::new(snapshot.cursor());
         view.skip = snapshot.already_seen().iter().copied().collect();
         for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS, &PORT_MAPS] {
-            take_all(&mut view, &*snapshot, Scan::of(table)).await?;
+            snapshot.each(Scan::of(table), &mut |row| view.take_row(row)).await?;
         }
         // Only what is on a node: the order of the reference, without its nulls.
         let live = Scan::of(&INSTANCES)
             .by("instances_node")
             .range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
-        take_all(&mut view, &*snapshot, live).await?;
+        snapshot.each(live, &mut |row| view.take_row(row)).await?;
         *self.lock() = Some(view);
         Ok(())
     }
@@ -139,21 +139,6 @@ impl Drop for Held {
         for instance in std::mem::take(&mut self.instances) {
             // A node that cannot be indexed is told of by the next who looks at the view.
             let _ = self.followed.with(|view| view.end(instance));
-        }
-    }
-}
-
-async fn take_all(view: &mut View, snapshot: &dyn Snapshot, scan: Scan) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let reads = snapshot.read(vec![Query::Scan(scan.clone().limit(MAX_PAGE).after(after))]).await?;
-        let Some(Answer::Page(page)) = reads.answers.into_iter().next() else {
-            return Ok(());
-        };
-        page.rows.iter().try_for_each(|row| view.take_row(row))?;
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
         }
     }
 }

@@ -10,11 +10,13 @@ use crate::time::Timestamp;
 
 impl ControlPlane {
     /// Stops a running instance. It keeps its node, ports, GPUs and quota. Stopping a stopped one changes nothing.
+    #[tracing::instrument(skip_all)]
     pub async fn stop(&self, id: InstanceId) -> Result<Entry<Instance>> {
         self.turn(id, InstanceEvent::Stop, InstanceState::Stopped).await
     }
 
     /// Starts a stopped instance. Starting a running one changes nothing.
+    #[tracing::instrument(skip_all)]
     pub async fn start(&self, id: InstanceId) -> Result<Entry<Instance>> {
         self.turn(id, InstanceEvent::Start, InstanceState::Running).await
     }

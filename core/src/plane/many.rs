@@ -83,6 +83,7 @@ impl ControlPlane {
     /// the application may want to write something else. Let each of them test what the one before it wrote
     /// ([`Write::Patch`]); then none behind a lost one happens either, and what is durable stays a prefix. When the store
     /// cannot be read, `also` is not called, and no operation from there on is carried out.
+    #[tracing::instrument(skip_all)]
     pub async fn apply_many_with(
         &self,
         operations: Vec<Operation>,

@@ -25,6 +25,7 @@ impl ControlPlane {
     }
 
     /// Registers many nodes, in the given order, each on its own.
+    #[tracing::instrument(skip_all)]
     pub async fn register_nodes(&self, requests: Vec<NewNode>) -> Vec<Result<Entry<ComputeNode>>> {
         let mut answers: Vec<Option<Result<Entry<ComputeNode>>>> = Vec::new();
         answers.resize_with(requests.len(), || None);

@@ -21,6 +21,7 @@ impl ControlPlane {
     }
 
     /// Creates many users, in the given order, each on its own.
+    #[tracing::instrument(skip_all)]
     pub async fn create_users(&self, requests: Vec<NewUser>) -> Vec<Result<Entry<User>>> {
         let now = match self.store.read(Vec::new()).await {
             Ok(reads) => reads.now,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::log::{Changes, Cursor, Prune, Pruned, Receipt, Resolution};
-use super::query::{Answer, Count, Page, Query, Reads, Scan};
+use super::query::{Answer, Count, MAX_EXAMINED, MAX_PAGE, Page, Query, Reads, Scan};
 use super::row::{Key, Row};
 use super::schema::Schema;
 use super::table::Table;
@@ -243,6 +243,33 @@ pub trait StoreExt: Store {
 }
 
 impl<S: Store + ?Sized> StoreExt for S {}
+
+/// The comfortable forms of a snapshot's methods.
+#[async_trait]
+pub trait SnapshotExt: Snapshot {
+    /// Shows every row of a scan to `look`, page by page, until it has seen all or fails.
+    async fn each(
+        &self,
+        scan: Scan,
+        look: &mut (dyn for<'r> FnMut(&'r Row) -> Result<(), StoreError> + Send),
+    ) -> Result<(), StoreError> {
+        let scan = scan.limit(MAX_PAGE).examine(MAX_EXAMINED);
+        let mut after = None;
+        loop {
+            let reads = self.read(vec![Query::Scan(scan.clone().after(after))]).await?;
+            let page = single(reads, page)?.value;
+            for row in &page.rows {
+                look(row)?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl<S: Snapshot + ?Sized> SnapshotExt for S {}
 
 fn page(answer: Answer) -> Option<Page> {
     match answer {

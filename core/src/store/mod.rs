@@ -23,7 +23,7 @@ mod table;
 mod value;
 
 pub use batch::{Batch, Change, Fingerprint, MAX_WRITES, Mode, Write};
-pub use contract::{MAX_SNAPSHOTS, Read, SNAPSHOT_LIFETIME, Snapshot, Store, StoreExt};
+pub use contract::{MAX_SNAPSHOTS, Read, SNAPSHOT_LIFETIME, Snapshot, SnapshotExt, Store, StoreExt};
 pub use error::{Cause, IdProblem, OpenProblem, Refusal, StoreError};
 pub use log::{
     Changes, Cursor, MAX_CHANGES, Prune, Pruned, RECEIPT_RETENTION, Receipt, Record, Resolution, RowChange,

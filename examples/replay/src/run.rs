@@ -38,7 +38,6 @@ mod open;
 mod page;
 mod progress;
 mod reason;
-mod rows;
 mod state;
 #[cfg(test)]
 mod tests;

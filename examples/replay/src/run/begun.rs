@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use apportion::store::{Column, NewRow, Store, StoreError, StoreExt as _, Table, Write};
+use apportion::store::{Column, NewRow, Row, Scan, SnapshotExt as _, Store, StoreExt as _, Table, Write};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::rows;
 use super::workload::Workload;
 use crate::cli::ReplayArgs;
 use crate::error::AppError;
@@ -48,11 +47,11 @@ pub(super) fn writes(inputs: &Inputs) -> Vec<Write> {
 pub(super) async fn was_begun(store: &Arc<dyn Store>, inputs: &Inputs) -> Result<bool, AppError> {
     let mut stored = Vec::new();
     let snapshot = store.snapshot().await?;
-    rows::each(&*snapshot, &INPUTS, |row| {
+    let mut look = |row: &Row| {
         stored.push((row.text("name")?.to_owned(), row.text("value")?.to_owned()));
-        Ok::<_, StoreError>(())
-    })
-    .await?;
+        Ok(())
+    };
+    snapshot.each(Scan::of(&INPUTS), &mut look).await?;
     if stored.is_empty() {
         return if snapshot.cursor().position == 0 { Ok(false) } else { Err(AppError::NotAReplay) };
     }

@@ -9,12 +9,11 @@ use std::collections::BTreeMap;
 use apportion::entity::{
     COMPUTE_NODES, GPU_BINDINGS, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, QUOTAS, TABLES, USERS,
 };
-use apportion::store::{Row, Snapshot, StoreError};
+use apportion::store::{Row, Scan, Snapshot, SnapshotExt as _, StoreError};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::begun::digest;
-use super::rows::each;
 
 /// The final state of a replay.
 #[derive(Debug)]
@@ -33,11 +32,11 @@ pub(super) async fn read(snapshot: &dyn Snapshot) -> Result<FinalState, StoreErr
     let mut counts = Vec::with_capacity(TABLES.len());
     for &table in TABLES {
         let mut count = 0_u64;
-        each(snapshot, table, |row| {
+        let mut look = |row: &Row| {
             count += 1;
             state.take(row)
-        })
-        .await?;
+        };
+        snapshot.each(Scan::of(table), &mut look).await?;
         counts.push(json!([table.name, count]));
     }
     state.describe(counts)
