@@ -57,26 +57,26 @@ impl ControlPlane {
         let mut counts = Counts::new();
         snapshot
             .each(Scan::of(&INSTANCES), &mut |row| {
-            if let Some(node) = row.opt_id::<()>("node_id")? {
-                report.live_instances += 1;
-                count_instance(&mut counts, row, node.uuid())?;
-            }
-            Ok(())
+                if let Some(node) = row.opt_id::<()>("node_id")? {
+                    report.live_instances += 1;
+                    count_instance(&mut counts, row, node.uuid())?;
+                }
+                Ok(())
             })
             .await?;
         snapshot
             .each(Scan::of(&COMPUTE_NODES), &mut |row| {
-            let owner = row.id::<()>("owner_id")?.uuid();
-            *counts.entry((QUOTAS.name, owner, "nodes")).or_default() += 1;
-            Ok(())
+                let owner = row.id::<()>("owner_id")?.uuid();
+                *counts.entry((QUOTAS.name, owner, "nodes")).or_default() += 1;
+                Ok(())
             })
             .await?;
         snapshot
             .each(Scan::of(&GPU_BINDINGS), &mut |row| {
-            if let Some(gpu) = row.opt_id::<()>("gpu_id")? {
-                *counts.entry((GPUS.name, gpu.uuid(), "used_milli")).or_default() += row.int("milli")?;
-            }
-            Ok(())
+                if let Some(gpu) = row.opt_id::<()>("gpu_id")? {
+                    *counts.entry((GPUS.name, gpu.uuid(), "used_milli")).or_default() += row.int("milli")?;
+                }
+                Ok(())
             })
             .await?;
         for (table, columns) in [
