@@ -1,5 +1,7 @@
 //! What holds of every entity: its mapping fits its table, and a row that does not fit it is corrupt.
 
+mod rules;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
