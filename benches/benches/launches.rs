@@ -1,5 +1,4 @@
 //! Durable launches by 1, 16 and 64 callers on redb, the same one durable commit at a time, and the decision alone.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run stops")]
 
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Decisions a second, by policy and by the number of nodes.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use apportion::sched::Policy;
 use benches::decisions::Steady;
@@ -12,7 +11,7 @@ fn decisions(criterion: &mut Criterion) {
         for policy in Policy::ALL {
             let mut steady = Steady::new(policy, nodes);
             group.bench_function(BenchmarkId::from_parameter(policy), |bencher| {
-                bencher.iter(|| steady.step())
+                bencher.iter(|| steady.step());
             });
         }
         group.finish();

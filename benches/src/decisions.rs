@@ -60,11 +60,11 @@ impl Steady {
     /// One task comes, is decided on and placed; the oldest goes if the cluster is nearly full.
     pub fn step(&mut self) {
         self.arrive();
-        if self.used_pct() >= FULL_PCT {
-            if let Some(oldest) = self.running.pop_front() {
-                let released = self.cluster.release(&oldest);
-                debug_assert!(released.is_ok(), "what was placed is released");
-            }
+        if self.used_pct() >= FULL_PCT
+            && let Some(oldest) = self.running.pop_front()
+        {
+            let released = self.cluster.release(&oldest);
+            debug_assert!(released.is_ok(), "what was placed is released");
         }
     }
 

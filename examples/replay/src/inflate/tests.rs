@@ -47,7 +47,10 @@ fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
         |policy, seed| Outcome { decisions_per_s: 0.0, ..run(&nodes(), "t", &pods(30), policy, seed) };
     for policy in Policy::ALL {
         assert_eq!(figures(policy, 42), figures(policy, 42));
-        assert_ne!(figures(policy, 42).frag_ratio_pct_50, figures(policy, 43).frag_ratio_pct_50);
+        assert_ne!(
+            figures(policy, 42).frag_ratio_pct_50.to_bits(),
+            figures(policy, 43).frag_ratio_pct_50.to_bits()
+        );
     }
 }
 
@@ -70,7 +73,9 @@ fn a_long_trace_is_thinned_to_what_is_offered() {
     let asked: i64 = arrivals.iter().map(|pod| pod.total_gpu_milli()).sum();
     assert!((516_000..=523_000).contains(&asked), "{asked}");
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
-    arrivals.iter().for_each(|pod| *times.entry(&pod.name).or_default() += 1);
+    for pod in &arrivals {
+        *times.entry(&pod.name).or_default() += 1;
+    }
     assert!(times.len() > 300 && times.len() < pods.len());
 }
 
@@ -79,7 +84,7 @@ fn work_that_divides_the_gpus_evenly_fills_them() {
     let pods: Vec<PodRow> = (0..300).map(|at| pod(at, 1, 500)).collect();
     for policy in Policy::ALL {
         let outcome = run(&nodes(), "halves", &pods, policy, 42);
-        assert!(outcome.alloc_pct_100 > 99.5 && outcome.alloc_pct_130 == 100.0, "{outcome:?}");
+        assert!(outcome.alloc_pct_100 > 99.5 && (outcome.alloc_pct_130 - 100.0).abs() < 1e-9, "{outcome:?}");
         assert_eq!(outcome.unplaced, 240);
         assert!(outcome.frag_ratio_pct_50 < 0.001);
     }
