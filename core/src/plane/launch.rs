@@ -34,6 +34,7 @@ impl ControlPlane {
         // One id for all attempts: an outcome that is unknown can be asked for again.
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let mut retry = Retry::new("instance.launch", &*self.ids, &*self.metrics);
+        self.observe(&request);
         self.followed.refresh_if_idle().await?;
         let mut refreshed = false;
         loop {
@@ -67,6 +68,13 @@ impl ControlPlane {
         }
     }
 
+    /// Learns that something was asked for, whatever comes of it.
+    pub(super) fn observe(&self, request: &LaunchRequest) {
+        if let Ok(demand) = request.demand() {
+            self.planner().observe(&demand);
+        }
+    }
+
     /// Decides a launch over the rows that it depends on, and takes it off the view, where `held` holds it.
     #[expect(clippy::too_many_arguments, reason = "everything that a decision depends on, and nothing else")]
     pub(super) fn decide_launch(
@@ -91,9 +99,6 @@ impl ControlPlane {
             .1
             .wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut planner = self.planner();
-        if attempt == 0 {
-            planner.observe(&demand);
-        }
         // Choosing and taking is one step: two launches never choose the same capacity.
         let chosen = self.followed.with(|view| {
             let chosen = planner.choose(view, request, &demand, pinned, hash);

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::store::{Answer, Batch, Query, Receipt, StoreError, Write};
 use crate::time::Timestamp;
 
+/// How many operations are decided before they are committed.
+const MAX_WINDOW: usize = 1_024;
+
 /// One of many operations.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -94,8 +97,8 @@ impl ControlPlane {
         let mut rest: Vec<(usize, Operation)> = operations.into_iter().enumerate().collect();
         while !rest.is_empty() {
             let mut seen = FxHashMap::default();
-            let end =
-                rest.iter().position(|(_, operation)| operation.must_wait(&mut seen)).unwrap_or(rest.len());
+            let waits = rest.iter().position(|(_, operation)| operation.must_wait(&mut seen));
+            let end = waits.unwrap_or(rest.len()).min(MAX_WINDOW);
             let later = rest.split_off(end);
             let window = std::mem::replace(&mut rest, later);
             let places: Vec<usize> = window.iter().map(|(at, _)| *at).collect();
@@ -200,6 +203,7 @@ impl ControlPlane {
         now: Timestamp,
         window: &mut Window,
     ) -> Result<(Entry<Instance>, Option<Batch>)> {
+        self.observe(request);
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let account = window.accounts.entry(request.owner).or_default();
         match self.decide_launch(request, id, rows, *account, now, 0, &mut window.held)? {
