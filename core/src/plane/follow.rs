@@ -14,7 +14,7 @@ use crate::store::{Cursor, MAX_CHANGES, Scan, SnapshotExt as _, Store, StoreErro
 pub(super) struct Followed {
     store: Arc<dyn Store>,
     view: Mutex<Option<View>>,
-    gate: futures_util::lock::Mutex<()>,
+    pub(super) gate: futures_util::lock::Mutex<()>,
 }
 
 impl Followed {

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::follow::Held;
 use super::launch::Decision;
 use super::launch_rows::{LaunchRows, Tentative, launch_queries};
-use super::{ControlPlane, LaunchRequest, NewNode, NewUser, Options};
+use super::retry::lost_race;
+use super::view::{Pending, View};
+use super::{ControlPlane, LaunchRequest, NewNode, NewUser, Operation, Options};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib};
 use crate::entity::{GPUS, InstanceId, Limits, NODE_LEDGERS, NODE_LIFECYCLES, TABLES, USER_ACCESS, UserId};
 use crate::error::{Error, Result};
@@ -15,7 +17,9 @@ use crate::id::TimeOrderedIds;
 use crate::ports::{Family, PortRanges, Protocol};
 use crate::sched::{Cluster, Policy};
 use crate::store::memory::MemoryStore;
-use crate::store::{Batch, Key, Scan, Store as _, StoreExt as _, Table, Write};
+use crate::store::{
+    Batch, Cause, Cursor, Key, Refusal, Scan, Store as _, StoreError, StoreExt as _, Table, Write,
+};
 use crate::time::{ManualClock, Timestamp};
 
 #[derive(Clone, Debug)]
@@ -262,4 +266,114 @@ async fn a_launch_that_nobody_waits_for_is_not_held_against_its_node() {
     );
     drop(held);
     assert_eq!(plane.followed.with(|view| Ok(view.cluster.clone())).unwrap(), before);
+}
+
+#[tokio::test]
+async fn ports_that_are_about_to_be_taken_or_given_back_count_as_such() {
+    let world = World::new(Policy::Fgd).await;
+    let plane = &world.planes[0];
+    let wants = |name: &str, ports| {
+        let request = LaunchRequest::new(world.user, name).on_node(world.nodes[0]);
+        request.ports(Family::Ipv4, Protocol::Tcp, ports).id(plane.ids.next_id().into())
+    };
+    let all = wants("all", 4);
+    World::cluster(plane).await;
+    let reads = world.store.read(launch_queries(&all)).await.unwrap();
+    let rows = LaunchRows::from_answers(&all, reads.answers);
+    let mut held = Held::none(&plane.followed);
+    plane.decide_launch(&all, all.id.unwrap(), &rows, Tentative::default(), reads.now, 0, &mut held).unwrap();
+    let refused = plane.dry_run(&wants("one", 1)).await.unwrap_err();
+    assert!(matches!(refused, Error::NoFreePort { asked: 1, nodes: 1 }), "{refused:?}");
+    drop(held);
+    let all = plane.launch(all).await.unwrap();
+    // In one window: what the deletion gives back, the launch behind it may take.
+    let next = Operation::Launch(Box::new(wants("next", 4)));
+    for outcome in plane.apply_many(vec![Operation::Delete(all.id), next]).await {
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_noted_twice_is_taken_off_a_node_once() {
+    let world = World::new(Policy::Fgd).await;
+    let plane = &world.planes[0];
+    World::cluster(plane).await;
+    let (id, node) = (plane.ids.next_id(), world.nodes[2].uuid());
+    let pending = Pending {
+        node,
+        release: false,
+        gpus: Vec::new(),
+        milli_per_gpu: 0,
+        cpu_milli: 1_000,
+        memory_mib: 0,
+        storage_mib: 0,
+        ports: Vec::new(),
+    };
+    let free = plane.followed.with(|view| {
+        view.begin(id, pending.clone())?;
+        view.begin(id, pending)?;
+        Ok(view.state(node).map(|state| state.cpu_free))
+    });
+    assert_eq!(free.unwrap(), Some(19_000));
+}
+
+#[tokio::test]
+async fn a_launch_that_lost_a_race_is_decided_again_on_what_is_so_now() {
+    let world = World::new(Policy::BestFit).await;
+    let plane = &world.planes[0];
+    let request = LaunchRequest::new(world.user, "one").gpus(1);
+    let first = plane.dry_run(&request).await.unwrap().node;
+    // Nobody brings the view up to date while the node that it would choose is closed.
+    let gate = plane.followed.gate.lock().await;
+    set(&world, &NODE_LIFECYCLES, first.into(), "state", "cordoned").await;
+    let launch = plane.launch(request);
+    let open = async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        drop(gate);
+    };
+    let (launched, ()) = tokio::join!(launch, open);
+    assert_ne!(launched.unwrap().node_id, Some(first));
+}
+
+#[test]
+fn only_what_another_decision_could_change_is_decided_again() {
+    let refused = |cause| {
+        let refusal = Refusal { write: 0, table: "a table", key: Key::from("key"), cause };
+        lost_race(&StoreError::from(refusal))
+    };
+    let ceiling = |rule| Cause::Ceiling { rule, limit: 1, used: 1, asked: 1 };
+    for (cause, again) in [
+        (Cause::Missing, true),
+        (Cause::Conflict { expected: 1, found: 2 }, true),
+        (Cause::TestFailed { column: "health" }, true),
+        (Cause::NoParent { reference: "instances_node" }, true),
+        (Cause::Duplicate { unique: "port_maps_slot", owner: Key::from("other") }, true),
+        (Cause::Duplicate { unique: "instances", owner: Key::from("other") }, false),
+        (Cause::Invariant { rule: "gpus_used_at_most_whole" }, true),
+        (Cause::Invariant { rule: "gpus_used_not_negative" }, false),
+        (ceiling("node_cpu"), true),
+        (ceiling("node_memory"), true),
+        (ceiling("node_storage"), true),
+        (ceiling("node_gpu"), true),
+        (ceiling("instance_limit"), false),
+        (ceiling("node_limit"), false),
+        (ceiling("gpu_milli_limit"), false),
+        (Cause::StillReferenced { reference: "a reference", by: "a table" }, false),
+        (Cause::Overflow { column: "instances" }, false),
+    ] {
+        assert_eq!(refused(cause.clone()), again, "{cause:?}");
+    }
+    assert!(!lost_race(&StoreError::Closed));
+}
+
+#[tokio::test]
+async fn records_that_a_snapshot_showed_already_are_passed_over() {
+    let world = World::new(Policy::Fgd).await;
+    let changes = world.store.changes(Cursor::START, 1_000).await.unwrap();
+    let mut view = View::new(Cursor::START);
+    view.skip = changes.records.iter().map(|record| record.batch).collect();
+    for record in &changes.records {
+        view.take_record(record).unwrap();
+    }
+    assert_eq!((view.cursor, view.cluster.len(), view.skip.len()), (changes.next, 0, 0));
 }
