@@ -329,3 +329,20 @@ async fn the_node_limit_holds_under_races() {
     }
     assert_eq!(made, 3);
 }
+
+#[tokio::test]
+async fn a_commit_whose_deadline_has_passed_did_not_happen() {
+    let cloud = Cloud::new(many()).await;
+    cloud.node("one", 1).await;
+    let options = Options::default().ids(cloud.ids.clone()).deadline(std::time::Duration::ZERO);
+    let hurried = ControlPlane::with(cloud.store.clone(), options);
+    for _ in 0..2 {
+        let refused = hurried.launch(cloud.request("train").gpus(1)).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.is_retryable(), refused.is_unknown()),
+            ("deadline_exceeded", true, false)
+        );
+    }
+    assert_eq!(cloud.clean().await, 0);
+    cloud.plane.launch(cloud.request("train").gpus(1)).await.unwrap();
+}

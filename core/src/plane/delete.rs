@@ -77,7 +77,7 @@ impl ControlPlane {
             return Err(no_node.into());
         };
         (instance.live_name, instance.image_id, instance.updated_at) = (None, None, now);
-        let mut batch = Batch::new(self.ids.next_id(), "instance.delete").by(instance.owner_id.uuid());
+        let mut batch = self.batch("instance.delete").by(instance.owner_id.uuid());
         batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));
         for binding in &rows.bindings {
             release(&mut batch, binding, now)?;

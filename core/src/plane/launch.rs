@@ -126,7 +126,7 @@ impl ControlPlane {
         now: Timestamp,
     ) -> Batch {
         let gpu_total = i64::from(instance.gpu_count) * instance.gpu_milli.get();
-        let mut batch = Batch::new(self.ids.next_id(), "instance.launch").by(request.owner.uuid());
+        let mut batch = self.batch("instance.launch").by(request.owner.uuid());
         batch.push(Write::Insert(instance.to_row()));
         if let Some(access) = &rows.access {
             batch.push(Write::guard(&USER_ACCESS, request.owner, access.revision()));

@@ -65,7 +65,8 @@ impl ControlPlane {
             subject: instance.id.uuid(),
             description: instance.name.as_str(),
         };
-        let batch = Batch::new(self.ids.next_id(), operation(event))
+        let batch = self
+            .batch(operation(event))
             .by(instance.owner_id.uuid())
             .with(Write::update(&INSTANCES, instance.id, row.revision(), set))
             .with(log(self.ids.next_id(), happened, now));

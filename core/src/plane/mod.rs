@@ -21,6 +21,7 @@ mod users;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use audit::{AuditReport, Drift};
 pub use explain::{Explained, LaunchPlan};
@@ -31,7 +32,7 @@ use crate::entity::Repositories;
 use crate::error::Result;
 use crate::id::{IdSource, TimeOrderedIds};
 use crate::sched::{Policy, TaskMix, Totals};
-use crate::store::{Metrics, NoMetrics, Store};
+use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
 use follow::Followed;
 use place::Planner;
@@ -49,6 +50,7 @@ pub struct ControlPlane {
     repositories: Repositories,
     followed: Arc<Followed>,
     planner: Mutex<Planner>,
+    deadline: Option<Duration>,
 }
 
 /// How a control plane decides.
@@ -65,6 +67,8 @@ pub struct Options {
     pub ids: Option<Arc<dyn IdSource>>,
     /// Where figures go.
     pub metrics: Option<Arc<dyn Metrics>>,
+    /// How long a commit may take. One that has not begun by then did not happen; one that has is `Unknown`.
+    pub deadline: Option<Duration>,
 }
 
 impl Options {
@@ -92,6 +96,12 @@ impl Options {
         self
     }
 
+    /// Limits the time that a commit may take.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// Gives the receiver of figures.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
         self.metrics = Some(metrics);
@@ -113,6 +123,7 @@ impl ControlPlane {
             followed: Arc::new(Followed::new(Arc::clone(&store))),
             planner: Mutex::new(Planner::new(options.policy, options.seed, options.mix)),
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
+            deadline: options.deadline,
             store,
             ids,
         }
@@ -132,6 +143,11 @@ impl ControlPlane {
     pub async fn capacity(&self) -> Result<Totals> {
         self.followed.refresh().await?;
         Ok(self.followed.with(|view| Ok(view.cluster.totals()))?)
+    }
+
+    /// A batch of this operation, with a new id and the deadline.
+    fn batch(&self, operation: &'static str) -> Batch {
+        Batch { deadline: self.deadline, ..Batch::new(self.ids.next_id(), operation) }
     }
 
     fn planner(&self) -> MutexGuard<'_, Planner> {

@@ -112,7 +112,8 @@ impl ControlPlane {
         let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
         let node = describe(request, id, name, now);
         let total = GpuMilli::WHOLE.checked_mul(request.gpus).unwrap_or(GpuMilli::ZERO);
-        let mut batch = Batch::new(self.ids.next_id(), "node.register")
+        let mut batch = self
+            .batch("node.register")
             .by(request.owner.uuid())
             .with(Write::Insert(node.to_row()))
             .with(Write::guard(&USER_ACCESS, request.owner, access.revision()))

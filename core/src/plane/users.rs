@@ -65,7 +65,8 @@ impl ControlPlane {
             subject: id.uuid(),
             description: user.name.as_str(),
         };
-        let batch = Batch::new(self.ids.next_id(), "user.create")
+        let batch = self
+            .batch("user.create")
             .with(Write::Insert(user.to_row()))
             .with(Write::Insert(UserAccess { user_id: id, state: AccessState::Active }.to_row()))
             .with(Write::Insert(LoginRetries { user_id: id, retry_count: 0 }.to_row()))
