@@ -184,15 +184,6 @@ impl Source for Tables<'_> {
         found.map(|bytes| decode_row(info, pads, &key, bytes.value()).map(Arc::new)).transpose()
     }
 
-    fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError> {
-        let mut owner = None;
-        self.children(table, order, values, &mut |key| {
-            owner = Some(key);
-            Ok(false)
-        })?;
-        Ok(owner)
-    }
-
     fn children(
         &self,
         table: TableId,

@@ -31,7 +31,14 @@ pub trait Source {
     fn row(&self, table: TableId, key: &Key) -> Result<Option<Arc<Row>>, StoreError>;
 
     /// The key of the row that holds these values, none of them null, in a unique order of the table.
-    fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError>;
+    fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError> {
+        let mut owner = None;
+        self.children(table, order, values, &mut |key| {
+            owner = Some(key);
+            Ok(false)
+        })?;
+        Ok(owner)
+    }
 
     /// The keys of the rows whose entries in an order begin with `values`, until `visit` says that it has seen
     /// enough by answering false.

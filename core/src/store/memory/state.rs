@@ -204,15 +204,6 @@ impl Source for State {
         Ok(self.data(table).and_then(|data| data.rows.get(&bytes)).map(Arc::clone))
     }
 
-    fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError> {
-        let mut owner = None;
-        self.children(table, order, values, &mut |key| {
-            owner = Some(key);
-            Ok(false)
-        })?;
-        Ok(owner)
-    }
-
     fn children(
         &self,
         table: TableId,
