@@ -2,10 +2,7 @@
 
 use std::collections::VecDeque;
 
-use apportion::amount::StorageMib;
-use apportion::sched::{
-    Cluster, Demand, GpuDemand, GpuState, NodeState, Placement, Policy, Scheduler, TaskMix,
-};
+use apportion::sched::{Cluster, Demand, GpuState, NodeState, Placement, Policy, Scheduler, TaskMix};
 use replay::generate::{Size, generate};
 use replay::trace::PodRow;
 use uuid::Uuid;
@@ -42,7 +39,7 @@ impl Steady {
             let fits = cluster.upsert(&state);
             debug_assert!(fits.is_ok(), "a generated node is a valid one");
         }
-        let demands: Vec<Demand> = generated.pods.iter().filter_map(demand).collect();
+        let demands: Vec<Demand> = generated.pods.iter().filter_map(PodRow::demand).collect();
         // Filled by one policy, so that all of them start from the same state.
         let scheduler = Scheduler::new(Policy::BestFit, SEED).with_mix(TaskMix::from_demands(&demands));
         let mut steady = Self { cluster, scheduler, demands, next: 0, running: VecDeque::new(), placed: 0 };
@@ -91,14 +88,4 @@ impl Steady {
         self.running.push_back(placement);
         self.placed += 1;
     }
-}
-
-/// What a pod demands of a node.
-fn demand(pod: &PodRow) -> Option<Demand> {
-    let gpu = match (pod.num_gpu, pod.gpu_milli) {
-        (0, _) => GpuDemand::None,
-        (1, milli) if milli.get() < 1000 => GpuDemand::Share(milli),
-        (count, _) => GpuDemand::Whole(count),
-    };
-    Demand::new(pod.cpu_milli, pod.memory_mib, StorageMib::ZERO, gpu, pod.gpu_spec.clone()).ok()
 }

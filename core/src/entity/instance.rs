@@ -100,6 +100,13 @@ text_enum!(
     }
 );
 
+impl Instance {
+    /// The GPU milli of all its GPUs together.
+    pub fn gpu_milli_total(&self) -> i64 {
+        i64::from(self.gpu_count) * self.gpu_milli.get()
+    }
+}
+
 /// The table of [`Instance`].
 pub static INSTANCES: Table = Table::new(
     "instances",

@@ -71,6 +71,8 @@ mod mocks {
 #[cfg(feature = "mock")]
 pub use mocks::*;
 
+pub(crate) use repository::is_taken;
+
 use crate::store::{NewRow, Row, StoreError, Table, Value};
 
 /// How an entity is kept as a row. `create` and `update` of its repository are made of this.

@@ -171,7 +171,7 @@ pub(crate) fn entry<E: Entity>(row: &Row) -> std::result::Result<Entry<E>, Store
 }
 
 /// Whether an insert was refused because the primary key is taken.
-pub(super) fn is_taken<E: Entity>(error: &StoreError) -> bool {
+pub(crate) fn is_taken<E: Entity>(error: &StoreError) -> bool {
     // The primary key goes by the table's name.
     error.refusal().is_some_and(|refusal| refusal.names(E::TABLE.name))
 }

@@ -54,6 +54,17 @@ pub struct User {
 }
 
 impl User {
+    /// The writes that make the user, who may act, has never failed to log in, and uses nothing.
+    pub(crate) fn creation(&self, limits: Limits) -> [Write; 4] {
+        let user_id = self.id;
+        [
+            Write::Insert(self.to_row()),
+            Write::Insert(UserAccess { user_id, state: AccessState::Active }.to_row()),
+            Write::Insert(LoginRetries { user_id, retry_count: 0 }.to_row()),
+            Write::Insert(Quota::unused(user_id, limits).to_row()),
+        ]
+    }
+
     /// A user without a phone, unconfirmed, with the permissions of a user.
     pub const fn new(id: UserId, email: Email, name: DisplayName, at: Timestamp) -> Self {
         Self {
@@ -168,18 +179,13 @@ impl UserRepository for Repositories {
 
     async fn create(&self, value: User, limits: Limits) -> Result<Entry<User>> {
         let user_id = value.id;
-        let batch = self
-            .batch(&USERS, "create")
-            .with(Write::Insert(value.to_row()))
-            .with(Write::Insert(UserAccess { user_id, state: AccessState::Active }.to_row()))
-            .with(Write::Insert(LoginRetries { user_id, retry_count: 0 }.to_row()))
-            .with(Write::Insert(Quota::unused(user_id, limits).to_row()));
+        let mut batch = self.batch(&USERS, "create");
+        batch.writes.extend(value.creation(limits));
         let Err(error) = self.store.commit(batch).await else {
             return Ok(Entry::new(value, 1));
         };
         if is_taken::<User>(&error)
-            && let Some(found) = self.get_entry::<User>(user_id).await?.filter(|found| found.value == value)
-            && self.get_entry::<Quota>(user_id).await?.is_some_and(|quota| quota.limits() == limits)
+            && let Some(found) = self.user_with(user_id, limits).await?.filter(|found| found.value == value)
         {
             return Ok(found);
         }
@@ -214,6 +220,12 @@ impl UserRepository for Repositories {
 }
 
 impl Repositories {
+    /// The user of this id who may use as much as `limits` say, no more and no less.
+    pub(crate) async fn user_with(&self, id: UserId, limits: Limits) -> Result<Option<Entry<User>>> {
+        let quota = self.get_entry::<Quota>(id).await?.filter(|quota| quota.limits() == limits);
+        if quota.is_some() { self.get_entry(id).await } else { Ok(None) }
+    }
+
     /// The repository of [`User`]s.
     pub fn users(&self) -> &dyn UserRepository {
         self

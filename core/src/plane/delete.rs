@@ -3,13 +3,13 @@
 use uuid::Uuid;
 
 use super::ControlPlane;
-use super::nodes::adds;
+use super::nodes::charges;
 use super::retry::{Retry, lost_race};
 use super::users::{Happened, log};
 use super::view::Pending;
 use crate::entity::{
     Entity as _, Entry, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
-    MANAGED_INSTANCES, NODE_LEDGERS, PORT_MAPS, PortMap, QUOTAS,
+    MANAGED_INSTANCES, PORT_MAPS, PortMap,
 };
 use crate::error::{Error, Result};
 use crate::store::{
@@ -85,17 +85,7 @@ impl ControlPlane {
         for port in rows.ports.iter().chain(&rows.grants) {
             batch.push(Write::delete(port.table(), port.key(), port.revision()));
         }
-        let gpu_total = i64::from(instance.gpu_count) * instance.gpu_milli.get();
-        let given_back = adds(&[
-            ("instances", -1),
-            ("cpu_milli", -instance.cpu_milli.get()),
-            ("memory_mib", -instance.memory_mib.get()),
-            ("storage_mib", -instance.storage_mib.get()),
-            ("gpu_milli", -gpu_total),
-        ]);
-        batch.push(Write::patch(&NODE_LEDGERS, node, Vec::new(), given_back));
-        let credit = adds(&[("instances", -1), ("gpu_milli", -gpu_total)]);
-        batch.push(Write::patch(&QUOTAS, instance.owner_id, Vec::new(), credit));
+        batch.writes.extend(charges(&instance, node, -1));
         let happened = Happened {
             operation: "instance.delete",
             actor: Some(instance.owner_id.uuid()),

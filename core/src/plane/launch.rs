@@ -2,14 +2,14 @@
 
 use super::follow::Held;
 use super::launch_rows::{Described, LaunchRows, Tentative, launch_queries};
-use super::nodes::adds;
+use super::nodes::charges;
 use super::place::Chosen;
 use super::retry::{Retry, lost_race};
 use super::users::{Happened, log};
 use super::{ControlPlane, LaunchRequest};
 use crate::entity::{
-    Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, Instance, InstanceId, MANAGED_INSTANCES, NODE_LEDGERS,
-    NODE_LIFECYCLES, NodeId, PORT_MAPS, QUOTAS, USER_ACCESS,
+    Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, Instance, InstanceId, MANAGED_INSTANCES, NODE_LIFECYCLES,
+    NodeId, PORT_MAPS, USER_ACCESS,
 };
 use crate::error::{Error, Result};
 use crate::store::{Batch, Change, NewRow, StoreError, StoreExt as _, Test, Write};
@@ -125,7 +125,6 @@ impl ControlPlane {
         rows: &LaunchRows,
         now: Timestamp,
     ) -> Batch {
-        let gpu_total = i64::from(instance.gpu_count) * instance.gpu_milli.get();
         let mut batch = self.batch("instance.launch").by(request.owner.uuid());
         batch.push(Write::Insert(instance.to_row()));
         if let Some(access) = &rows.access {
@@ -135,16 +134,7 @@ impl ControlPlane {
         if let Some((image, row)) = request.image.zip(rows.image.as_ref()) {
             batch.push(Write::guard(&IMAGES, image, row.revision()));
         }
-        let charges = adds(&[("instances", 1), ("gpu_milli", gpu_total)]);
-        batch.push(Write::patch(&QUOTAS, request.owner, Vec::new(), charges));
-        let taken = adds(&[
-            ("instances", 1),
-            ("cpu_milli", instance.cpu_milli.get()),
-            ("memory_mib", instance.memory_mib.get()),
-            ("storage_mib", instance.storage_mib.get()),
-            ("gpu_milli", gpu_total),
-        ]);
-        batch.push(Write::patch(&NODE_LEDGERS, chosen.node, Vec::new(), taken));
+        batch.writes.extend(charges(instance, chosen.node, 1));
         for gpu in &chosen.gpus {
             let milli = instance.gpu_milli.get();
             // The decision read that the GPU is healthy: the batch tests it.

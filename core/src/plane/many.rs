@@ -6,6 +6,7 @@ use super::delete::{DeleteRows, Deletion, delete_queries};
 use super::follow::Held;
 use super::launch::{Decision, launch_error};
 use super::launch_rows::{LaunchRows, Tentative, launch_queries};
+use super::nodes::fill;
 use super::retry::lost_race;
 use super::view::View;
 use super::{ControlPlane, LaunchRequest};
@@ -210,7 +211,7 @@ impl ControlPlane {
             Decision::Done(entry) => Ok((*entry, None)),
             Decision::Commit(instance, batch) => {
                 account.instances += 1;
-                account.gpu_milli += i64::from(instance.gpu_count) * instance.gpu_milli.get();
+                account.gpu_milli += instance.gpu_milli_total();
                 Ok((Entry::new(*instance, 1), Some(batch)))
             }
         }
@@ -237,7 +238,7 @@ impl ControlPlane {
                 self.followed.with(begin)?;
                 let account = window.accounts.entry(instance.owner_id).or_default();
                 account.instances -= 1;
-                account.gpu_milli -= i64::from(instance.gpu_count) * instance.gpu_milli.get();
+                account.gpu_milli -= instance.gpu_milli_total();
                 Ok((Entry::new(*instance, revision), Some(batch)))
             }
         }
@@ -308,11 +309,5 @@ impl Operation {
             Self::Delete(id) => delete_queries(*id),
             Self::Stop(id) | Self::Start(id) => vec![Query::Get { table: &INSTANCES, key: (*id).into() }],
         }
-    }
-}
-
-fn fill(answers: &mut [Option<Outcome>], at: usize, outcome: Outcome) {
-    if let Some(place) = answers.get_mut(at) {
-        *place = Some(outcome);
     }
 }

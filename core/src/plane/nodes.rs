@@ -5,8 +5,8 @@ use super::users::{Happened, log};
 use super::{ControlPlane, NewNode};
 use crate::amount::GpuMilli;
 use crate::entity::{
-    AccessState, COMPUTE_NODES, ComputeNode, Entity as _, Entry, GPUS, NODE_LEDGERS, NODE_LIFECYCLES, NodeId,
-    NodeLedger, NodeName, QUOTAS, USER_ACCESS, UserAccess,
+    AccessState, ComputeNode, Entity as _, Entry, GPUS, Instance, NODE_LEDGERS, NODE_LIFECYCLES, NodeId,
+    NodeLedger, NodeName, QUOTAS, USER_ACCESS, UserAccess, is_taken,
 };
 use crate::error::{Error, Result};
 use crate::ports::PortRanges;
@@ -160,8 +160,7 @@ impl ControlPlane {
         node: ComputeNode,
         error: StoreError,
     ) -> Result<Entry<ComputeNode>> {
-        let refused = error.refusal().is_some_and(|refusal| refusal.names(COMPUTE_NODES.name));
-        if !refused {
+        if !is_taken::<ComputeNode>(&error) {
             return Err(Error::of_store("node", error));
         }
         let gone = || Error::not_found("node", node.id);
@@ -180,7 +179,7 @@ impl ControlPlane {
     }
 }
 
-fn fill<T>(answers: &mut [Option<T>], at: usize, answer: T) {
+pub(super) fn fill<T>(answers: &mut [Option<T>], at: usize, answer: T) {
     if let Some(place) = answers.get_mut(at) {
         *place = Some(answer);
     }
@@ -202,11 +201,23 @@ fn some_ranges(ranges: &PortRanges) -> Option<PortRanges> {
     (*ranges != PortRanges::none()).then(|| ranges.clone())
 }
 
-/// Counters of a row to which amounts are added, those that are zero left out.
-pub(super) fn adds(changes: &[(&'static str, i64)]) -> Vec<(&'static str, Change)> {
-    changes
-        .iter()
-        .filter(|(_, delta)| *delta != 0)
-        .map(|(column, delta)| (*column, Change::Add(*delta)))
-        .collect()
+/// The writes that charge an instance to its account and to its node, or with `times` of -1 give back just that.
+pub(super) fn charges(instance: &Instance, node: impl Into<Key>, times: i64) -> [Write; 2] {
+    let adds = |changes: &[(&'static str, i64)]| {
+        let changed = changes.iter().filter(|(_, amount)| *amount != 0);
+        changed.map(|(column, amount)| (*column, Change::Add(amount * times))).collect()
+    };
+    let gpu_milli = instance.gpu_milli_total();
+    let account = adds(&[("instances", 1), ("gpu_milli", gpu_milli)]);
+    let ledger = adds(&[
+        ("instances", 1),
+        ("cpu_milli", instance.cpu_milli.get()),
+        ("memory_mib", instance.memory_mib.get()),
+        ("storage_mib", instance.storage_mib.get()),
+        ("gpu_milli", gpu_milli),
+    ]);
+    [
+        Write::patch(&QUOTAS, instance.owner_id, Vec::new(), account),
+        Write::patch(&NODE_LEDGERS, node, Vec::new(), ledger),
+    ]
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::request::{LaunchRequest, PortKey};
-use super::view::{Pending, View, gpu_columns};
+use super::view::{Pending, View};
 use crate::entity::NodeId;
 use crate::error::{Error, Result};
 use crate::sched::{Cluster, Demand, MixLearner, NoFit, Placement, Policy, Scheduler, TaskMix, fits};
@@ -131,12 +131,11 @@ fn chosen(view: &View, placement: &Placement, request: &LaunchRequest, hash: u64
 impl Chosen {
     /// What the launch takes from its node.
     pub(super) fn pending(&self, demand: &Demand) -> Pending {
-        let (_, milli_per_gpu) = gpu_columns(demand.gpu());
         Pending {
             node: self.node,
             release: false,
             gpus: self.gpus.clone(),
-            milli_per_gpu,
+            milli_per_gpu: demand.gpu().need().1.get(),
             cpu_milli: demand.cpu().get(),
             memory_mib: demand.memory().get(),
             storage_mib: demand.storage().get(),

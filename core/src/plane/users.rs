@@ -3,10 +3,7 @@
 use uuid::Uuid;
 
 use super::{ControlPlane, NewUser};
-use crate::entity::{
-    AccessState, DisplayName, Email, Entity as _, Entry, LOGS, LoginRetries, Quota, USERS, User, UserAccess,
-    UserId, UserPermission,
-};
+use crate::entity::{DisplayName, Email, Entry, LOGS, USERS, User, UserId, UserPermission};
 use crate::error::{Error, Result};
 use crate::store::{Batch, NewRow, Write};
 use crate::time::Timestamp;
@@ -65,13 +62,9 @@ impl ControlPlane {
             subject: id.uuid(),
             description: user.name.as_str(),
         };
-        let batch = self
-            .batch("user.create")
-            .with(Write::Insert(user.to_row()))
-            .with(Write::Insert(UserAccess { user_id: id, state: AccessState::Active }.to_row()))
-            .with(Write::Insert(LoginRetries { user_id: id, retry_count: 0 }.to_row()))
-            .with(Write::Insert(Quota::unused(id, request.limits).to_row()))
-            .with(log(self.ids.next_id(), happened, now));
+        let mut batch = self.batch("user.create");
+        batch.writes.extend(user.creation(request.limits));
+        batch.push(log(self.ids.next_id(), happened, now));
         Ok((user, batch))
     }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::request::PortKey;
 use crate::entity::NODE_LEDGERS;
 use crate::ports::PortRanges;
-use crate::sched::{Cluster, GpuDemand, GpuState, NodeState, Tag};
+use crate::sched::{Cluster, GpuState, NodeState, Running, Tag};
 use crate::store::{Cursor, Record, Row, RowChange, StoreError, Verb};
 
 /// The state that the planner decides on.
@@ -48,7 +48,7 @@ pub(super) struct Node {
     ledger: Ledger,
     ranges: [PortRanges; 2],
     taken: BTreeSet<PortKey>,
-    running: FxHashMap<Tag, u32>,
+    running: Running,
     pending: Vec<Uuid>,
 }
 
@@ -180,9 +180,7 @@ impl View {
             healthy: gpu.healthy,
         };
         state.gpus = node.gpus.iter().map(gpu).collect();
-        for (tag, tasks) in &node.running {
-            state.running.add(*tag, *tasks);
-        }
+        state.running.clone_from(&node.running);
         for pending in node.pending.iter().filter_map(|id| self.pending.get(id)) {
             pending.apply(node, &mut state);
         }
@@ -228,34 +226,22 @@ impl Pending {
                 free.free_milli = (free.free_milli + sign * self.milli_per_gpu).clamp(0, 1000);
             }
         }
-        if let Some(tag) = self.tag() {
+        let gpus = i64::try_from(self.gpus.len()).unwrap_or(i64::MAX);
+        if let Some(tag) = kind_of(gpus, self.milli_per_gpu) {
             if self.release {
-                let left = state.running.iter().filter_map(|(held, count)| {
-                    let count = if held == tag { count.saturating_sub(1) } else { count };
-                    (count > 0).then_some((held, count))
-                });
-                let left: Vec<_> = left.collect();
-                state.running = crate::sched::Running::default();
-                for (held, count) in left {
-                    state.running.add(held, count);
-                }
+                state.running.remove(tag);
             } else {
                 state.running.add(tag, 1);
             }
         }
     }
-
-    fn tag(&self) -> Option<Tag> {
-        match u32::try_from(self.gpus.len()) {
-            Ok(0) | Err(_) => None,
-            Ok(1) if self.milli_per_gpu < 1000 => Some(Tag::Share),
-            Ok(count) => Some(Tag::Whole(count)),
-        }
-    }
 }
 
-/// The GPU part of a demand, as the columns of an instance.
-pub(super) fn gpu_columns(gpu: GpuDemand) -> (i64, i64) {
-    let (count, milli) = gpu.need();
-    (i64::from(count), milli.get())
+/// The kind of task that takes so much of each of so many GPUs.
+fn kind_of(gpus: i64, milli_per_gpu: i64) -> Option<Tag> {
+    match u32::try_from(gpus) {
+        Ok(0) | Err(_) => None,
+        Ok(1) if milli_per_gpu < 1000 => Some(Tag::Share),
+        Ok(count) => Some(Tag::Whole(count)),
+    }
 }

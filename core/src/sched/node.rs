@@ -72,6 +72,16 @@ impl Running {
         }
     }
 
+    /// Takes away one task of a kind; nothing where none runs.
+    pub fn remove(&mut self, tag: Tag) {
+        if let Ok(at) = self.0.binary_search_by_key(&tag, |(held, _)| *held) {
+            match self.0.get_mut(at) {
+                Some((_, count)) if *count > 1 => *count -= 1,
+                _ => drop(self.0.remove(at)),
+            }
+        }
+    }
+
     /// How many tasks of this kind run.
     pub fn count(&self, tag: Tag) -> u32 {
         self.iter().find(|(held, _)| *held == tag).map_or(0, |(_, count)| count)
@@ -201,5 +211,16 @@ mod tests {
         let running: Running = [Tag::Whole(2), Tag::Share, Tag::Share].into_iter().collect();
         assert_eq!(running.iter().collect::<Vec<_>>(), [(Tag::Share, 2), (Tag::Whole(2), 1)]);
         assert_eq!(running.count(Tag::Whole(1)), 0);
+    }
+
+    #[test]
+    fn a_task_is_taken_away_once_and_a_kind_without_tasks_is_gone() {
+        let mut running: Running = [Tag::Share, Tag::Share, Tag::Whole(2)].into_iter().collect();
+        running.remove(Tag::Share);
+        assert_eq!((running.count(Tag::Share), running.count(Tag::Whole(2))), (1, 1));
+        running.remove(Tag::Share);
+        running.remove(Tag::Share);
+        running.remove(Tag::Whole(4));
+        assert_eq!(running, [Tag::Whole(2)].into_iter().collect());
     }
 }

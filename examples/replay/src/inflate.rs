@@ -7,9 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use apportion::amount::StorageMib;
 use apportion::sched::{
-    Cluster, Demand, FragmentMeter, Fragmentation, GpuDemand, GpuState, NodeState, Policy, Scheduler, TaskMix,
+    Cluster, Demand, FragmentMeter, Fragmentation, GpuState, NodeState, Policy, Scheduler, TaskMix,
 };
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -58,7 +57,7 @@ pub fn run(nodes: &[NodeRow], trace: &str, pods: &[PodRow], policy: Policy, seed
     let mut cluster = cluster(nodes, &mut rng);
     let capacity = i64::try_from(cluster.totals().gpu_capacity_milli()).unwrap_or(i64::MAX);
     let arrivals = arrivals(pods, capacity, &mut rng);
-    let demands: Vec<Demand> = pods.iter().filter_map(demand).collect();
+    let demands: Vec<Demand> = pods.iter().filter_map(PodRow::demand).collect();
     let mix = TaskMix::from_demands(&demands);
     let mut scheduler = Scheduler::new(policy, rng.random()).with_mix(mix.clone());
     let mut watch = Watch::new(&cluster, mix, capacity);
@@ -126,15 +125,6 @@ fn arrivals<'a>(pods: &'a [PodRow], capacity: i64, rng: &mut Pcg64) -> Vec<&'a P
     arrivals
 }
 
-fn demand(pod: &PodRow) -> Option<Demand> {
-    let gpu = match (pod.num_gpu, pod.gpu_milli.get()) {
-        (0, _) => GpuDemand::None,
-        (1, milli) if milli < 1000 => GpuDemand::Share(pod.gpu_milli),
-        (count, _) => GpuDemand::Whole(count),
-    };
-    Demand::new(pod.cpu_milli, pod.memory_mib, StorageMib::ZERO, gpu, pod.gpu_spec.clone()).ok()
-}
-
 /// One sample, or the mean of several, in percent.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sample {
@@ -177,7 +167,7 @@ impl Watch {
     #[expect(clippy::disallowed_methods, reason = "wall time is what is measured here")]
     fn arrive(&mut self, cluster: &mut Cluster, scheduler: &mut Scheduler, pod: &PodRow) {
         self.offered += pod.total_gpu_milli();
-        let placed = demand(pod).and_then(|demand| {
+        let placed = pod.demand().and_then(|demand| {
             let start = Instant::now();
             let decided = scheduler.decide(cluster, &demand, &[]);
             self.spent += start.elapsed();

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use apportion::amount::{CpuMilli, GpuMilli, MemoryMib};
+use apportion::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+use apportion::sched::{Demand, GpuDemand};
 
 pub(crate) mod table;
 
@@ -61,6 +62,16 @@ impl PodRow {
     /// The GPU milli of all its GPUs together.
     pub fn total_gpu_milli(&self) -> i64 {
         self.gpu_milli.get() * i64::from(self.num_gpu)
+    }
+
+    /// What it demands of a node; `None` where no node could be asked for it. Traces say nothing of disks.
+    pub fn demand(&self) -> Option<Demand> {
+        let gpu = match (self.num_gpu, self.gpu_milli) {
+            (0, _) => GpuDemand::None,
+            (1, milli) if milli < GpuMilli::WHOLE => GpuDemand::Share(milli),
+            (count, _) => GpuDemand::Whole(count),
+        };
+        Demand::new(self.cpu_milli, self.memory_mib, StorageMib::ZERO, gpu, self.gpu_spec.clone()).ok()
     }
 }
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{NodeGpu, View};
+use super::{NodeGpu, View, kind_of};
 use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
 use crate::plane::request::PortKey;
 use crate::ports::PortRanges;
-use crate::sched::Tag;
 use crate::store::{RowChange, StoreError, Value, Verb};
 
 impl View {
@@ -123,21 +122,18 @@ impl View {
         self.end(id)?;
         let before = self.instances.remove(&id);
         if let Some((at, Some(tag))) = before
-            && let Some(count) = self.nodes.get_mut(&at).and_then(|node| node.running.get_mut(&tag))
+            && let Some(node) = self.nodes.get_mut(&at)
         {
-            *count = count.saturating_sub(1);
+            node.running.remove(tag);
         }
         let Some(Value::Uuid(at)) = moved.filter(|_| !gone) else {
             return Ok(before.map(|(at, _)| at));
         };
-        let tag = match (get.int("gpu_count"), get.int("gpu_milli")) {
-            (Some(1), Some(milli)) if milli < 1000 => Some(Tag::Share),
-            (Some(count), _) if count > 0 => u32::try_from(count).ok().map(Tag::Whole),
-            _ => None,
-        };
+        let tag =
+            get.int("gpu_count").zip(get.int("gpu_milli")).and_then(|(gpus, milli)| kind_of(gpus, milli));
         self.instances.insert(id, (*at, tag));
         if let Some(tag) = tag {
-            *self.nodes.entry(*at).or_default().running.entry(tag).or_default() += 1;
+            self.nodes.entry(*at).or_default().running.add(tag, 1);
         }
         Ok(Some(*at))
     }

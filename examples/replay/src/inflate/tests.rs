@@ -104,7 +104,7 @@ fn fragments_kept_up_by_each_node_are_those_of_the_whole_cluster() {
     let pods = pods(30);
     let mut rng = Pcg64::seed_from_u64(5);
     let mut cluster = cluster(&nodes(), &mut rng);
-    let demands: Vec<Demand> = pods.iter().filter_map(demand).collect();
+    let demands: Vec<Demand> = pods.iter().filter_map(PodRow::demand).collect();
     let mix = TaskMix::from_demands(&demands);
     let mut scheduler = Scheduler::new(Policy::Fgd, 1).with_mix(mix.clone());
     let mut watch = Watch::new(&cluster, mix.clone(), 400_000);
