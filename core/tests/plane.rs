@@ -131,6 +131,12 @@ async fn a_user_and_a_node_are_created_once_under_their_id() {
     assert_eq!(cloud.plane.create_user(bob).await.unwrap(), first);
     let other = cloud.plane.create_user(NewUser::new("bob2@example.org", "Bob").id(id)).await.unwrap_err();
     assert!(matches!(other, Error::AlreadyExists { key: "id", .. }));
+    let richer = NewUser::new("bob@example.org", "Bob").id(id).limits(many());
+    let other = cloud.plane.create_user(richer).await.unwrap_err();
+    assert!(
+        matches!(other, Error::AlreadyExists { kind: "user", key: "id" }),
+        "other limits are another request"
+    );
     let taken = cloud.plane.create_user(NewUser::new("BOB@example.ORG", "Bobby")).await.unwrap_err();
     assert!(matches!(taken, Error::AlreadyExists { key: "email", .. }), "{taken:?}");
 

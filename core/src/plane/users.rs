@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::{ControlPlane, NewUser};
-use crate::entity::{DisplayName, Email, Entry, LOGS, USERS, User, UserId, UserPermission};
+use crate::entity::{DisplayName, Email, Entry, LOGS, Limits, User, UserId, UserPermission, is_taken};
 use crate::error::{Error, Result};
-use crate::store::{Batch, NewRow, Write};
+use crate::store::{Batch, NewRow, StoreError, Write};
 use crate::time::Timestamp;
 
 impl ControlPlane {
@@ -27,9 +27,10 @@ impl ControlPlane {
         let mut decided = Vec::with_capacity(requests.len());
         let mut batches = Vec::with_capacity(requests.len());
         for request in requests {
+            let limits = request.limits;
             decided.push(self.decide_user(request, now).map(|(user, batch)| {
                 batches.push(batch);
-                user
+                (user, limits)
             }));
         }
         let mut receipts = self.store.commit_many(batches).await.into_iter();
@@ -37,9 +38,9 @@ impl ControlPlane {
         for user in decided {
             answers.push(match user {
                 Err(error) => Err(error),
-                Ok(user) => match receipts.next() {
+                Ok((user, limits)) => match receipts.next() {
                     Some(Ok(_)) => Ok(Entry::new(user, 1)),
-                    Some(Err(error)) => self.created_before(user, Error::of_store("user", error)).await,
+                    Some(Err(error)) => self.created_before(user, limits, error).await,
                     None => Err(Error::Conflict { what: "user.create".into() }),
                 },
             });
@@ -69,19 +70,17 @@ impl ControlPlane {
     }
 
     /// The answer to a refused creation: the user that an earlier call made, or the refusal.
-    async fn created_before(&self, user: User, refused: Error) -> Result<Entry<User>> {
-        if !matches!(refused, Error::AlreadyExists { key: "id", .. }) {
-            return Err(refused);
-        }
-        let found = self
-            .repositories
-            .get_entry::<User>(user.id)
-            .await?
-            .ok_or_else(|| Error::not_found(USERS.name, user.id))?;
+    async fn created_before(&self, user: User, limits: Limits, refused: StoreError) -> Result<Entry<User>> {
         // Made by an earlier call: only its times differ.
-        let same =
-            (&found.email, &found.name, found.permission) == (&user.email, &user.name, user.permission);
-        if same { Ok(found) } else { Err(refused) }
+        let same = |found: &Entry<User>| {
+            (&found.email, &found.name, found.permission) == (&user.email, &user.name, user.permission)
+        };
+        if is_taken::<User>(&refused)
+            && let Some(found) = self.repositories.user_with(user.id, limits).await?.filter(same)
+        {
+            return Ok(found);
+        }
+        Err(Error::of_store("user", refused))
     }
 }
 
