@@ -47,8 +47,13 @@ impl ControlPlane {
             let (instance, batch) = match decided {
                 Ok(Decision::Done(entry)) => return Ok(*entry),
                 Ok(Decision::Commit(instance, batch)) => (instance, batch),
-                // What was freed by others may not have been seen yet: look once more before saying no.
-                Err(Error::NoCapacity(_) | Error::NoFreePort { .. }) if !refreshed => {
+                // What was freed may not have been seen yet, and what is about to be committed here may be refused: look
+                // again before saying no.
+                Err(error @ (Error::NoCapacity(_) | Error::NoFreePort { .. })) => {
+                    let undecided = self.followed.with(|view| Ok(view.awaits_commits()))?;
+                    if refreshed && (!undecided || retry.again().await.is_err()) {
+                        return Err(error);
+                    }
                     self.followed.refresh().await?;
                     refreshed = true;
                     continue;

@@ -377,3 +377,24 @@ async fn records_that_a_snapshot_showed_already_are_passed_over() {
     }
     assert_eq!((view.cursor, view.cluster.len(), view.skip.len()), (changes.next, 0, 0));
 }
+
+#[tokio::test]
+async fn a_launch_waits_for_those_in_flight_before_it_is_told_that_there_is_no_room() {
+    let world = World::new(Policy::Fgd).await;
+    let plane = &world.planes[0];
+    let wants = |name: &str| LaunchRequest::new(world.user, name).gpus(4);
+    let in_flight = wants("in-flight");
+    World::cluster(plane).await;
+    let reads = world.store.read(launch_queries(&in_flight)).await.unwrap();
+    let rows = LaunchRows::from_answers(&in_flight, reads.answers);
+    let mut held = Held::none(&plane.followed);
+    let id = plane.ids.next_id().into();
+    plane.decide_launch(&in_flight, id, &rows, Tentative::default(), reads.now, 0, &mut held).unwrap();
+    let refused = async {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        drop(held);
+    };
+    let (launched, ()) = tokio::join!(plane.launch(wants("one")), refused);
+    launched.unwrap();
+    assert!(matches!(plane.launch(wants("two")).await, Err(Error::NoCapacity(_))));
+}

@@ -151,6 +151,11 @@ impl View {
         self.index(pending.node)
     }
 
+    /// Whether something is about to be committed, so that what is taken off a node may yet come back.
+    pub(super) fn awaits_commits(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether a port of a node is taken, or about to be.
     pub(super) fn is_taken(&self, node: Uuid, port: PortKey) -> bool {
         let Some(node) = self.nodes.get(&node) else {
