@@ -8,6 +8,7 @@
 //! unique key; every limit is a ceiling on an adjusted counter.* A sum, a count or a read is never a guard.
 
 mod batch;
+pub mod codec;
 mod contract;
 mod error;
 pub mod eval;
@@ -33,8 +34,8 @@ pub use metrics::{Metrics, NoMetrics};
 pub use query::{Answer, Count, Is, MAX_EXAMINED, MAX_PAGE, Page, PageCursor, Query, Reads, Scan, Test};
 pub use row::{Key, NewRow, Row};
 pub use schema::{
-    BadDeclaration, ChildInfo, Op, OrderInfo, Prepared, PreparedWrite, ReferenceInfo, ScanPlan, Schema,
-    TableId, TableInfo,
+    BadDeclaration, Bounds, ChildInfo, Op, OrderInfo, Prepared, PreparedWrite, ReferenceInfo, ScanPlan,
+    Schema, TableId, TableInfo,
 };
 pub use table::{Ceiling, Check, Column, Fixed, Index, Invariant, Limit, Reference, Role, Table, Unique};
 pub use value::{Json, Kind, MAX_INT, Value};

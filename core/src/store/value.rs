@@ -182,6 +182,17 @@ impl Json {
         Ok(Self(text.into()))
     }
 
+    /// The document in a text that a database made of a canonical one.
+    ///
+    /// A database that keeps numbers as decimals writes `1e16` as an integer; it was a floating-point number, since
+    /// no canonical document has an integer beyond ±2^53.
+    pub fn from_stored(text: &str) -> Result<Self, String> {
+        let mut document: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        restore_floats(&mut document);
+        Self::new(&document)
+    }
+
     /// The empty object.
     pub fn empty() -> Self {
         Self("{}".into())
@@ -248,10 +259,31 @@ fn write_canonical(value: &serde_json::Value, out: &mut String) -> Result<(), St
     Ok(())
 }
 
+fn restore_floats(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(items) => items.iter_mut().for_each(restore_floats),
+        serde_json::Value::Object(members) => members.values_mut().for_each(restore_floats),
+        serde_json::Value::Number(number) if magnitude(number) > Some(MAX_INT.unsigned_abs()) => {
+            if let Some(float) = number.as_f64().and_then(serde_json::Number::from_f64) {
+                *number = float;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// How large an integer is; none where the number is no integer.
+fn magnitude(number: &serde_json::Number) -> Option<u64> {
+    number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64())
+}
+
 fn write_number(number: &serde_json::Number, out: &mut String) -> Result<(), String> {
-    let exact = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
-    if exact.is_some_and(|magnitude| magnitude > MAX_INT.unsigned_abs()) {
+    if magnitude(number) > Some(MAX_INT.unsigned_abs()) {
         return Err(format!("the integer {number} lies beyond ±2^53"));
+    }
+    // There is one zero: not every database keeps a negative one.
+    if number.is_f64() && number.as_f64() == Some(0.0) {
+        return write!(out, "0.0").map_err(|error| error.to_string());
     }
     write!(out, "{number}").map_err(|error| error.to_string())
 }
@@ -266,6 +298,21 @@ mod tests {
         assert_eq!(json.as_str(), "{\"a\":{\"y\":\"é\\n\",\"z\":null},\"b\":[1,2.5]}");
         assert_eq!(Json::parse(json.as_str()).unwrap(), json);
         assert!(Json::parse("9007199254740993").is_err());
+        assert_eq!(Json::parse("[-0.0]").unwrap().as_str(), "[0.0]");
+    }
+
+    #[test]
+    fn a_number_that_a_database_rewrote_is_what_it_was() {
+        for (number, rewritten) in [
+            ("1e16", "10000000000000000"),
+            ("-1e300", &format!("-1{}", "0".repeat(300))),
+            ("2e-7", "0.0000002"),
+            ("9007199254740994.0", "9007199254740994.0"),
+            ("9007199254740992", "9007199254740992"),
+        ] {
+            let json = Json::parse(number).unwrap();
+            assert_eq!(Json::from_stored(rewritten).unwrap(), json, "{number}");
+        }
     }
 
     #[test]

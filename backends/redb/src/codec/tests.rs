@@ -1,5 +1,5 @@
 use apportion::store::{
-    Column, Fingerprint, Fixed, Json, Key, Kind, Receipt, Record, Reference, Row, RowChange, Schema,
+    Column, Fingerprint, Fixed, Json, Key, Kind, MAX_INT, Receipt, Record, Reference, Row, RowChange, Schema,
     StoreError, Stored, Table, Unique, Value, Verb,
 };
 use apportion::time::Timestamp;

@@ -4,6 +4,8 @@
 //! and writes what [`Group::finish`] gives. An accepted batch is seen by those judged after it; a refused one
 //! leaves no trace.
 
+mod loaded;
+mod needs;
 mod rules;
 mod view;
 
@@ -25,10 +27,18 @@ use crate::id::v7_millis;
 use crate::time::Timestamp;
 use view::{Member, Shared};
 
+pub use loaded::Loaded;
+pub use needs::{KeysOf, Lock, Locks, Needs, ValuesOf};
+
 /// What the evaluator asks of a backend: the committed state.
 pub trait Source {
     /// The row with this key.
     fn row(&self, table: TableId, key: &Key) -> Result<Option<Arc<Row>>, StoreError>;
+
+    /// Whether there is a row with this key.
+    fn exists(&self, table: TableId, key: &Key) -> Result<bool, StoreError> {
+        Ok(self.row(table, key)?.is_some())
+    }
 
     /// The key of the row that holds these values, none of them null, in a unique order of the table.
     fn owner(&self, table: TableId, order: usize, values: &[Value]) -> Result<Option<Key>, StoreError> {

@@ -129,7 +129,7 @@ fn unique_key(schema: &Schema, write: &PreparedWrite, order: usize, row: Option<
 }
 
 /// The values of some columns, unless one is null.
-fn reference_key(row: &Row, columns: &[usize]) -> Option<Key> {
+pub(super) fn reference_key(row: &Row, columns: &[usize]) -> Option<Key> {
     let values: Option<Vec<Value>> =
         columns.iter().map(|at| row.values.get(*at).filter(|value| !value.is_null()).cloned()).collect();
     Some(Key::new(values?))
@@ -157,6 +157,15 @@ impl<S: Source + ?Sized> Group<'_, S> {
         let row = self.source.row(table, key)?;
         self.shared.rows.insert(id, Staged { before: row.clone(), after: row.clone() });
         Ok(row)
+    }
+
+    /// Whether the batch sees a row with this key.
+    fn is_there(&self, member: &Member, table: TableId, key: &Key) -> Result<bool, StoreError> {
+        let id = (table, key.clone());
+        match member.rows.get(&id).or_else(|| self.shared.rows.get(&id)) {
+            Some(staged) => Ok(staged.after.is_some()),
+            None => self.source.exists(table, key),
+        }
     }
 
     pub(super) fn duplicate(
@@ -207,7 +216,7 @@ impl<S: Source + ?Sized> Group<'_, S> {
                 continue;
             };
             let itself = reference.parent == write.table && parent == write.key;
-            if !itself && self.current(member, reference.parent, &parent)?.is_none() {
+            if !itself && !self.is_there(member, reference.parent, &parent)? {
                 return Ok(Some(Cause::NoParent { reference: reference.name }));
             }
         }

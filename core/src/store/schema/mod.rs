@@ -11,7 +11,7 @@ use super::row::{Key, Row};
 use super::table::{Check, Limit, Role, Table};
 use super::value::{Kind, Value};
 
-pub use plan::ScanPlan;
+pub use plan::{Bounds, ScanPlan};
 pub use prepare::{Op, Prepared, PreparedWrite};
 
 /// The position of a table in its schema.

@@ -29,8 +29,24 @@ pub struct ScanPlan {
     pub descending: bool,
     /// The comparisons, each with the position of its column.
     pub tests: Vec<(usize, Is)>,
+    /// The bounds once more, column by column, for a backend that is asked in those terms.
+    pub bounds: Bounds,
     limit: usize,
     examine: usize,
+}
+
+/// The bounds of a scan, column by column.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// The positions of the columns that entries are made of: the order's, then the primary key's.
+    pub columns: Vec<usize>,
+    /// What the first columns hold.
+    pub prefix: Vec<Value>,
+    /// The range of the column behind the prefix. It leaves nulls out where it bounds anything.
+    pub range: (Bound<Value>, Bound<Value>),
+    /// The values of the entry behind which the page begins, in the scan's direction.
+    pub after: Option<Vec<Value>>,
 }
 
 impl Schema {
@@ -59,12 +75,14 @@ impl Schema {
         check_size("limit", scan.limit, MAX_PAGE)?;
         check_size("examine", scan.examine, MAX_EXAMINED)?;
         let (mut lower, mut upper) = info.bounds(scan, &columns)?;
+        let mut after = None;
         if let Some(cursor) = &scan.after {
             let entry = info.cursor_entry(cursor, &columns);
             let entry =
                 entry.filter(|entry| *entry >= lower && upper.as_ref().is_none_or(|upper| entry < upper));
             let mut entry = entry
                 .ok_or_else(|| StoreError::invalid(format!("{name}.after"), "not a cursor of this scan"))?;
+            after = info.entry_values(&entry, &columns);
             if scan.descending {
                 upper = Some(entry);
             } else {
@@ -80,6 +98,7 @@ impl Schema {
             upper,
             descending: scan.descending,
             tests: info.resolve_tests(&scan.tests, name)?,
+            bounds: Bounds { columns, prefix: scan.prefix.clone(), range: scan.range.clone(), after },
             limit: usize::try_from(scan.limit).unwrap_or(usize::MAX),
             examine: usize::try_from(scan.examine).unwrap_or(usize::MAX),
         })
@@ -154,11 +173,14 @@ impl TableInfo {
 
     fn cursor_entry(&self, cursor: &PageCursor, columns: &[usize]) -> Option<Vec<u8>> {
         let entry = cursor.entry()?;
-        let mut rest = entry.as_slice();
-        for at in columns {
-            keycode::decode(self.table.columns.get(*at)?.kind, &mut rest)?;
-        }
-        rest.is_empty().then_some(entry)
+        self.entry_values(&entry, columns).map(|_| entry)
+    }
+
+    fn entry_values(&self, entry: &[u8], columns: &[usize]) -> Option<Vec<Value>> {
+        let mut rest = entry;
+        let values: Option<Vec<Value>> =
+            columns.iter().map(|at| keycode::decode(self.table.columns.get(*at)?.kind, &mut rest)).collect();
+        values.filter(|_| rest.is_empty())
     }
 
     pub(super) fn resolve_tests(
@@ -191,6 +213,45 @@ impl TableInfo {
 }
 
 impl ScanPlan {
+    /// How many rows the page may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many entries may be examined.
+    pub fn examine(&self) -> usize {
+        self.examine
+    }
+
+    /// Makes the page of a backend that judged the tests itself, from the rows that satisfy them and the last of
+    /// the entries that may be examined, each with its number in the order, from 1. `examined` says how many
+    /// entries there are, counted up to one more than may be examined.
+    pub fn page_of(&self, rows: impl IntoIterator<Item = (usize, Row)>, examined: usize) -> Page {
+        let mut page = Page::default();
+        let cursor = |row: &Row| PageCursor::from_entry(&self.entry(row));
+        for (number, row) in rows {
+            let last = number == self.examine && examined > self.examine;
+            if self.accepts(&row) {
+                let full = page.rows.len() + 1 == self.limit;
+                if last || (full && examined > number) {
+                    page.next = Some(cursor(&row));
+                }
+                page.rows.push(row);
+                if full {
+                    break;
+                }
+            } else if last {
+                page.next = Some(cursor(&row));
+            }
+        }
+        page
+    }
+
+    /// The entry of a row in the plan's order.
+    pub fn entry(&self, row: &Row) -> Vec<u8> {
+        keycode::encode_all(self.bounds.columns.iter().filter_map(|at| row.values().get(*at)))
+    }
+
     /// Whether no entry can lie between the bounds.
     pub fn is_empty(&self) -> bool {
         self.upper.as_ref().is_some_and(|upper| *upper <= self.lower)

@@ -2,16 +2,19 @@
 //!
 //! A change names its table, and its columns by their position, which never changes.
 
-use apportion::store::{Fingerprint, Key, Record, RowChange, Schema, StoreError, Verb};
-
 use super::{Malformed, Reader, VERSION, put_i64, put_len, put_text, put_u64, put_value};
+use crate::store::batch::Fingerprint;
+use crate::store::error::StoreError;
+use crate::store::log::{Record, RowChange, Verb};
+use crate::store::row::Key;
+use crate::store::schema::Schema;
 
 const INSERT: u8 = 1;
 const UPDATE: u8 = 2;
 const DELETE: u8 = 3;
 
 /// The bytes of a record.
-pub(crate) fn encode_record(schema: &Schema, record: &Record) -> Vec<u8> {
+pub fn encode_record(schema: &Schema, record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + 160 * record.changes.len());
     out.push(VERSION);
     out.extend_from_slice(record.batch.as_bytes());
@@ -25,11 +28,23 @@ pub(crate) fn encode_record(schema: &Schema, record: &Record) -> Vec<u8> {
     }
     put_text(&mut out, &record.operation);
     out.extend_from_slice(&record.fingerprint.0);
-    put_len(&mut out, record.changes.len());
-    for change in &record.changes {
-        put_change(schema, &mut out, change);
-    }
+    put_changes(schema, &mut out, &record.changes);
     out
+}
+
+/// The bytes of what a record changed, for a backend that keeps the rest of it in columns.
+pub fn encode_changes(schema: &Schema, changes: &[RowChange]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + 160 * changes.len());
+    out.push(VERSION);
+    put_changes(schema, &mut out, changes);
+    out
+}
+
+fn put_changes(schema: &Schema, out: &mut Vec<u8>, changes: &[RowChange]) {
+    put_len(out, changes.len());
+    for change in changes {
+        put_change(schema, out, change);
+    }
 }
 
 fn put_change(schema: &Schema, out: &mut Vec<u8>, change: &RowChange) {
@@ -38,8 +53,6 @@ fn put_change(schema: &Schema, out: &mut Vec<u8>, change: &RowChange) {
         Verb::Insert => INSERT,
         Verb::Update => UPDATE,
         Verb::Delete => DELETE,
-        // There is no other verb: an unknown one would not be read back.
-        _ => 0,
     });
     put_i64(out, change.revision);
     put_i64(out, change.version);
@@ -57,9 +70,31 @@ fn put_change(schema: &Schema, out: &mut Vec<u8>, change: &RowChange) {
 }
 
 /// The record at `position`.
-pub(crate) fn decode_record(schema: &Schema, position: u64, bytes: &[u8]) -> Result<Record, StoreError> {
-    parse(schema, position, bytes)
-        .map_err(|reason| StoreError::corrupt("the log", None, "", format!("record {position}: {reason}")))
+pub fn decode_record(schema: &Schema, position: u64, bytes: &[u8]) -> Result<Record, StoreError> {
+    parse(schema, position, bytes).map_err(|reason| unreadable(position, reason))
+}
+
+/// What the record at `position` changed.
+pub fn decode_changes(schema: &Schema, position: u64, bytes: &[u8]) -> Result<Vec<RowChange>, StoreError> {
+    let parse = || {
+        let mut reader = Reader::versioned(bytes)?;
+        let changes = changes(schema, &mut reader)?;
+        reader.end().map(|()| changes)
+    };
+    parse().map_err(|reason| unreadable(position, reason))
+}
+
+fn unreadable(position: u64, reason: Malformed) -> StoreError {
+    StoreError::corrupt("the log", None, "", format!("record {position}: {reason}"))
+}
+
+fn changes(schema: &Schema, reader: &mut Reader<'_>) -> Result<Vec<RowChange>, Malformed> {
+    let count = reader.count()?;
+    let mut changes = Vec::with_capacity(count.min(64));
+    for _ in 0..count {
+        changes.push(change(schema, reader)?);
+    }
+    Ok(changes)
 }
 
 fn parse(schema: &Schema, position: u64, bytes: &[u8]) -> Result<Record, Malformed> {
@@ -78,9 +113,7 @@ fn parse(schema: &Schema, position: u64, bytes: &[u8]) -> Result<Record, Malform
     }
     reader.text()?.clone_into(&mut record.operation);
     record.fingerprint = Fingerprint(reader.array()?);
-    for _ in 0..reader.count()? {
-        record.changes.push(change(schema, &mut reader)?);
-    }
+    record.changes = changes(schema, &mut reader)?;
     reader.end()?;
     Ok(record)
 }
