@@ -5,9 +5,13 @@
 //! once. Internal to the backends: it may change in any release.
 
 mod connection;
+mod ddl;
+mod migrations;
 mod names;
 mod statement;
 
 pub use connection::{Connection, Failure, Session, Violation};
+pub use ddl::{check_names, create_table, history_table, kernel_tables};
+pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, wanted};
 pub use names::{Dialect, MAX_NAME_BYTES, Names};
 pub use statement::{Branch, Cell, Fetched, Param, Statement};
