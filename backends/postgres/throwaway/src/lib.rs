@@ -22,12 +22,18 @@
 //! A server is kept by a small shell beside the test's process, which waits for the end of a pipe that only that
 //! process holds. However the process ends (in order, by a panic, by an exit with the server in a static, by
 //! SIGKILL), the pipe ends, the server is stopped, and its folder is removed.
+//!
+//! # Faults
+//!
+//! [`proxy::FaultProxy`] stands before the server and cuts, resets, stalls or delays a connection at a chosen moment,
+//! for example when the server has committed and the client does not know it yet.
 
 mod binaries;
 mod client;
 mod error;
 mod options;
 mod processes;
+pub mod proxy;
 mod server;
 mod supervisor;
 
