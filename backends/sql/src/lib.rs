@@ -9,7 +9,9 @@ mod connection;
 mod ddl;
 mod migrations;
 mod names;
+mod queue;
 mod statement;
+mod writer;
 
 pub use catalogue::{
     Difference, LiveColumn, LiveForeignKey, LiveIndex, LiveTable, Mismatch, catalogue, compare, growth, live_tables,
@@ -19,4 +21,5 @@ pub use connection::{Connection, Failure, Session, Violation};
 pub use ddl::{check_names, create_table, history_table, kernel_tables};
 pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, wanted};
 pub use names::{Dialect, MAX_NAME_BYTES, Names};
+pub use queue::{GroupCommit, Queue, QueueOptions};
 pub use statement::{Branch, Cell, Fetched, Param, Statement};

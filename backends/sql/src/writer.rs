@@ -1,0 +1,283 @@
+//! The task that forms groups of what waits, and has them committed.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use apportion::store::{Metrics, Prepared, Receipt, StoreError};
+use apportion::time::Clock;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::queue::{Call, GroupCommit, QueueOptions, Ticket, Waiting, unavailable};
+
+/// The longest that a group waits for the callers of the last one to come back. The runtime's timer is no finer.
+const MAX_LINGER: Duration = Duration::from_millis(1);
+/// How often a group lets other tasks run first, so that those callers can come back.
+const YIELDS: usize = 16;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Commits batches of one call, in this order.
+    Commit(Vec<Entry>),
+    /// Ends the writer.
+    Close,
+}
+
+/// A batch that waits for the writer.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) batch: Prepared,
+    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) answer: oneshot::Sender<Result<Receipt, StoreError>>,
+    pub(crate) call: Arc<Call>,
+    pub(crate) waiting: Waiting,
+}
+
+/// A batch that is under way.
+struct Member {
+    id: Uuid,
+    answer: oneshot::Sender<Result<Receipt, StoreError>>,
+    call: Arc<Call>,
+    _waiting: Waiting,
+}
+
+/// Takes what waits and hands it on in groups.
+pub(crate) struct Writer {
+    jobs: mpsc::Receiver<Job>,
+    committer: Arc<dyn GroupCommit>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<dyn Metrics>,
+    max_group: usize,
+    max_lanes: usize,
+    backlog: VecDeque<Entry>,
+    /// The groups that are under way.
+    lanes: JoinSet<Pace>,
+    pace: Pace,
+    /// Nobody can ask any more.
+    ended: bool,
+}
+
+/// What is remembered of the last group that ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    group: usize,
+    took: Duration,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        jobs: mpsc::Receiver<Job>,
+        committer: Arc<dyn GroupCommit>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<dyn Metrics>,
+        options: QueueOptions,
+    ) -> Self {
+        Self {
+            jobs,
+            committer,
+            clock,
+            metrics,
+            max_group: options.max_group.max(1),
+            max_lanes: options.lanes.max(1),
+            backlog: VecDeque::new(),
+            lanes: JoinSet::new(),
+            pace: Pace::default(),
+            ended: false,
+        }
+    }
+
+    /// Works until it is told to close, or the queue is gone, and then until everything is answered.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.accept_waiting();
+            if self.lanes.len() < self.max_lanes && self.can_go_on() {
+                self.linger().await;
+                self.launch();
+            } else if self.ended && self.lanes.is_empty() {
+                return;
+            } else {
+                self.wait().await;
+            }
+        }
+    }
+
+    /// Whether something waits whose call has nothing under way.
+    fn can_go_on(&self) -> bool {
+        self.backlog.iter().any(|entry| !entry.call.flying.load(Ordering::Acquire))
+    }
+
+    /// Whether more may be taken from the channel: what only waits for the rest of its call fills no group.
+    fn has_room(&self) -> bool {
+        !self.ended && (self.backlog.len() < self.max_group || !self.can_go_on())
+    }
+
+    fn accept_waiting(&mut self) {
+        while self.has_room() {
+            match self.jobs.try_recv() {
+                Ok(job) => self.accept(Some(job)),
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => self.accept(None),
+            }
+        }
+    }
+
+    fn accept(&mut self, job: Option<Job>) {
+        match job {
+            Some(Job::Commit(entries)) => self.backlog.extend(entries),
+            // What is in the channel behind this is dropped with it, and finds its answers gone.
+            Some(Job::Close) | None => {
+                self.jobs.close();
+                self.ended = true;
+            }
+        }
+    }
+
+    /// Waits for another job or for the end of a group.
+    async fn wait(&mut self) {
+        let has_room = self.has_room();
+        let (lanes, jobs) = (&mut self.lanes, &mut self.jobs);
+        let (job, pace) = poll_fn(|context| {
+            if let Poll::Ready(Some(ended)) = lanes.poll_join_next(context) {
+                return Poll::Ready((None, ended.ok()));
+            }
+            if has_room && let Poll::Ready(job) = jobs.poll_recv(context) {
+                return Poll::Ready((Some(job), None));
+            }
+            Poll::Pending
+        })
+        .await;
+        if let Some(job) = job {
+            self.accept(job);
+        }
+        self.pace = pace.unwrap_or(self.pace);
+    }
+
+    /// Callers that were answered together come back one by one. Without a short wait the first would be committed
+    /// alone, and the others would wait for its sync.
+    async fn linger(&mut self) {
+        let wanted = self.pace.group.min(self.max_group);
+        for _ in 0..YIELDS {
+            if self.backlog.len() >= wanted || self.ended {
+                return;
+            }
+            tokio::task::yield_now().await;
+            self.accept_waiting();
+        }
+        if self.pace.took / 4 < MAX_LINGER {
+            return;
+        }
+        let come_back = async {
+            while self.backlog.len() < wanted && !self.ended {
+                let job = self.jobs.recv().await;
+                self.accept(job);
+            }
+        };
+        // Whether they all came back or not, the group begins now.
+        drop(tokio::time::timeout(MAX_LINGER, come_back).await);
+    }
+
+    /// Forms a group and has it committed.
+    fn launch(&mut self) {
+        let began = self.clock.monotonic();
+        let mut batches = Vec::new();
+        let mut members = Vec::new();
+        let mut held = Vec::new();
+        let mut flying = Flying::default();
+        while batches.len() < self.max_group {
+            let Some(entry) = self.backlog.pop_front() else { break };
+            if entry.call.flying.load(Ordering::Acquire) && !flying.has(&entry.call) {
+                held.push(entry);
+            } else if let Some(Entry { batch, answer, call, waiting, .. }) = turn(entry, began) {
+                flying.add(&call);
+                members.push(Member { id: batch.id, answer, call, _waiting: waiting });
+                batches.push(batch);
+            }
+        }
+        for entry in held.into_iter().rev() {
+            self.backlog.push_front(entry);
+        }
+        if batches.is_empty() {
+            return;
+        }
+        let committer = Arc::clone(&self.committer);
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        self.lanes.spawn(async move {
+            // In a task of its own, so that a panic in it is an outcome like another.
+            let committing = tokio::spawn(async move { committer.commit(batches).await });
+            let answers = committing.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "committing a group ended without an answer");
+                Vec::new()
+            });
+            let pace = Pace { group: members.len(), took: clock.monotonic().saturating_sub(began) };
+            let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
+            metrics.group(pace.group, accepted, pace.took);
+            tracing::trace!(batches = pace.group, accepted, took = ?pace.took, "committed a group");
+            answer(members, answers);
+            drop(flying);
+            pace
+        });
+    }
+}
+
+/// Answers the members of a group. What has no answer may have happened or not.
+fn answer(members: Vec<Member>, answers: Vec<Result<Receipt, StoreError>>) {
+    let mut answers = answers.into_iter();
+    for member in members {
+        let answer = answers.next().unwrap_or(Err(StoreError::Unknown { id: member.id }));
+        member.call.note(&answer);
+        // Who no longer waits for an answer does not get one.
+        let _ = member.answer.send(answer);
+    }
+}
+
+/// Takes a batch whose turn has come; nothing where it is answered without being tried.
+fn turn(entry: Entry, now: Duration) -> Option<Entry> {
+    if entry.ticket.is_late(now) {
+        if entry.ticket.withdraw() {
+            let waited = entry.ticket.waited(now);
+            let _ = entry.answer.send(Err(StoreError::DeadlineExceeded { waited }));
+        }
+        return None;
+    }
+    if !entry.ticket.take() {
+        return None;
+    }
+    if entry.call.is_broken() {
+        let _ =
+            entry.answer.send(Err(unavailable("an earlier batch of the same call has no certain outcome")));
+        return None;
+    }
+    Some(entry)
+}
+
+/// The calls of a group that is under way.
+#[derive(Debug, Default)]
+struct Flying(Vec<Arc<Call>>);
+
+impl Flying {
+    /// The batches of a call are taken one after the other, so that looking at the last is enough.
+    fn has(&self, call: &Arc<Call>) -> bool {
+        self.0.last().is_some_and(|last| Arc::ptr_eq(last, call))
+    }
+
+    fn add(&mut self, call: &Arc<Call>) {
+        if !self.has(call) {
+            call.flying.store(true, Ordering::Release);
+            self.0.push(Arc::clone(call));
+        }
+    }
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        for call in &self.0 {
+            call.flying.store(false, Ordering::Release);
+        }
+    }
+}
