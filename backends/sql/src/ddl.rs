@@ -12,7 +12,7 @@ pub use check::check_names;
 pub(crate) use kernel::kernel_shapes;
 pub(crate) use shape::{Rule, Shape, ShapeColumn, ShapeIndex, ShapeReference};
 
-/// The statements that make a declared table: the table, then an index for each of its orders.
+/// The statements that make a declared table: the table, then an index for each of its orders but the primary key's.
 ///
 /// Text depends on the declaration alone, so the same declaration makes the same table everywhere. The names must
 /// have passed [`check_names`].

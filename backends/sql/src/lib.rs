@@ -14,8 +14,8 @@ mod statement;
 mod writer;
 
 pub use catalogue::{
-    Difference, LiveColumn, LiveForeignKey, LiveIndex, LiveTable, Mismatch, catalogue, compare, growth, live_tables,
-    surplus,
+    Difference, LiveColumn, LiveForeignKey, LiveIndex, LiveTable, Mismatch, catalogue, compare, growth,
+    live_tables, surplus,
 };
 pub use connection::{Connection, Failure, Session, Violation};
 pub use ddl::{check_names, create_table, history_table, kernel_tables};

@@ -7,5 +7,3 @@ CREATE TABLE {{user_access}} (
     CONSTRAINT "user_access_user" FOREIGN KEY ("user_id") REFERENCES {{users}} ("id") ON DELETE RESTRICT,
     CONSTRAINT "user_access_state" CHECK ("state" IN ('active', 'suspended'))
 );
-
-CREATE INDEX {{bare:user_access_user}} ON {{user_access}} ("user_id");

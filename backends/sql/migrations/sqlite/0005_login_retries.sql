@@ -7,5 +7,3 @@ CREATE TABLE {{login_retries}} (
     CONSTRAINT "login_retries_user" FOREIGN KEY ("user_id") REFERENCES {{users}} ("id") ON DELETE RESTRICT,
     CONSTRAINT "login_retries_not_negative" CHECK ("retry_count" >= 0)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX {{bare:login_retries_user}} ON {{login_retries}} ("user_id");

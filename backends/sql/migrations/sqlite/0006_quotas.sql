@@ -17,5 +17,3 @@ CREATE TABLE {{quotas}} (
     CONSTRAINT "quotas_gpu_milli_not_negative" CHECK ("gpu_milli" >= 0),
     CONSTRAINT "quotas_gpu_milli_limit_not_negative" CHECK ("gpu_milli_limit" >= 0)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX {{bare:quotas_user}} ON {{quotas}} ("account_id");

@@ -7,5 +7,3 @@ CREATE TABLE {{node_lifecycles}} (
     CONSTRAINT "node_lifecycles_node" FOREIGN KEY ("node_id") REFERENCES {{compute_nodes}} ("id") ON DELETE RESTRICT,
     CONSTRAINT "node_lifecycles_state" CHECK ("state" IN ('initializing', 'active', 'draining', 'cordoned', 'unknown', 'dead'))
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX {{bare:node_lifecycles_node}} ON {{node_lifecycles}} ("node_id");

@@ -23,5 +23,3 @@ CREATE TABLE {{node_ledgers}} (
     CONSTRAINT "node_ledgers_gpu_total_not_negative" CHECK ("gpu_milli_total" >= 0),
     CONSTRAINT "node_ledgers_instances_not_negative" CHECK ("instances" >= 0)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX {{bare:node_ledgers_node}} ON {{node_ledgers}} ("node_id");

@@ -119,7 +119,9 @@ fn indexes(info: &TableInfo) -> Vec<ShapeIndex> {
         }
         ShapeIndex { name: order.name, columns, unique: order.unique }
     };
-    info.orders.iter().map(index).collect()
+    let key = named(info, &info.key);
+    // An order that is the primary key's, as that of a row's reference to what it belongs to, has its index already.
+    info.orders.iter().map(index).filter(|index| index.unique || index.columns != key).collect()
 }
 
 fn references(schema: &Schema, info: &TableInfo) -> Vec<ShapeReference> {
