@@ -10,7 +10,7 @@ use apportion_throwaway_postgres::proxy::{Fault, FaultProxy, What, When};
 use apportion_throwaway_postgres::{Error, ThrowawayPostgres};
 use common::{Wire, framed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -70,6 +70,16 @@ impl Setting {
             tokio::time::sleep(10 * MS).await;
         }
         assert_eq!(self.server.psql(&sql).unwrap(), "0");
+    }
+
+    async fn all_closed(&self) {
+        for _ in 0..1000 {
+            if self.proxy.open_connections() == 0 {
+                return;
+            }
+            tokio::time::sleep(10 * MS).await;
+        }
+        assert_eq!(self.proxy.open_connections(), 0);
     }
 
     async fn psql(&self, sql: String) -> Result<String, Error> {
@@ -150,6 +160,20 @@ async fn a_commit_that_was_prepared_is_recognised_when_it_is_run() {
         assert_eq!(setting.proxy.fired(), 1);
         setting.server_let_go().await;
         setting.rows_become(expected).await;
+        setting.all_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_waits_behind_a_slow_statement_happens_though_its_client_is_gone() {
+    for what in [What::Cut, What::Reset] {
+        let setting = Setting::new().await;
+        setting.proxy.arm(Fault::once(When::AtCommit, what));
+        let mut wire = setting.uncommitted().await;
+        wire.send("SELECT pg_sleep(0.3)").await.unwrap();
+        assert!(wire.query("COMMIT").await.is_err());
+        setting.rows_become(1).await;
+        setting.all_closed().await;
     }
 }
 
@@ -267,11 +291,23 @@ async fn a_fault_of_now_meets_the_oldest_connections() {
         assert_eq!(second.query("SELECT 1").await.unwrap(), ["SELECT 1"]);
         setting.proxy.arm(Fault::always(When::Now, what));
         assert_eq!(second.until_ready().await.unwrap_err().kind(), seen);
-        while setting.proxy.open_connections() > 0 {
-            tokio::time::sleep(MS).await;
-        }
+        setting.all_closed().await;
     }
     assert_eq!(setting.proxy.fired(), 4);
+}
+
+#[tokio::test]
+async fn the_server_sees_a_cut_as_an_end_and_a_reset_as_an_error() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = FaultProxy::start(server.local_addr().unwrap()).await.unwrap();
+    for (what, seen) in [(What::Cut, ErrorKind::UnexpectedEof), (What::Reset, ErrorKind::ConnectionReset)] {
+        let _client = Wire::start(proxy.address()).await.unwrap();
+        let (mut stream, _) = server.accept().await.unwrap();
+        let mut start = [0; 41];
+        stream.read_exact(&mut start).await.unwrap();
+        proxy.arm(Fault::once(When::Now, what));
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), seen);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
 //! A server of one's own: what it promises to a test.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpStream;
 

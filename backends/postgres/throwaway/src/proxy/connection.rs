@@ -3,8 +3,7 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -18,7 +17,7 @@ use super::statements::{Prepared, commits};
 
 /// Requests of a client for encryption, by TLS and by GSSAPI. Both are declined, for the messages must be read.
 const ENCRYPTION: [u32; 2] = [80_877_103, 80_877_104];
-/// Makes the server flush its answers.
+/// Makes the server send its answers; it comes after a run, from a client that is not cut off before.
 const SYNC: [u8; 5] = [b'S', 0, 0, 0, 4];
 
 /// How a connection ends.
@@ -33,14 +32,8 @@ enum End {
     },
 }
 
-/// What is to happen to the answer of a commit that was handed to the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Answer {
-    #[default]
-    Deliver,
-    Delay(Duration),
-    Withhold,
-}
+/// How long the answer to a commit that was handed to the server is to be held.
+type Held = Mutex<Option<Duration>>;
 
 pub(crate) async fn serve(mut client: TcpStream, upstream: SocketAddr, connection: Connection) {
     let connected = tokio::select! {
@@ -106,10 +99,10 @@ async fn relay(
     let Some(start) = start(&mut requests, &mut client).await? else { return closed };
     connection.opened().await;
     server.write_all(&start.bytes).await?;
-    let answer = Mutex::new(Answer::Deliver);
+    let held = Held::default();
     tokio::select! {
-        end = up(&mut requests, server, connection, &answer) => end,
-        end = down(answers, &mut client, connection, &answer) => end,
+        end = up(&mut requests, server, connection, &held) => end,
+        end = down(answers, &mut client, connection, &held) => end,
     }
 }
 
@@ -134,10 +127,10 @@ async fn up<R: AsyncRead + Unpin>(
     requests: &mut Frames<R>,
     server: &mut OwnedWriteHalf,
     connection: &Connection,
-    answer: &Mutex<Answer>,
+    held: &Held,
 ) -> io::Result<End> {
     let mut prepared = Prepared::default();
-    while let Some(message) = requests.typed().await? {
+    while let Some(mut message) = requests.typed().await? {
         let text = prepared.run_by(&message).unwrap_or_default();
         let commits = commits(&text);
         match connection.before(&text, commits) {
@@ -149,18 +142,15 @@ async fn up<R: AsyncRead + Unpin>(
         }
         connection.opened().await;
         let at_commit = if commits { connection.at_commit() } else { None };
-        // Said before the server can answer.
+        // Done before the server can answer.
         match at_commit {
-            Some(What::Cut | What::Reset) => say(answer, Answer::Withhold),
             Some(What::Stall) => connection.stall(),
-            Some(What::Delay(pause)) => say(answer, Answer::Delay(pause)),
-            None => {}
+            Some(What::Delay(pause)) => *lock(held) = Some(pause),
+            Some(What::Cut | What::Reset) if message.kind == b'E' => message.bytes.extend(SYNC),
+            _ => {}
         }
         server.write_all(&message.bytes).await?;
         if let Some(what @ (What::Cut | What::Reset)) = at_commit {
-            if message.kind == b'E' {
-                server.write_all(&SYNC).await?;
-            }
             return Ok(End::ClientFirst { reset: what == What::Reset });
         }
     }
@@ -174,17 +164,12 @@ async fn down<W: AsyncWrite + Unpin>(
     answers: &mut Frames<OwnedReadHalf>,
     client: &mut W,
     connection: &Connection,
-    answer: &Mutex<Answer>,
+    held: &Held,
 ) -> io::Result<End> {
     while let Some(message) = answers.typed().await? {
-        let held = *answer.lock().unwrap_or_else(PoisonError::into_inner);
-        match held {
-            Answer::Withhold => return pending().await,
-            Answer::Delay(pause) if ends_transaction(&message) => {
-                say(answer, Answer::Deliver);
-                tokio::time::sleep(pause).await;
-            }
-            _ => {}
+        let pause = if ends_transaction(&message) { lock(held).take() } else { None };
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
         }
         let after_commit = if is_complete(&message, "COMMIT") { connection.after_commit() } else { None };
         match after_commit {
@@ -210,8 +195,8 @@ async fn settle(answers: &mut Frames<OwnedReadHalf>) {
     }
 }
 
-fn say(answer: &Mutex<Answer>, what: Answer) {
-    *answer.lock().unwrap_or_else(PoisonError::into_inner) = what;
+fn lock(held: &Held) -> MutexGuard<'_, Option<Duration>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether it says that a statement of this kind has been carried out.
