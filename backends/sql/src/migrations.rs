@@ -12,6 +12,8 @@
 mod export;
 mod list;
 
+use std::fmt::Write as _;
+
 use apportion::entity;
 use apportion::store::{OpenProblem, Schema};
 use sha2::{Digest as _, Sha256};
@@ -51,7 +53,12 @@ impl Migration {
 
     /// The SHA-256 of the file, in hex.
     pub fn checksum(&self) -> String {
-        Sha256::digest(self.sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(self.sql.as_bytes()) {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
     }
 }
 

@@ -32,11 +32,10 @@ pub fn growth(names: &Names, schema: &Schema, live: &[LiveTable]) -> Result<Vec<
         let mut table =
             Growing { names, shape: &shape, live, added: Vec::new(), later: Vec::new(), refused: Vec::new() };
         for what in missing(names.dialect(), &shape, live) {
-            match what {
-                Mismatch::MissingTable if !made.contains(shape.name) => {
-                    table.later.extend(create(names, &shape))
-                }
-                what => table.add(what),
+            if what == Mismatch::MissingTable && !made.contains(shape.name) {
+                table.later.extend(create(names, &shape));
+            } else {
+                table.add(what);
             }
         }
         statements.extend(table.added.iter().map(|column| table.add_column(column)));

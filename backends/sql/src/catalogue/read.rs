@@ -108,12 +108,11 @@ impl<'r> CatalogueRow<'r> {
     fn add_to_index(&self, table: &mut LiveTable, prefix: &str) {
         let name = declared(self.group, prefix);
         let column = self.column.to_owned();
-        match table.indexes.iter_mut().find(|index| index.name == name) {
-            Some(index) => index.columns.push(column),
-            None => {
-                let columns = vec![column];
-                table.indexes.push(LiveIndex { name: name.to_owned(), columns, unique: self.flag });
-            }
+        if let Some(index) = table.indexes.iter_mut().find(|index| index.name == name) {
+            index.columns.push(column);
+        } else {
+            let columns = vec![column];
+            table.indexes.push(LiveIndex { name: name.to_owned(), columns, unique: self.flag });
         }
     }
 
