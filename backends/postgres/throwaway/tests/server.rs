@@ -1,6 +1,6 @@
 //! A server of one's own: what it promises to a test.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use apportion_throwaway_postgres::{Error, Options, ThrowawayPostgres};
 
@@ -54,6 +54,20 @@ fn a_setting_that_the_server_refuses_is_told_with_its_own_words() {
         matches!(&refused, Error::Start { program: "postgres", log } if log.contains("max_connections")),
         "{refused}"
     );
+}
+
+#[test]
+fn a_port_that_another_process_took_is_told_with_the_servers_own_words() {
+    let server = ThrowawayPostgres::start().unwrap();
+    server.kill_hard().unwrap();
+    let taken = TcpListener::bind(server.address()).unwrap();
+    let refused = server.start_again().unwrap_err();
+    // The first start of a server looks for these words to try another port.
+    assert!(matches!(&refused, Error::Start { log, .. } if log.contains("could not bind")), "{refused}");
+    assert_eq!(server.pid(), None);
+    drop(taken);
+    server.start_again().unwrap();
+    assert_eq!(server.psql("SELECT 1").unwrap(), "1");
 }
 
 #[test]
@@ -126,6 +140,20 @@ fn what_was_acknowledged_survives_a_kill_of_all_processes() {
         assert_eq!(server.psql("SELECT count(*) FROM kept").unwrap(), round.to_string());
     }
     assert!(server.log().contains("was not properly shut down"), "{}", server.log());
+}
+
+#[test]
+fn a_kill_reaches_a_process_that_does_not_look_whether_its_server_lives() {
+    let server = ThrowawayPostgres::start().unwrap();
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| server.psql("DO 'BEGIN LOOP END LOOP; END'"));
+        let counted = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO%'";
+        while server.psql(counted).unwrap() == "0" && !busy.is_finished() {}
+        server.kill_hard().unwrap();
+        assert!(busy.join().unwrap().is_err());
+    });
+    server.start_again().unwrap();
+    assert_eq!(server.psql("SELECT 1").unwrap(), "1");
 }
 
 #[test]
