@@ -70,7 +70,12 @@ type Change = (&'static str, fn(&mut LiveTable), &'static str);
 
 #[test]
 fn every_difference_is_told() {
-    let cases: [Change; 14] = [
+    let cases: [Change; 15] = [
+        (
+            "everything",
+            |table| to_parents(table).parent_columns.reverse(),
+            "foreign key everything_parent of everything has other columns, or lets rows be deleted that are named",
+        ),
         ("plants", |table| table.primary_key = vec!["name".into()], "the primary key of plants is name"),
         ("plants", |table| drop(table.columns.remove(1)), "column name of plants is missing"),
         ("plants", |table| drop(table.columns.pop()), "column version of plants is missing"),
@@ -166,6 +171,7 @@ fn what_a_later_build_added_hinders_nobody_but_a_column_that_needs_a_value() {
         everything.foreign_keys[0].name =
             everything.foreign_keys[0].name.is_some().then(|| "later_key".into());
         everything.checks.push("later_check".into());
+        assert_eq!(compare(&names, &older, &live).len(), 2);
         let told: Vec<String> = surplus(&names, &older, &live).iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
@@ -271,6 +277,27 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
             "{told:?}"
         );
     }
+}
+
+static SHELVES: Table = Table::new("shelves", &[Column::text("name", 16)], &["name"]);
+static SHELVED: Table = Table::new(
+    "plants",
+    &[
+        Column::uuid("id"),
+        Column::text("name", 16),
+        Column::int("age"),
+        Column::text("shelf", 16).default(Fixed::Text("low")),
+    ],
+    &["id"],
+)
+.references(&[Reference::new("plants_shelf", &["shelf"], "shelves")]);
+
+#[test]
+fn sqlite_takes_no_reference_that_rows_would_have_at_once() {
+    let [postgres, sqlite] = both();
+    assert_eq!(refused(&sqlite, &[&SHELVES, &SHELVED]), ["foreign key plants_shelf of plants is missing"]);
+    let schema = Schema::new(&[&SHELVES, &SHELVED]).unwrap();
+    assert!(growth(&postgres, &schema, &live(&postgres)).is_ok());
 }
 
 #[test]
