@@ -130,8 +130,12 @@ pub enum OpenProblem {
     InUse,
     /// It is not there, or its folder is not.
     Missing,
-    /// The operating system forbids it.
+    /// The operating system, or the database, forbids it.
     Forbidden,
+    /// It cannot be reached over the network.
+    Unreachable(String),
+    /// It lacks tables, and was to be opened without making any.
+    Unmigrated(String),
     /// It is something else than a store of this kind.
     Foreign(String),
     /// It was written by a later format than this build knows.
@@ -148,8 +152,10 @@ impl fmt::Display for OpenProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InUse => f.write_str("it is already open"),
-            Self::Missing => f.write_str("there is no such file or folder"),
+            Self::Missing => f.write_str("there is no such file, folder or database"),
             Self::Forbidden => f.write_str("permission denied"),
+            Self::Unreachable(what) => write!(f, "it cannot be reached: {what}"),
+            Self::Unmigrated(what) => write!(f, "it is not migrated: {what}"),
             Self::Foreign(what) => write!(f, "it is not a store of this kind: {what}"),
             Self::TooNew(what) => write!(f, "it was written by a later version: {what}"),
             Self::Damaged(what) => write!(f, "it is damaged: {what}"),

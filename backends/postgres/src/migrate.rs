@@ -1,0 +1,312 @@
+//! Bringing a database to the declarations: [`bring`].
+
+use std::ops::DerefMut;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apportion::store::{Kind, OpenProblem, Schema, StoreError, Value};
+use apportion::time::Timestamp;
+use apportion_sql::{
+    Branch, Cell, Connection as _, Dialect, Difference, Failure, LiveTable, Migration, Names, Param,
+    Session as _, Statement, Violation, catalogue, compare, growth, history_table, live_tables, pending,
+    wanted,
+};
+use sqlx_postgres::PgConnection;
+
+use crate::link::Link;
+use crate::options::Migrate;
+
+const TEXT: Kind = Kind::Text { max_bytes: usize::MAX };
+const HISTORY: &str = "kernel_migrations";
+const META: &str = "kernel_meta";
+/// The pauses between attempts, where somebody else was faster.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is brought to the declarations.
+pub(crate) struct Target<C> {
+    pub(crate) link: Link<C>,
+    pub(crate) names: Names,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) migrate: Migrate,
+    /// When, for the history.
+    pub(crate) now: Timestamp,
+    /// The statements that begin a transaction in which everything is seen at one moment.
+    pub(crate) look: Arc<str>,
+    /// The statements that begin one that changes.
+    pub(crate) change: Arc<str>,
+}
+
+/// Why a step was not done.
+#[derive(Debug)]
+enum Stopped {
+    /// Somebody else was faster, or is at it: what is left is to be looked at again.
+    Again,
+    Because(OpenProblem),
+}
+
+/// What is left to do next.
+#[derive(Debug)]
+enum Next {
+    Nothing,
+    History,
+    Migration(&'static Migration),
+    Growth(Vec<String>),
+}
+
+type Step<T> = Result<T, Stopped>;
+
+impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
+    /// Does what is left to do, one transaction a step.
+    ///
+    /// Any number of processes may do so at once. A migration is claimed by its row in the history: who comes second
+    /// waits for the first, and then finds it done.
+    pub(crate) async fn bring(&mut self) -> Result<(), OpenProblem> {
+        let mut pause = FIRST_PAUSE;
+        let mut may_write = false;
+        loop {
+            let step = if may_write { self.step().await } else { self.may_write().await.map(|()| false) };
+            may_write |= step.is_ok();
+            match step {
+                Ok(true) => return Ok(()),
+                Ok(false) => pause = FIRST_PAUSE,
+                Err(Stopped::Because(problem)) => return Err(problem),
+                Err(Stopped::Again) => {
+                    let undone = self.link.rollback().await;
+                    undone.map_err(|failure| problem_of(&failure))?;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn may_write(&mut self) -> Step<()> {
+        let found = self.texts("SELECT 0::bigint, current_setting('transaction_read_only')", 1).await?;
+        if found.first().is_some_and(|row| row.iter().any(|setting| setting == "on")) {
+            return Err(Stopped::Because(OpenProblem::Other("the server can only be read".into())));
+        }
+        Ok(())
+    }
+
+    /// Does the next thing; true where nothing was left.
+    async fn step(&mut self) -> Step<bool> {
+        let next = self.look().await?;
+        match (next, self.migrate) {
+            (Next::Nothing, _) => return Ok(true),
+            (Next::History, Migrate::Verify) => {
+                return Err(unmigrated(format!("there is no table {}.{HISTORY}", self.names.schema())));
+            }
+            (Next::Migration(migration), Migrate::Verify) => {
+                return Err(unmigrated(format!("migration {} was not applied", migration.name)));
+            }
+            (Next::Growth(_), Migrate::Verify) => {
+                let all = self.differences().await?;
+                return Err(unmigrated(told(&all)));
+            }
+            (Next::History, Migrate::Apply) => {
+                for statement in history_table(&self.names) {
+                    let done = self.link.run(&statement).await;
+                    self.made(done)?;
+                }
+            }
+            (Next::Migration(migration), Migrate::Apply) => self.apply(migration).await?,
+            (Next::Growth(statements), Migrate::Apply) => self.grow(&statements).await?,
+        }
+        Ok(false)
+    }
+
+    /// Looks at what is there and what is left to do, all at one moment.
+    async fn look(&mut self) -> Step<Next> {
+        self.begin(Arc::clone(&self.look)).await?;
+        let live = self.live().await?;
+        if find(&live, HISTORY).is_none() {
+            self.link.rollback().await.map_err(|failure| Stopped::Because(problem_of(&failure)))?;
+            return match live.first() {
+                None => Ok(Next::History),
+                Some(table) => Err(Stopped::Because(OpenProblem::Foreign(format!(
+                    "schema {} holds a table {} and no history of this store's",
+                    self.names.schema(),
+                    table.name
+                )))),
+            };
+        }
+        let (applied, min_writer) = self.history(&live).await?;
+        self.link.rollback().await.map_err(|failure| Stopped::Because(problem_of(&failure)))?;
+        let list = wanted(Dialect::Postgres, &self.schema);
+        let left = pending(&list, &applied, min_writer.as_deref()).map_err(Stopped::Because)?;
+        let to_be_made = |name: &str| left.iter().any(|migration| migration.tables.contains(&name));
+        let taken = live.iter().find(|table| table.name != HISTORY && to_be_made(&table.name));
+        if let Some(table) = taken {
+            return Err(incompatible(format!(
+                "there is a table {}, and no migration has made it",
+                table.name
+            )));
+        }
+        match (growth(&self.names, &self.schema, &live), left.first()) {
+            (Ok(_), Some(migration)) => Ok(Next::Migration(migration)),
+            (Ok(statements), None) if statements.is_empty() => {
+                match compare(&self.names, &self.schema, &live) {
+                    none if none.is_empty() => Ok(Next::Nothing),
+                    differences => Err(incompatible(told(&differences))),
+                }
+            }
+            (Ok(statements), None) => Ok(Next::Growth(statements)),
+            // Nothing is begun that could not be brought to an end. What a migration will make is not missed yet.
+            (Err(refused), first) => {
+                let hopeless: Vec<_> = refused.into_iter().filter(|one| !to_be_made(&one.table)).collect();
+                match first {
+                    Some(migration) if hopeless.is_empty() => Ok(Next::Migration(migration)),
+                    _ => Err(incompatible(told(&hopeless))),
+                }
+            }
+        }
+    }
+
+    /// Applies a migration, and says so in the history: first of all, so that others wait.
+    async fn apply(&mut self, migration: &Migration) -> Step<()> {
+        self.begin(Arc::clone(&self.change)).await?;
+        let params = vec![
+            Param::One(TEXT, migration.name.into()),
+            Param::One(TEXT, migration.checksum().into()),
+            Param::One(Kind::Time, self.now.into()),
+        ];
+        let table = self.names.table(HISTORY);
+        let sql = format!("INSERT INTO {table} (\"name\", \"checksum\", \"applied_at\") VALUES ($1, $2, $3)");
+        match self.link.execute(&Statement { sql, params, branches: Vec::new() }).await {
+            Err(Failure::Constraint(Violation::Unique)) => return Err(Stopped::Again),
+            claimed => self.made(claimed)?,
+        };
+        for statement in migration.text(&self.names) {
+            let done = self.link.run(&statement).await;
+            self.made(done)?;
+        }
+        tracing::info!(migration = migration.name, schema = self.names.schema(), "migrated");
+        self.commit().await
+    }
+
+    /// Makes what no migration makes. The row that is locked meanwhile is there after the first migration.
+    async fn grow(&mut self, statements: &[String]) -> Step<()> {
+        self.begin(Arc::clone(&self.change)).await?;
+        let table = self.names.table(META);
+        let lock =
+            format!("SELECT 0::bigint, \"value\" FROM {table} WHERE \"key\" = 'min_writer' FOR UPDATE");
+        self.texts(&lock, 1).await?;
+        let live = self.live().await?;
+        // Somebody else may have done it, or some of it, while this waited for the lock.
+        if growth(&self.names, &self.schema, &live).ok().as_deref() != Some(statements) {
+            return Err(Stopped::Again);
+        }
+        for statement in statements {
+            let done = self.link.run(statement).await;
+            self.made(done)?;
+        }
+        self.commit().await
+    }
+
+    async fn begin(&mut self, how: Arc<str>) -> Step<()> {
+        self.link.begin_with(how);
+        let begun = self.link.begin().await;
+        self.made(begun)
+    }
+
+    async fn commit(&mut self) -> Step<()> {
+        let committed = self.link.commit().await;
+        self.made(committed)
+    }
+
+    async fn live(&mut self) -> Step<Vec<LiveTable>> {
+        let found = self.link.rows(&catalogue(&self.names)).await;
+        let rows = self.made(found)?;
+        live_tables(&self.names, &rows).map_err(|error| Stopped::Because(problem_of(&error.into())))
+    }
+
+    async fn differences(&mut self) -> Step<Vec<Difference>> {
+        let live = self.live().await?;
+        Ok(compare(&self.names, &self.schema, &live))
+    }
+
+    /// The names and checksums of the migrations that were applied, and the oldest writer that is admitted.
+    async fn history(&mut self, live: &[LiveTable]) -> Step<(Vec<(String, String)>, Option<String>)> {
+        // A table of somebody else's under our name could not even be asked.
+        let differs = compare(&self.names, &self.schema, live);
+        let known = |name: &str| find(live, name).is_some();
+        if let Some(difference) = differs
+            .iter()
+            .find(|found| [HISTORY, META].contains(&found.table.as_str()) && known(&found.table))
+        {
+            return Err(Stopped::Because(OpenProblem::Foreign(difference.to_string())));
+        }
+        let sql = format!("SELECT 0::bigint, \"name\", \"checksum\" FROM {}", self.names.table(HISTORY));
+        let mut applied = Vec::new();
+        for row in self.texts(&sql, 2).await? {
+            let mut texts = row.into_iter();
+            applied.push((texts.next().unwrap_or_default(), texts.next().unwrap_or_default()));
+        }
+        if !known(META) {
+            return Ok((applied, None));
+        }
+        let table = self.names.table(META);
+        let sql = format!("SELECT 0::bigint, \"value\" FROM {table} WHERE \"key\" = 'min_writer'");
+        let min_writer = self.texts(&sql, 1).await?.pop().and_then(|mut row| row.pop());
+        Ok((applied, min_writer))
+    }
+
+    async fn texts(&mut self, sql: &str, columns: usize) -> Step<Vec<Vec<String>>> {
+        let columns = (1..=columns).map(|at| (at, Cell::Of(TEXT))).collect();
+        let statement = Statement { sql: sql.into(), params: Vec::new(), branches: vec![Branch { columns }] };
+        let found = self.link.rows(&statement).await;
+        let text = |value: Value| match value {
+            Value::Text(text) => text.to_string(),
+            _ => String::new(),
+        };
+        Ok(self.made(found)?.into_iter().map(|row| row.values.into_iter().map(text).collect()).collect())
+    }
+
+    /// What a failure means while tables are made, perhaps by several at once.
+    fn made<T>(&self, done: Result<T, Failure>) -> Step<T> {
+        let failure = match done {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        let refusal = self.link.refusal();
+        Err(match failure {
+            Failure::Serialization | Failure::LockTimeout | Failure::Unknown => Stopped::Again,
+            Failure::Constraint(_) if refusal.in_catalogue => Stopped::Again,
+            Failure::Constraint(_) => {
+                incompatible(format!("rows that are there break {}", refusal.constraint))
+            }
+            Failure::Store(error) => match refusal.code.as_str() {
+                // It has been made meanwhile; the last is "tuple concurrently updated".
+                "42P06" | "42P07" | "42701" | "42710" | "42P01" | "XX000" => Stopped::Again,
+                "42501" => Stopped::Because(OpenProblem::Forbidden),
+                _ => Stopped::Because(problem_of(&Failure::Store(error))),
+            },
+        })
+    }
+}
+
+fn problem_of(failure: &Failure) -> OpenProblem {
+    match failure {
+        Failure::Store(StoreError::Unavailable { reason, .. }) => OpenProblem::Unreachable(reason.clone()),
+        Failure::Store(error) => OpenProblem::Damaged(error.to_string()),
+        other => OpenProblem::Unreachable(crate::error::nothing_happened(other.clone()).to_string()),
+    }
+}
+
+fn incompatible(what: String) -> Stopped {
+    Stopped::Because(OpenProblem::Incompatible(what))
+}
+
+fn unmigrated(what: String) -> Stopped {
+    Stopped::Because(OpenProblem::Unmigrated(what))
+}
+
+fn told(differences: &[Difference]) -> String {
+    let all: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
+fn find<'l>(live: &'l [LiveTable], name: &str) -> Option<&'l LiveTable> {
+    live.iter().find(|table| table.name == name)
+}
