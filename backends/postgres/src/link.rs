@@ -108,6 +108,11 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
         self.state == State::Idle
     }
 
+    /// Whether a transaction is open in which statements can be run.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Whether the deadline has passed while the server was to answer.
     pub(crate) fn was_late(&self) -> bool {
         self.late
@@ -233,3 +238,6 @@ impl<C: DerefMut<Target = PgConnection> + Send> Session for Link<C> {
         self.settle(State::Idle, done).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,6 @@ impl Decode<'_, Postgres> for Micros {
         Ok(Self(i64::from_be_bytes(value.as_bytes()?.try_into()?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

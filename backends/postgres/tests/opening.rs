@@ -45,7 +45,8 @@ async fn problem(url: &str, options: PostgresOptions) -> OpenProblem {
 
 /// Everything in the database beside what every database has.
 fn tables(database: &str) -> String {
-    let sql = "SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, tablename) FROM pg_tables
+    let sql =
+        "SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, tablename) FROM pg_tables
         WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
     server().psql_in(database, sql).unwrap()
 }
