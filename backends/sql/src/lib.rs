@@ -5,21 +5,34 @@
 //! once. Internal to the backends: it may change in any release.
 
 mod catalogue;
+mod commit;
 mod connection;
 mod ddl;
+mod feed;
+mod load;
+mod log;
 mod migrations;
 mod names;
 mod queue;
+mod read;
+mod source;
 mod statement;
+mod tables;
+mod union;
+mod write;
 mod writer;
 
 pub use catalogue::{
     Difference, LiveColumn, LiveForeignKey, LiveIndex, LiveTable, Mismatch, catalogue, compare, growth,
     live_tables, surplus,
 };
+pub use commit::{Committing, backoff};
 pub use connection::{Connection, Failure, Session, Violation};
 pub use ddl::{check_names, create_table, history_table, kernel_tables};
+pub use feed::{Fresh, changes, fresh, prune, resolve, stamp_waiting};
 pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, wanted};
 pub use names::{Dialect, MAX_NAME_BYTES, Names};
 pub use queue::{GroupCommit, Queue, QueueOptions};
+pub use read::read;
 pub use statement::{Branch, Cell, Fetched, Param, Statement};
+pub use tables::Tables;

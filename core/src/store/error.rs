@@ -342,6 +342,12 @@ impl fmt::Display for Cause {
 }
 
 impl Refusal {
+    /// A refusal of the first write of a batch on a table, as a backend found it; rules of the declarations are
+    /// refused by the evaluator alone.
+    pub fn new(write: usize, table: &'static str, key: Key, cause: Cause) -> Self {
+        Self { write, table, key, cause }
+    }
+
     /// Whether another decision over fresh rows may be accepted: somebody else was first.
     pub fn is_conflict(&self) -> bool {
         matches!(self.cause, Cause::Missing | Cause::Conflict { .. } | Cause::TestFailed { .. })

@@ -281,6 +281,13 @@ pub struct Page {
     pub next: Option<PageCursor>,
 }
 
+impl Count {
+    /// A count, as a backend made it.
+    pub const fn new(rows: u64, capped: bool) -> Self {
+        Self { rows, capped }
+    }
+}
+
 /// A capped count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -102,6 +102,13 @@ pub struct RowEffect {
     pub after: Option<Arc<Row>>,
 }
 
+impl RowEffect {
+    /// What is done to one row.
+    pub fn new(table: TableId, key: Key, before: Option<Arc<Row>>, after: Option<Arc<Row>>) -> Self {
+        Self { table, key, before, after }
+    }
+}
+
 impl<S: Source + ?Sized> std::fmt::Debug for Group<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Group").field("accepted", &self.accepted.len()).finish_non_exhaustive()

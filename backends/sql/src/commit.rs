@@ -1,0 +1,359 @@
+//! Committing a group: lock, judge, write, log, one commit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apportion::store::eval::{Effects, Group, Loaded, Needs};
+use apportion::store::{Cause, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError};
+use apportion::time::{Clock, Timestamp};
+
+use crate::connection::{Failure, Session, Violation};
+use crate::load::{self, State};
+use crate::log::{stamp, write_log};
+use crate::tables::Tables;
+use crate::write::{Written, steps, write};
+
+/// How often a group whose commit somebody else got in the way of begins again, before it is split.
+const MAX_TRIES: u32 = 8;
+/// How often more is fetched for a group: what a write needs follows from its row, so once is nearly always enough.
+const MAX_FETCHES: u32 = 16;
+
+/// How groups are committed.
+#[derive(Debug)]
+pub struct Committing {
+    /// The tables.
+    pub tables: Tables,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whether a group gives its records their positions, where nobody else is about to. Only at READ COMMITTED, where
+    /// taking that right never conflicts; elsewhere readers of the feed do it. Always in SQLite.
+    pub stamps: bool,
+}
+
+/// The answers of a group so far.
+type Answers = Vec<Option<Result<Receipt, StoreError>>>;
+
+/// Some members of a group that are tried together: their places, and how often they were tried.
+struct Part {
+    members: Vec<usize>,
+    tries: u32,
+    /// One member, whose writes are made one by one.
+    stepwise: bool,
+}
+
+impl Committing {
+    /// Judges and commits a group in as few units of work as possible, and answers each member.
+    ///
+    /// A unit that meets somebody else's commit begins again; one that cannot get a lock, or that the database
+    /// refuses again and again, is split. What is committed is a prefix of what was accepted: after a failure that
+    /// leaves a member's outcome open, later ones are not tried. `pause` says how long to wait before
+    /// a repetition.
+    pub async fn commit<S: Session>(
+        &self,
+        session: &mut S,
+        members: &[Prepared],
+        pause: &(dyn Fn(u32) -> Duration + Send + Sync),
+    ) -> Vec<Result<Receipt, StoreError>> {
+        let mut answers: Answers = members.iter().map(|_| None).collect();
+        let whole = Part { members: (0..members.len()).collect(), tries: 0, stepwise: false };
+        let mut parts = VecDeque::from([whole]);
+        let mut broken: Option<StoreError> = None;
+        while let Some(part) = parts.pop_front() {
+            if let Some(error) = &broken {
+                part.answer(&mut answers, |_| Err(not_tried(error)));
+                continue;
+            }
+            match self.unit(session, members, &part).await {
+                Ok(done) => part.answer(&mut answers, |at| done.get(at).cloned().unwrap_or_else(lost)),
+                Err(failure) => {
+                    let next = part.after(failure, session.may_retry());
+                    if let Next::Again(tries) = &next {
+                        tokio::time::sleep(pause(*tries)).await;
+                    }
+                    broken = self.follow(next, part, members, &mut parts, &mut answers);
+                }
+            }
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+    }
+
+    /// Does what follows from a failure; gives the error that ends the group.
+    fn follow(
+        &self,
+        next: Next,
+        part: Part,
+        members: &[Prepared],
+        parts: &mut VecDeque<Part>,
+        answers: &mut Answers,
+    ) -> Option<StoreError> {
+        match next {
+            Next::Again(tries) => {
+                parts.push_front(Part { tries, ..part });
+                None
+            }
+            Next::Stepwise => {
+                parts.push_front(Part { tries: part.tries + 1, stepwise: true, ..part });
+                None
+            }
+            Next::Split => {
+                let (first, second) = part.members.split_at(part.members.len() / 2);
+                for half in [second, first] {
+                    parts.push_front(Part { members: half.to_vec(), tries: 0, stepwise: false });
+                }
+                None
+            }
+            Next::Refuse(error) => {
+                part.answer(answers, |_| Err(error.clone()));
+                None
+            }
+            Next::RefuseDelete => {
+                let member = part.members.first().and_then(|at| members.get(*at));
+                let error =
+                    member.and_then(|member| self.named_from_outside(member)).unwrap_or_else(refused_row);
+                part.answer(answers, |_| Err(error.clone()));
+                None
+            }
+            Next::End(error) => {
+                part.answer(answers, |_| Err(error.clone()));
+                Some(error)
+            }
+            Next::Unknown => {
+                for at in &part.members {
+                    if let (Some(answer), Some(member)) = (answers.get_mut(*at), members.get(*at)) {
+                        *answer = Some(Err(StoreError::Unknown { id: member.id }));
+                    }
+                }
+                Some(StoreError::Unavailable {
+                    reason: "the outcome of an earlier batch is unknown".into(),
+                    source: None,
+                })
+            }
+        }
+    }
+
+    /// A row that a table of the application's own refers to cannot be deleted, either. The database does not say
+    /// which of several it is: the first is named.
+    fn named_from_outside(&self, member: &Prepared) -> Option<StoreError> {
+        let delete = |write: &PreparedWrite| matches!(write.op, Op::Delete(_));
+        let at = member.writes.iter().position(delete)?;
+        let write = member.writes.get(at)?;
+        let cause = Cause::StillReferenced {
+            reference: "a foreign key of the application",
+            by: "a table of the application",
+        };
+        let table = self.tables.schema.table(write.table).table.name;
+        Some(Refusal::new(at, table, write.key.clone(), cause).into())
+    }
+
+    /// One unit of work. It is undone where it fails.
+    async fn unit<S: Session>(
+        &self,
+        session: &mut S,
+        members: &[Prepared],
+        part: &Part,
+    ) -> Result<Vec<Result<Receipt, StoreError>>, Failure> {
+        session.begin().await?;
+        let mine: Vec<_> = part.members.iter().filter_map(|at| members.get(*at)).collect();
+        match self.inside(session, &mine, part.stepwise).await {
+            Ok((answers, true)) => session.commit().await.map(|()| answers),
+            Ok((answers, false)) => session.rollback().await.map(|()| answers),
+            Err(failure) => {
+                // Where it cannot be undone its owner gives the session up, which undoes it.
+                drop(session.rollback().await);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Judges and writes; says whether anything was written.
+    async fn inside<S: Session>(
+        &self,
+        session: &mut S,
+        members: &[&Prepared],
+        stepwise: bool,
+    ) -> Result<(Vec<Result<Receipt, StoreError>>, bool), Failure> {
+        let mut loaded = Loaded::new();
+        let mut state = State::default();
+        let needs = Needs::of(&self.tables.schema, members.iter().copied());
+        if let Some(lock) = load::lock(&self.tables, &needs, self.stamps) {
+            let rows = session.rows(&lock.statement).await?;
+            lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
+        }
+        if self.tables.dialect() == crate::Dialect::Sqlite {
+            state.head_is_ours = true;
+        }
+        self.fetch(session, &needs, &mut loaded, &mut state).await?;
+        for _ in 0..MAX_FETCHES {
+            let at = self.clock.now().max(state.last_at);
+            let (answers, effects) = self.judge(&loaded, members, at);
+            if let Some(more) = loaded.misses() {
+                self.fetch(session, &more, &mut loaded, &mut state).await?;
+                continue;
+            }
+            if effects.receipts.is_empty() {
+                return Ok((answers, false));
+            }
+            let stages = if stepwise { self.stages(&loaded, members, at) } else { None };
+            self.write(session, &effects, stages, at, &state).await?;
+            return Ok((answers, true));
+        }
+        Err(Failure::Store(StoreError::Unavailable {
+            reason: "what the group needs could not be fetched".into(),
+            source: None,
+        }))
+    }
+
+    async fn fetch<S: Session>(
+        &self,
+        session: &mut S,
+        needs: &Needs,
+        loaded: &mut Loaded,
+        state: &mut State,
+    ) -> Result<(), Failure> {
+        loaded.expect(needs);
+        if let Some(fetch) = load::fetch(&self.tables, needs) {
+            let rows = session.rows(&fetch.statement).await?;
+            fetch.absorb(&self.tables, rows, loaded, state)?;
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        loaded: &Loaded,
+        members: &[&Prepared],
+        at: Timestamp,
+    ) -> (Vec<Result<Receipt, StoreError>>, Effects) {
+        let mut group = Group::new(&self.tables.schema, loaded, at, None);
+        let answers = members.iter().map(|member| group.judge(member)).collect();
+        (answers, group.finish())
+    }
+
+    /// The statements of one member's writes, one write after the other: an order in which every one is allowed,
+    /// since it is the order in which they were judged.
+    fn stages(&self, loaded: &Loaded, members: &[&Prepared], at: Timestamp) -> Option<Vec<Written>> {
+        let [member] = members else { return None };
+        let mut prefix = Prepared::clone(member);
+        let mut stages = Vec::with_capacity(member.writes.len());
+        for count in 1..=member.writes.len() {
+            prefix.writes = member.writes.get(..count)?.to_vec();
+            stages.push(self.judge(loaded, &[&prefix], at).1.rows);
+        }
+        Some(steps(stages).iter().flat_map(|step| write(&self.tables, step)).collect())
+    }
+
+    async fn write<S: Session>(
+        &self,
+        session: &mut S,
+        effects: &Effects,
+        stages: Option<Vec<Written>>,
+        at: Timestamp,
+        state: &State,
+    ) -> Result<(), Failure> {
+        let statements = stages.unwrap_or_else(|| write(&self.tables, &effects.rows));
+        for (statement, rows) in statements {
+            let changed = session.execute(&statement).await?;
+            if usize::try_from(changed) != Ok(rows) {
+                return Err(Failure::Store(StoreError::corrupt(
+                    "the database",
+                    None,
+                    "",
+                    format!("a statement for {rows} rows changed {changed}"),
+                )));
+            }
+        }
+        for statement in write_log(&self.tables, effects, at, state) {
+            session.execute(&statement).await?;
+        }
+        if state.head_is_ours && state.unstamped && !effects.records.is_empty() {
+            session.execute(&stamp(&self.tables)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What follows from a failure.
+enum Next {
+    /// Once more, for the so-manieth time.
+    Again(u32),
+    /// In two halves.
+    Split,
+    /// Write by write.
+    Stepwise,
+    /// The member is refused, and the others go on.
+    Refuse(StoreError),
+    /// The same, since something outside the declarations refers to a row that it deletes.
+    RefuseDelete,
+    /// Nothing of this part happened, and nothing later is tried.
+    End(StoreError),
+    /// Nobody knows whether this part happened.
+    Unknown,
+}
+
+impl Part {
+    fn answer(&self, answers: &mut Answers, answer: impl Fn(usize) -> Result<Receipt, StoreError>) {
+        for (place, at) in self.members.iter().enumerate() {
+            if let Some(slot) = answers.get_mut(*at) {
+                *slot = Some(answer(place));
+            }
+        }
+    }
+
+    fn after(&self, failure: Failure, may_retry: bool) -> Next {
+        let alone = self.members.len() == 1;
+        match failure {
+            Failure::Unknown => Next::Unknown,
+            Failure::Store(error) => Next::End(error),
+            Failure::Serialization if !may_retry => Next::End(must_repeat()),
+            Failure::Serialization if self.tries < MAX_TRIES => Next::Again(self.tries + 1),
+            Failure::Serialization | Failure::LockTimeout if !alone => Next::Split,
+            Failure::Serialization | Failure::LockTimeout => Next::Refuse(StoreError::Unavailable {
+                reason: "a lock that others hold was not given in time".into(),
+                source: None,
+            }),
+            // What another process wrote meanwhile is seen the next time.
+            Failure::Constraint(_) if self.tries == 0 => Next::Again(1),
+            Failure::Constraint(_) if !alone => Next::Split,
+            Failure::Constraint(_) if !self.stepwise => Next::Stepwise,
+            Failure::Constraint(Violation::ForeignKey(_)) => Next::RefuseDelete,
+            Failure::Constraint(_) if self.tries < MAX_TRIES => Next::Again(self.tries + 1),
+            Failure::Constraint(_) => Next::Refuse(refused_row()),
+        }
+    }
+}
+
+fn refused_row() -> StoreError {
+    StoreError::Unavailable {
+        reason: "the database refused a row that the declarations allow".into(),
+        source: None,
+    }
+}
+
+fn must_repeat() -> StoreError {
+    StoreError::Unavailable {
+        reason: "the transaction met another one and has to be repeated as a whole".into(),
+        source: None,
+    }
+}
+
+fn not_tried(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable { .. } => error.clone(),
+        other => StoreError::Unavailable {
+            reason: "an earlier batch of the group failed".into(),
+            source: Some(Arc::new(other.clone())),
+        },
+    }
+}
+
+fn lost() -> Result<Receipt, StoreError> {
+    Err(StoreError::Unavailable { reason: "the group gave no answer".into(), source: None })
+}
+
+/// How long to wait before a repetition: longer each time, and by a random part, so that those who met do not meet
+/// again. `random` is from 0 to 1.
+pub fn backoff(tries: u32, random: f64) -> Duration {
+    let most = Duration::from_millis(2) * 2_u32.saturating_pow(tries.min(6));
+    most.mul_f64(random.clamp(0.0, 1.0))
+}

@@ -1,0 +1,326 @@
+//! Fetching what a group needs to be judged: first the rows that must not change, locked, then everything else.
+
+use apportion::store::eval::{Loaded, Lock, Needs};
+use apportion::store::{
+    Cursor, Fingerprint, Key, Kind, Receipt, StoreError, Stored, TableId, TableInfo, Value,
+};
+use apportion::time::Timestamp;
+use uuid::Uuid;
+
+use crate::names::Dialect;
+use crate::source::source;
+use crate::statement::{Cell, Fetched, Statement};
+use crate::tables::{Own, Tables};
+use crate::union::Union;
+
+const INT: Cell = Cell::Of(Kind::Int);
+const UUID: Cell = Cell::Of(Kind::Uuid);
+const TIME: Cell = Cell::Of(Kind::Time);
+
+/// What one part of a statement asks for.
+#[derive(Debug)]
+enum Want {
+    Row(TableId),
+    Parent(TableId),
+    Owner(TableId, usize, Vec<Key>),
+    Child(TableId, usize, Vec<Key>),
+    Stored,
+    State,
+    HeadIsOurs,
+}
+
+/// A statement that fetches, and what its parts are for.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) statement: Statement,
+    wants: Vec<Want>,
+}
+
+/// What is known of the store's own state beside what was loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    /// The time of the last commit.
+    pub(crate) last_at: Timestamp,
+    /// The last position that was given.
+    pub(crate) head: Cursor,
+    /// Whether records wait for their position.
+    pub(crate) unstamped: bool,
+    /// Whether this transaction has locked the head, and may give positions.
+    pub(crate) head_is_ours: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { last_at: Timestamp::MIN, head: Cursor::START, unstamped: false, head_is_ours: false }
+    }
+}
+
+struct Making<'t> {
+    tables: &'t Tables,
+    union: Union,
+    wants: Vec<Want>,
+}
+
+/// Locks the rows that the group changes or guards, table by table and in the order of their keys; `with_head` also
+/// takes the right to give positions, where nobody else has it. `None` where there is nothing to lock, and in
+/// SQLite, where a transaction that may write is alone.
+pub(crate) fn lock(tables: &Tables, needs: &Needs, with_head: bool) -> Option<Fetch> {
+    if tables.dialect() == Dialect::Sqlite {
+        return None;
+    }
+    let mut making = Making::new(tables);
+    for locks in &needs.locks {
+        making.rows(locks.table, &locks.keys, Some(locks.lock));
+    }
+    if with_head {
+        let head = tables.names.table("kernel_head");
+        let locked =
+            making.union.with(&format!("SELECT h.id FROM {head} h WHERE h.id = 1 FOR UPDATE SKIP LOCKED"));
+        making.want(Want::HeadIsOurs, vec![("h.id".into(), INT)], format!("FROM {locked} h"));
+    }
+    making.finish()
+}
+
+/// Fetches everything else, and the state. It comes after the locks, so that it sees whatever was committed before
+/// they were given.
+pub(crate) fn fetch(tables: &Tables, needs: &Needs) -> Option<Fetch> {
+    let mut making = Making::new(tables);
+    if tables.dialect() == Dialect::Sqlite {
+        for locks in &needs.locks {
+            making.rows(locks.table, &locks.keys, None);
+        }
+    }
+    for rows in &needs.rows {
+        making.rows(rows.table, &rows.keys, None);
+    }
+    for parents in &needs.parents {
+        making.parents(parents.table, &parents.keys);
+    }
+    for unique in &needs.owners {
+        making.owners(unique.table, unique.order, &unique.values);
+    }
+    for children in &needs.children {
+        making.children(children.table, children.order, &children.values, needs.enough_children);
+    }
+    if !needs.receipts.is_empty() {
+        making.stored(&needs.receipts);
+    }
+    making.state();
+    making.finish()
+}
+
+impl<'t> Making<'t> {
+    fn new(tables: &'t Tables) -> Self {
+        Self { tables, union: Union::new(&tables.names), wants: Vec::new() }
+    }
+
+    fn want(&mut self, want: Want, columns: Vec<crate::union::Selected>, from: String) {
+        self.union.part(columns, from);
+        self.wants.push(want);
+    }
+
+    fn finish(self) -> Option<Fetch> {
+        (!self.union.is_empty()).then(|| Fetch { statement: self.union.finish(), wants: self.wants })
+    }
+
+    fn info(&self, table: TableId) -> &'t TableInfo {
+        self.tables.schema.table(table)
+    }
+
+    fn source(&mut self, info: &TableInfo, columns: &[usize], keys: &[Key]) -> String {
+        let given = Tables::given(info, columns, keys);
+        source(&mut self.union.params, self.tables.dialect(), given)
+    }
+
+    fn rows(&mut self, table: TableId, keys: &[Key], lock: Option<Lock>) {
+        let info = self.info(table);
+        let name = self.tables.table(info);
+        let rows = self.source(info, &info.key, keys);
+        let from = match lock {
+            None => format!("FROM {rows} CROSS JOIN {name} t WHERE {}", Tables::matches(info, &info.key)),
+            Some(lock) => {
+                let how = match lock {
+                    Lock::Share => "SHARE",
+                    Lock::Delete => "UPDATE",
+                    // The keys of a row do not change: it may still be referred to.
+                    _ => "NO KEY UPDATE",
+                };
+                let locked = format!(
+                    "SELECT t.* FROM {rows} JOIN {name} t ON {} ORDER BY {} FOR {how} OF t",
+                    Tables::matches(info, &info.key),
+                    Tables::list(info, &info.key, "t"),
+                );
+                format!("FROM {} t", self.union.with(&locked))
+            }
+        };
+        self.want(Want::Row(table), self.tables.row_columns(info, "t"), from);
+    }
+
+    fn parents(&mut self, table: TableId, keys: &[Key]) {
+        let info = self.info(table);
+        let rows = self.source(info, &info.key, keys);
+        let from = format!(
+            "FROM {rows} CROSS JOIN {} t WHERE {}",
+            self.tables.table(info),
+            Tables::matches(info, &info.key)
+        );
+        self.want(Want::Parent(table), self.tables.key_columns(info, "t"), from);
+    }
+
+    fn owners(&mut self, table: TableId, order: usize, values: &[Key]) {
+        let info = self.info(table);
+        let Some(columns) = info.orders.get(order).map(|order| order.columns.as_slice()) else {
+            return;
+        };
+        let rows = self.source(info, columns, values);
+        let from = format!(
+            "FROM {rows} CROSS JOIN {} t WHERE {}",
+            self.tables.table(info),
+            Tables::matches(info, columns)
+        );
+        let mut selected = vec![("s.n".into(), INT)];
+        selected.extend(self.tables.key_columns(info, "t"));
+        self.want(Want::Owner(table, order, values.to_vec()), selected, from);
+    }
+
+    /// Some children of each row: no more than can make a difference.
+    fn children(&mut self, table: TableId, order: usize, values: &[Key], enough: usize) {
+        let info = self.info(table);
+        let Some(order_info) = info.orders.get(order) else {
+            return;
+        };
+        // A reference may be followed in an order that has more columns behind its own.
+        let width = values.first().map_or(0, |key| key.values().len());
+        let columns = order_info.columns.get(..width).unwrap_or_default();
+        let rows = self.source(info, columns, values);
+        let name = self.tables.table(info);
+        let matches = Tables::matches(info, columns);
+        let from = match self.tables.dialect() {
+            Dialect::Postgres => {
+                format!(
+                    "FROM {rows} CROSS JOIN LATERAL (SELECT * FROM {name} t WHERE {matches} LIMIT {enough}) t"
+                )
+            }
+            Dialect::Sqlite => {
+                let keys = Tables::list(info, &info.key, "t");
+                let mine = Tables::list(info, &info.key, "c");
+                let some = format!("SELECT {keys} FROM {name} t WHERE {matches} LIMIT {enough}");
+                format!("FROM {rows} CROSS JOIN {name} c WHERE ({mine}) IN ({some})")
+            }
+        };
+        let alias = if self.tables.dialect() == Dialect::Postgres { "t" } else { "c" };
+        let mut selected = vec![("s.n".into(), INT)];
+        selected.extend(self.tables.key_columns(info, alias));
+        self.want(Want::Child(table, order, values.to_vec()), selected, from);
+    }
+
+    fn stored(&mut self, ids: &[Uuid]) {
+        let ids = ids.iter().map(|id| Value::Uuid(*id)).collect();
+        let given = vec![crate::source::Given::Values(Kind::Uuid, ids)];
+        let rows = source(&mut self.union.params, self.tables.dialect(), given);
+        let receipts = self.tables.names.table("kernel_receipts");
+        self.want(
+            Want::Stored,
+            vec![("r.batch".into(), UUID), ("r.fingerprint".into(), UUID), ("r.at".into(), TIME)],
+            format!("FROM {rows} CROSS JOIN {receipts} r WHERE r.batch = s.c0"),
+        );
+    }
+
+    fn state(&mut self) {
+        let (columns, from) = state(self.tables);
+        self.want(Want::State, columns, from);
+    }
+}
+
+/// The part of a statement that tells the state: time of the last commit, head, whether records wait.
+pub(crate) fn state(tables: &Tables) -> (Vec<crate::union::Selected>, String) {
+    let (head, feed) = (tables.names.table("kernel_head"), tables.names.table("kernel_feed"));
+    let columns = vec![
+        (last_at(tables), TIME),
+        ("h.position".into(), INT),
+        ("h.batch".into(), UUID),
+        (format!("(SELECT min(f.place) FROM {feed} f WHERE f.position IS NULL)"), INT),
+    ];
+    (columns, format!("FROM {head} h WHERE h.id = 1"))
+}
+
+/// The time of the last commit, from the head called `h`. In Postgres commits do not wait for one another to write it
+/// there, and the last receipt tells.
+pub(crate) fn last_at(tables: &Tables) -> String {
+    match tables.dialect() {
+        Dialect::Sqlite => "h.last_at".into(),
+        Dialect::Postgres => {
+            let receipts = tables.names.table("kernel_receipts");
+            format!("greatest(h.last_at, (SELECT max(r.at) FROM {receipts} r))")
+        }
+    }
+}
+
+/// Reads an answer of the part that [`state`] makes.
+pub(crate) fn read_state(fetched: &Fetched) -> Result<State, StoreError> {
+    let mut own = Own::new("kernel_head", fetched);
+    Ok(State {
+        last_at: own.time()?,
+        head: Cursor { position: own.position()?, batch: own.uuid()? },
+        unstamped: own.opt_int()?.is_some(),
+        head_is_ours: false,
+    })
+}
+
+/// What is stored under a batch id, from its columns.
+pub(crate) fn read_stored(own: &mut Own<'_>) -> Result<(Uuid, Stored), StoreError> {
+    let (batch, fingerprint, at) = (own.uuid()?, own.opt_uuid()?, own.time()?);
+    let stored = match fingerprint {
+        None => Stored::Void(at),
+        Some(print) => Stored::Committed(Receipt::new(batch, Fingerprint(*print.as_bytes()), at, None)),
+    };
+    Ok((batch, stored))
+}
+
+impl Fetch {
+    /// Takes the answers in.
+    pub(crate) fn absorb(
+        &self,
+        tables: &Tables,
+        answers: Vec<Fetched>,
+        loaded: &mut Loaded,
+        state: &mut State,
+    ) -> Result<(), StoreError> {
+        for mut fetched in answers {
+            let unasked = || StoreError::corrupt("the answer", None, "", "a row that was not asked for");
+            match self.wants.get(fetched.branch).ok_or_else(unasked)? {
+                Want::Row(table) => {
+                    let row = Tables::row(tables.schema.table(*table), &mut fetched.values)?;
+                    loaded.put_row(*table, row.key(), row);
+                }
+                Want::Parent(table) => loaded.put_parent(*table, Key::new(fetched.values)),
+                Want::Owner(table, order, values) => {
+                    let (of, key) = numbered(values, fetched.values).ok_or_else(unasked)?;
+                    loaded.put_owner(*table, *order, of, key);
+                }
+                Want::Child(table, order, values) => {
+                    let (of, key) = numbered(values, fetched.values).ok_or_else(unasked)?;
+                    loaded.put_child(*table, *order, of, key);
+                }
+                Want::Stored => {
+                    let (id, stored) = read_stored(&mut Own::new("kernel_receipts", &fetched))?;
+                    loaded.put_stored(id, stored);
+                }
+                Want::State => {
+                    let head_is_ours = state.head_is_ours;
+                    *state = State { head_is_ours, ..read_state(&fetched)? };
+                }
+                Want::HeadIsOurs => state.head_is_ours = true,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An answer that begins with the number of what was asked, and goes on with a key.
+fn numbered(asked: &[Key], mut values: Vec<Value>) -> Option<(Key, Key)> {
+    let key = values.split_off(1.min(values.len()));
+    let Some(Value::Int(number)) = values.first() else { return None };
+    let at = usize::try_from(*number).ok()?.checked_sub(1)?;
+    Some((asked.get(at)?.clone(), Key::new(key)))
+}
