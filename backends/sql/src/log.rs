@@ -49,22 +49,22 @@ fn postgres(
     if effects.records.is_empty() {
         return params.statement(insert_receipts);
     }
-    let mut with = format!("WITH r AS ({insert_receipts})");
+    let mut with = vec![format!("r AS ({insert_receipts})")];
     if let Some(head) = head {
         let name = tables.names.table("kernel_head");
         let position = params.bind(Param::One(Kind::Int, int(head.position)));
         let batch = params.bind(Param::One(Kind::Uuid, Value::Uuid(head.batch)));
         let at = params.bind(Param::One(Kind::Time, Value::Time(at)));
-        with.push_str(&format!(
-            ", h AS (UPDATE {name} SET position = {position}, batch = {batch}, last_at = greatest(last_at, {at}) \
+        with.push(format!(
+            "h AS (UPDATE {name} SET position = {position}, batch = {batch}, last_at = greatest(last_at, {at}) \
              WHERE id = 1)"
         ));
     }
     let arrivals = tables.names.table("kernel_arrivals");
-    with.push_str(&format!(", a AS (SELECT nextval('{arrivals}') AS arrival)"));
+    with.push(format!("a AS (SELECT nextval('{arrivals}') AS arrival)"));
     let base = head.map(|_| state.head.position);
     let insert = insert_feed(tables, &mut params, &effects.records, "a.arrival", base, " CROSS JOIN a");
-    params.statement(format!("{with} {insert}"))
+    params.statement(format!("WITH {} {insert}", with.join(", ")))
 }
 
 fn receipts(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {

@@ -254,7 +254,7 @@ impl Text<'_> {
     }
 
     /// The columns behind the prefix, whose values are fixed.
-    fn free<'b>(bounds: &'b Bounds) -> &'b [usize] {
+    fn free(bounds: &Bounds) -> &[usize] {
         bounds.columns.get(bounds.prefix.len()..).unwrap_or_default()
     }
 

@@ -74,8 +74,8 @@ impl Tables {
     /// `t."a", t."b"` for these columns.
     pub(crate) fn list(info: &TableInfo, columns: &[usize], alias: &str) -> String {
         let named = columns.iter().filter_map(|at| info.table.columns.get(*at));
-        let names: Vec<_> = named.map(|column| format!("{alias}.\"{}\"", column.name)).collect();
-        names.join(", ")
+        let list: Vec<_> = named.map(|column| format!("{alias}.\"{}\"", column.name)).collect();
+        list.join(", ")
     }
 
     /// Keys, or values of an order, column by column.

@@ -96,10 +96,11 @@ impl Union {
                 sql.push_str(" UNION ALL ");
             }
             let (list, branch) = lay_out(columns, &widths, self.dialect);
-            sql.push_str(&format!(
-                "SELECT {number}{}",
-                if self.dialect == Dialect::Postgres { "::bigint" } else { "" }
-            ));
+            sql.push_str("SELECT ");
+            sql.push_str(&number.to_string());
+            if self.dialect == Dialect::Postgres {
+                sql.push_str("::bigint");
+            }
             sql.push_str(&list);
             sql.push(' ');
             sql.push_str(from);
