@@ -3,9 +3,13 @@
 mod error;
 mod link;
 mod migrate;
+mod nested;
 mod open;
 mod options;
+mod shared;
+mod snapshot;
 mod store;
+mod transaction;
 mod units;
 mod wire;
 
@@ -13,3 +17,4 @@ pub use open::migrations_sql;
 pub use options::{Isolation, Migrate, PostgresOptions};
 pub use sqlx_postgres::PgPool;
 pub use store::PostgresStore;
+pub use transaction::{PostgresTransaction, Sql};

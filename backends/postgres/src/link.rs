@@ -133,6 +133,28 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
         self.settle(before, done).map(drop)
     }
 
+    /// Says that a transaction is open already.
+    pub(crate) fn adopt(mut self) -> Self {
+        self.state = State::Open;
+        self
+    }
+
+    /// Undoes what came after a savepoint. The transaction goes on, also where the server had given it up.
+    pub(crate) async fn roll_back_to(&mut self, savepoint: &str) -> Result<(), Failure> {
+        self.leave()?;
+        let sql = format!("ROLLBACK TO SAVEPOINT {savepoint}");
+        let done = timeout_at(self.deadline, self.connection.execute(AssertSqlSafe(sql))).await;
+        self.settle(State::Open, done).map(drop)
+    }
+
+    /// The connection, for somebody else's statements; and whether it can be used at all.
+    pub(crate) fn lent(&mut self) -> Result<&mut PgConnection, Failure> {
+        let state = self.leave()?;
+        // What is done with it is not known here. A statement that fails inside is noticed by the next savepoint.
+        self.state = state;
+        Ok(&mut self.connection)
+    }
+
     /// Marks the connection as broken until what is now begun has ended, and gives the state before.
     fn leave(&mut self) -> Result<State, Failure> {
         match std::mem::replace(&mut self.state, State::Broken) {

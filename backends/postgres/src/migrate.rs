@@ -278,7 +278,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
             }
             Failure::Store(error) => match refusal.code.as_str() {
                 // It has been made meanwhile; the last is "tuple concurrently updated".
-                "42P06" | "42P07" | "42701" | "42710" | "42P01" | "XX000" => Stopped::Again,
+                "42P06" | "42P07" | "XX000" => Stopped::Again,
                 "42501" => Stopped::Because(OpenProblem::Forbidden),
                 _ => Stopped::Because(problem_of(&Failure::Store(error))),
             },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apportion::store::{OpenProblem, Schema, StoreError, Table};
 use apportion::time::Clock;
-use apportion_sql::{Names, check_names};
+use apportion_sql::{Names, Tables, check_names};
 use sqlx_core::connection::{ConnectOptions as _, Connection as _};
 use sqlx_core::error::Error;
 use sqlx_postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -44,7 +44,7 @@ impl PostgresStore {
         clock: Arc<dyn Clock>,
         options: PostgresOptions,
     ) -> Result<Self, StoreError> {
-        let declared = Declared::new(tables, &options)?;
+        let tables = declared(tables, &options)?;
         let cannot = |what: &str, reason| StoreError::CannotOpen { what: what.into(), reason };
         let connect = address(url).map_err(|reason| cannot("the database", reason))?;
         let what = told(&connect, &options);
@@ -54,7 +54,7 @@ impl PostgresStore {
             .max_connections(options.max_connections)
             .acquire_timeout(options.call_timeout)
             .connect_lazy_with(connect);
-        let opening = Opening { what, declared, clock, options };
+        let opening = Opening { what, tables, clock, options };
         opening.finish(connection, pool, true).await
     }
 
@@ -72,13 +72,13 @@ impl PostgresStore {
         clock: Arc<dyn Clock>,
         options: PostgresOptions,
     ) -> Result<Self, StoreError> {
-        let declared = Declared::new(tables, &options)?;
+        let tables = declared(tables, &options)?;
         let what = told(&pool.connect_options(), &options);
         let acquired = within(options.call_timeout, pool.acquire()).await;
         let connection = acquired.map_err(|reason| StoreError::CannotOpen { what: what.clone(), reason })?;
         // Opening may be given up in the middle, and the pool is not to have such a connection back.
         let connection = connection.detach();
-        let opening = Opening { what, declared, clock, options };
+        let opening = Opening { what, tables, clock, options };
         opening.finish(connection, pool, false).await
     }
 }
@@ -89,39 +89,31 @@ impl PostgresStore {
 /// # Errors
 /// [`StoreError::Invalid`] where the declarations or the name of the schema cannot be used.
 pub fn migrations_sql(tables: &[&'static Table], options: &PostgresOptions) -> Result<String, StoreError> {
-    let Declared { names, schema } = match Declared::new(tables, options) {
+    let tables = match declared(tables, options) {
         Err(StoreError::CannotOpen { reason, .. }) => {
             return Err(StoreError::invalid("tables", reason.to_string()));
         }
         declared => declared?,
     };
-    apportion_sql::migrations_sql(&names, &schema).map_err(|reason| StoreError::invalid("tables", reason))
+    apportion_sql::migrations_sql(tables.names(), tables.schema())
+        .map_err(|reason| StoreError::invalid("tables", reason))
 }
 
-/// What is declared, and what it is called.
-pub(crate) struct Declared {
-    pub(crate) names: Names,
-    pub(crate) schema: Arc<Schema>,
-}
-
-impl Declared {
-    fn new(tables: &[&'static Table], options: &PostgresOptions) -> Result<Self, StoreError> {
-        let names =
-            Names::postgres(&options.schema).map_err(|reason| StoreError::invalid("schema", reason))?;
-        let what = format!("schema {}", options.schema);
-        let cannot = |reason| StoreError::CannotOpen { what, reason: OpenProblem::Incompatible(reason) };
-        let schema = match Schema::new(tables) {
-            Ok(schema) => schema,
-            Err(bad) => return Err(cannot(bad.to_string())),
-        };
-        check_names(&names, &schema).map_err(cannot)?;
-        Ok(Self { names, schema: Arc::new(schema) })
-    }
+fn declared(tables: &[&'static Table], options: &PostgresOptions) -> Result<Tables, StoreError> {
+    let names = Names::postgres(&options.schema).map_err(|reason| StoreError::invalid("schema", reason))?;
+    let what = format!("schema {}", options.schema);
+    let cannot = |reason| StoreError::CannotOpen { what, reason: OpenProblem::Incompatible(reason) };
+    let schema = match Schema::new(tables) {
+        Ok(schema) => schema,
+        Err(bad) => return Err(cannot(bad.to_string())),
+    };
+    check_names(&names, &schema).map_err(cannot)?;
+    Ok(Tables::new(Arc::new(schema), names))
 }
 
 struct Opening {
     what: String,
-    declared: Declared,
+    tables: Tables,
     clock: Arc<dyn Clock>,
     options: PostgresOptions,
 }
@@ -137,14 +129,14 @@ impl Opening {
         let limit = self.options.open_timeout;
         let meter = Arc::new(Meter::new(Arc::clone(&self.clock), Arc::clone(&self.options.metrics)));
         let (look, change) =
-            (begin("REPEATABLE READ READ ONLY", limit, &self.options), changing(&self.options));
+            (begin("REPEATABLE READ READ ONLY", limit, limit, &self.options), changing(&self.options));
         // It is all of it that has a limit, not the single step.
         let deadline = Instant::now() + limit + self.options.call_timeout;
         let link = Link::new(Box::new(connection), Arc::clone(&look), deadline, Arc::clone(&meter));
         let mut target = Target {
             link,
-            names: self.declared.names.clone(),
-            schema: Arc::clone(&self.declared.schema),
+            names: self.tables.names().clone(),
+            schema: Arc::clone(self.tables.schema()),
             migrate: self.options.migrate,
             now: self.clock.now(),
             look,
@@ -160,27 +152,29 @@ impl Opening {
         // Nothing depends on a polite end.
         let connection = *target.link.into_inner();
         drop(timeout(self.options.call_timeout, connection.close()).await);
-        Ok(PostgresStore::start(pool, ours, self.declared, self.clock, meter, &self.options))
+        Ok(PostgresStore::start(pool, ours, self.tables, self.clock, meter, &self.options))
     }
 }
 
-/// The statements that begin a transaction, as one message. `how` is its isolation and what it may do.
+/// The statements that begin a transaction, as one message. `how` is its isolation and what it may do; `limit` is how
+/// long a statement may take, and `idle` how long the server may wait for the next.
 ///
 /// The server ends what this side has given up, a little later.
-pub(crate) fn begin(how: &str, limit: Duration, options: &PostgresOptions) -> Arc<str> {
+pub(crate) fn begin(how: &str, limit: Duration, idle: Duration, options: &PostgresOptions) -> Arc<str> {
     // Longer ones are as good as none, and the server would refuse the number.
     let millis = |limit: Duration| limit.as_millis().min(1 << 30);
     let lock = millis(options.lock_timeout);
     let limit = millis(limit.saturating_add(Duration::from_secs(1)));
+    let idle = millis(idle.saturating_add(Duration::from_secs(1)));
     format!(
         "BEGIN ISOLATION LEVEL {how}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {limit}; \
-         SET LOCAL idle_in_transaction_session_timeout = {limit}"
+         SET LOCAL idle_in_transaction_session_timeout = {idle}"
     )
     .into()
 }
 
 fn changing(options: &PostgresOptions) -> Arc<str> {
-    begin("READ COMMITTED", options.open_timeout, options)
+    begin("READ COMMITTED", options.open_timeout, options.open_timeout, options)
 }
 
 fn address(url: &str) -> Result<PgConnectOptions, OpenProblem> {

@@ -1,31 +1,191 @@
 //! The store's handle: [`PostgresStore`].
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use apportion::store::{
+    Batch, Changes, Cursor, Prepared, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot,
+    Store, StoreError,
+};
 use apportion::time::Clock;
+use apportion_sql::{
+    Failure, GroupCommit, Queue, QueueOptions, Tables, backoff, changes, prune, read, resolve, stamp_waiting,
+};
+use async_trait::async_trait;
 use sqlx_postgres::PgPool;
+use uuid::Uuid;
 
+use crate::error::{nothing_happened, unavailable};
 use crate::link::Meter;
-use crate::open::Declared;
 use crate::options::PostgresOptions;
-use crate::units::Units;
+use crate::shared::Shared;
+use crate::snapshot::PostgresSnapshot;
+use crate::units::{Pooled, Work};
+
+/// How often a read is tried that other transactions disturb.
+const ATTEMPTS: u32 = 8;
 
 /// A store in a Postgres database.
+///
+/// What waits is judged, each batch on its own, and made durable with one commit; so a hundred callers at once pay
+/// for one sync. Any number of processes, and of handles in one process, may have the same database open.
+///
+/// It is opened within a tokio runtime whose timer and network are enabled, and works there, wherever it is called from.
+/// Dropping the store lets what was accepted be committed, without waiting for it; [`Store::close`] waits.
 #[derive(Debug)]
 pub struct PostgresStore {
-    units: Arc<Units>,
+    shared: Arc<Shared>,
+    queue: Queue,
+}
+
+/// Commits groups.
+#[derive(Debug)]
+struct Committer(Arc<Shared>);
+
+/// How long to wait before a unit of work is repeated.
+pub(crate) fn pause(tries: u32) -> Duration {
+    // Who waits longer of those who met is nobody's business, and no test's either.
+    let random = RandomState::new().build_hasher().finish() % 1024;
+    let part = u32::try_from(random).map_or(1.0, |random| f64::from(random) / 1024.0);
+    backoff(tries, part)
+}
+
+#[async_trait]
+impl GroupCommit for Committer {
+    async fn commit(&self, members: Vec<Prepared>) -> Vec<Result<Receipt, StoreError>> {
+        let ids: Vec<Uuid> = members.iter().map(|member| member.id).collect();
+        let shared = Arc::clone(&self.0);
+        let committing = self.0.units.run(move |link| {
+            Box::pin(async move { Ok(shared.committing.commit(link, &members, &pause).await) })
+        });
+        match committing.await {
+            Ok(answers) => answers,
+            Err(Failure::Unknown) => ids.into_iter().map(|id| Err(StoreError::Unknown { id })).collect(),
+            Err(failure) => {
+                let error = nothing_happened(failure);
+                ids.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
 }
 
 impl PostgresStore {
     pub(crate) fn start(
         pool: PgPool,
         ours: bool,
-        declared: Declared,
+        tables: Tables,
         clock: Arc<dyn Clock>,
         meter: Arc<Meter>,
         options: &PostgresOptions,
     ) -> Self {
-        let begin = crate::open::begin(options.isolation.sql(), options.call_timeout, options);
-        Self { units: Arc::new(Units::new(pool, ours, options.call_timeout, begin, meter)) }
+        let shared = Arc::new(Shared::new(pool, ours, tables, clock, meter, options));
+        let queue = Queue::start(
+            Arc::clone(shared.tables().schema()),
+            Arc::clone(&shared.clock),
+            Arc::clone(&shared.metrics),
+            Arc::new(Committer(Arc::clone(&shared))),
+            QueueOptions { max_group: options.max_group, queue: options.queue, lanes: options.lanes },
+        );
+        Self { shared, queue }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Does a piece of work of which nothing remains where it fails, again where others disturb it.
+    async fn calmly<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: for<'l> Fn(Arc<Shared>, &'l mut Pooled) -> Work<'l, T> + Clone + Send + 'static,
+    {
+        self.shared.accepting()?;
+        let mut tries = 1;
+        loop {
+            let (shared, work) = (Arc::clone(&self.shared), work.clone());
+            match self.shared.units.run(move |link| work(shared, link)).await {
+                Err(Failure::Serialization) if tries < ATTEMPTS => {
+                    tokio::time::sleep(pause(tries)).await;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn schema(&self) -> &Schema {
+        self.shared.tables().schema()
+    }
+
+    async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
+        let queries: Arc<[Query]> = queries.into();
+        let reading = self.calmly(move |shared, link| {
+            let queries = Arc::clone(&queries);
+            Box::pin(async move { read(link, shared.tables(), &queries, shared.clock.now()).await })
+        });
+        reading.await.map_err(nothing_happened)
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        self.shared.accepting()?;
+        Ok(Arc::new(PostgresSnapshot::open(&self.shared).await?))
+    }
+
+    async fn commit_many(&self, batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
+        self.queue.commit_many(batches).await
+    }
+
+    async fn resolve(&self, id: Uuid) -> Result<Resolution, StoreError> {
+        let resolving = self.calmly(move |shared, link| {
+            Box::pin(async move { resolve(link, shared.tables(), id, shared.clock.now()).await })
+        });
+        resolving.await.map_err(|failure| match failure {
+            // Somebody may be committing it at this moment, for longer than can be waited for.
+            Failure::Unknown | Failure::LockTimeout => StoreError::Unknown { id },
+            failure => nothing_happened(failure),
+        })
+    }
+
+    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
+        let reading = self.calmly(move |shared, link| {
+            Box::pin(async move {
+                if let Some(changes) = changes(link, shared.tables(), after, limit, false).await? {
+                    return Ok(Some(changes));
+                }
+                stamp_waiting(link, shared.tables()).await?;
+                // What came since was not acknowledged when this was asked.
+                changes(link, shared.tables(), after, limit, true).await
+            })
+        });
+        let changes = reading.await.map_err(nothing_happened)?;
+        let changes = changes.ok_or_else(|| unavailable("the feed gave no answer"))?;
+        self.shared.metrics.feed_lag(changes.lag);
+        Ok(changes)
+    }
+
+    async fn prune(&self, what: Prune) -> Result<Pruned, StoreError> {
+        let pruning = self.calmly(move |shared, link| {
+            Box::pin(async move { prune(link, shared.tables(), what, shared.clock.now()).await })
+        });
+        pruning.await.map_err(nothing_happened)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.shared.closing.store(true, Ordering::Release);
+        self.queue.close().await;
+        let shared = Arc::clone(&self.shared);
+        // In a task of its own, so that a caller that goes away leaves nothing half closed.
+        let runtime = self.shared.units.runtime().clone();
+        drop(runtime.spawn(async move { shared.close().await }).await);
+        Ok(())
+    }
+
+    fn syncs(&self) -> Option<u64> {
+        Some(self.shared.meter.syncs())
     }
 }

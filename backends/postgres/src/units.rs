@@ -67,6 +67,10 @@ impl Units {
         &self.runtime
     }
 
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
     /// Does a piece of work on a connection.
     ///
     /// # Errors
@@ -218,3 +222,6 @@ impl Drop for Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,6 +214,13 @@ async fn a_catalogue_that_does_not_fit_is_incompatible_and_stays_as_it_is() {
     assert!(!tables(&database).contains("books"));
     open(&url, hasty()).await.unwrap();
     assert!(tables(&database).contains("apportion.books"));
+    // Nothing is begun that could not be brought to an end.
+    let torn = "DROP TABLE apportion.feed_consumers; ALTER TABLE apportion.shelves DROP name;
+        DELETE FROM apportion.kernel_migrations WHERE name = '0002_feed_consumers'";
+    server().psql_in(&database, torn).unwrap();
+    let error = problem(&url, hasty()).await;
+    assert!(matches!(&error, OpenProblem::Incompatible(what) if what.contains("shelves")), "{error:?}");
+    assert!(!tables(&database).contains("feed_consumers"));
     // A migration that was another.
     let forged = "UPDATE apportion.kernel_migrations SET checksum = 'x' WHERE name = '0001_kernel'";
     server().psql_in(&database, forged).unwrap();

@@ -1,0 +1,266 @@
+//! The application's own transaction: [`PostgresTransaction`].
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex as Plain, PoisonError};
+use std::time::Duration;
+
+use apportion::store::{
+    Batch, Changes, Cursor, Prepared, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot,
+    Store, StoreError,
+};
+use apportion_sql::{Failure, read};
+use async_trait::async_trait;
+use sqlx_core::transaction::Transaction;
+use sqlx_postgres::{PgConnection, Postgres};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard};
+use uuid::Uuid;
+
+use crate::error::{nothing_happened, unavailable};
+use crate::nested::Nested;
+use crate::shared::Shared;
+use crate::store::{PostgresStore, pause};
+
+/// A transaction in which the application's own statements and the store's batches happen together or not at all.
+///
+/// It is a [`Store`] itself, so everything that works on a store works in it; what it reads shows what was done in it
+/// before. A refused batch is answered like anywhere else, and the transaction goes on without it. Rows that a batch
+/// changes or guards stay locked until the transaction ends: keep it short, and do not call the store that it came from
+/// meanwhile, which would wait for those rows until its time is over. Snapshots, the feed, `resolve` and `prune` are not
+/// to be had in it.
+///
+/// Nothing is repeated inside. Above READ COMMITTED a batch that other transactions disturb is answered as
+/// [`StoreError::Unavailable`], and the application repeats the whole transaction.
+///
+/// Where the future of a batch is dropped before it has answered, the batch is undone before anything else is done in
+/// the transaction; until then [`PostgresTransaction::commit`] refuses. Dropping the transaction undoes all of it.
+///
+/// See [`PostgresStore::bind`].
+#[derive(Debug)]
+pub struct PostgresTransaction {
+    shared: Arc<Shared>,
+    nested: Arc<Mutex<Nested>>,
+    /// The last batch that was accepted, to be asked for where it is not known whether the transaction happened.
+    last: Plain<Option<Uuid>>,
+}
+
+/// The connection of a transaction, lent to the application; see [`PostgresTransaction::sql`].
+pub struct Sql<'a>(MappedMutexGuard<'a, PgConnection>);
+
+impl fmt::Debug for Sql<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sql").finish_non_exhaustive()
+    }
+}
+
+impl Deref for Sql<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Sql<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+impl PostgresStore {
+    /// Binds a transaction that the application began, in the same database. It can be ended here, or taken back with
+    /// [`PostgresTransaction::into_inner`].
+    pub fn bind(&self, transaction: Transaction<'static, Postgres>) -> PostgresTransaction {
+        let shared = Arc::clone(self.shared());
+        let nested = Nested::new(transaction, shared.units.call_timeout(), Arc::clone(&shared.meter));
+        PostgresTransaction { shared, nested: Arc::new(Mutex::new(nested)), last: Plain::new(None) }
+    }
+}
+
+impl PostgresTransaction {
+    /// The connection, for the application's own statements. They must not end the transaction.
+    pub async fn sql(&self) -> Result<Sql<'_>, StoreError> {
+        let mut nested = self.nested.lock().await;
+        nested.heal().await.map_err(nothing_happened)?;
+        nested.lend().await.map_err(nothing_happened)?;
+        MutexGuard::try_map(nested, Nested::connection_mut)
+            .map(Sql)
+            .map_err(|_| unavailable("the transaction has ended"))
+    }
+
+    /// Makes everything that was done in the transaction durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where nothing of it happened: also where a batch was dropped and not undone since,
+    /// after which the transaction goes on. [`StoreError::Unknown`] with its last batch where nobody can say.
+    pub async fn commit(&self) -> Result<(), StoreError> {
+        let mut nested = self.nested.lock().await;
+        untorn(&nested)?;
+        let (ending, id) = (nested.take(), self.last());
+        let ended = self.apart(ending.finish()).await;
+        ended.map_err(|failure| match failure {
+            Failure::Unknown => StoreError::Unknown { id },
+            failure => nothing_happened(failure),
+        })
+    }
+
+    /// Undoes everything that was done in the transaction.
+    pub async fn rollback(&self) -> Result<(), StoreError> {
+        let ending = self.nested.lock().await.take();
+        let Some(host) = ending.into_host() else { return Ok(()) };
+        // Where it cannot be undone the connection is broken, and that undoes it.
+        let undoing = self.apart(async move {
+            drop(host.rollback().await);
+            Ok(())
+        });
+        undoing.await.map_err(nothing_happened)
+    }
+
+    /// Gives the transaction back, with everything that was done in it. The application ends it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it has ended, and where a batch was dropped and not undone since: then the
+    /// whole transaction is undone.
+    pub async fn into_inner(self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut nested = self.nested.lock().await;
+        untorn(&nested)?;
+        nested.lend().await.map_err(nothing_happened)?;
+        nested.take().into_host().ok_or_else(|| unavailable("the transaction has ended"))
+    }
+
+    fn last(&self) -> Uuid {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
+    }
+
+    /// Does a piece of work in a task that no caller's drop cancels.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.shared.units.runtime().spawn(work).await.unwrap_or(Err(Failure::Unknown))
+    }
+
+    /// The transaction, with nothing in it that was dropped.
+    async fn healed(&self) -> Result<OwnedMutexGuard<Nested>, StoreError> {
+        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        nested.heal().await.map_err(nothing_happened)?;
+        Ok(nested)
+    }
+
+    /// Judges and writes what is not refused before, and answers in order.
+    async fn write(&self, batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
+        let began = self.shared.clock.monotonic();
+        let prepared: Vec<_> = batches.into_iter().map(|batch| self.schema().prepare(batch)).collect();
+        let mut nested = match self.healed().await {
+            Ok(nested) => nested,
+            Err(error) => {
+                return prepared.into_iter().map(|batch| batch.and_then(|_| Err(error.clone()))).collect();
+            }
+        };
+        let waited = self.shared.clock.monotonic().saturating_sub(began);
+        let (mut members, mut answers) = (Vec::new(), Vec::with_capacity(prepared.len()));
+        for batch in prepared {
+            answers.push(match batch.and_then(|batch| in_time(batch, waited)) {
+                Ok(batch) => {
+                    members.push(batch);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
+        }
+        let shared = Arc::clone(&self.shared);
+        let ids: Vec<Uuid> = members.iter().map(|member| member.id).collect();
+        let writing = self.apart(async move {
+            let judged = match nested.tear().await {
+                Ok(()) => shared.committing.commit(&mut *nested, &members, &pause).await,
+                Err(failure) => {
+                    let error = nothing_happened(failure);
+                    members.iter().map(|_| Err(error.clone())).collect()
+                }
+            };
+            Ok((nested, judged))
+        });
+        let judged = match writing.await {
+            Ok((mut nested, judged)) => {
+                // From here to the answer nothing is waited for.
+                nested.settle();
+                judged
+            }
+            Err(_) => ids.into_iter().map(|id| Err(StoreError::Unknown { id })).collect(),
+        };
+        if let Some(receipt) = judged.iter().rev().find_map(|answer| answer.as_ref().ok()) {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(receipt.batch);
+        }
+        let mut judged = judged.into_iter();
+        let gone = || Err(StoreError::Closed);
+        answers.into_iter().map(|answer| answer.or_else(|| judged.next()).unwrap_or_else(gone)).collect()
+    }
+}
+
+fn untorn(nested: &Nested) -> Result<(), StoreError> {
+    if nested.is_torn() {
+        return Err(unavailable(
+            "a batch of the transaction was dropped, and has to be undone before it can commit",
+        ));
+    }
+    Ok(())
+}
+
+fn in_time(batch: Prepared, waited: Duration) -> Result<Prepared, StoreError> {
+    match batch.deadline {
+        Some(deadline) if deadline <= waited => Err(StoreError::DeadlineExceeded { waited }),
+        _ => Ok(batch),
+    }
+}
+
+fn refused(what: &str) -> StoreError {
+    StoreError::invalid(what, "not to be had inside a transaction; ask the store itself")
+}
+
+#[async_trait]
+impl Store for PostgresTransaction {
+    fn schema(&self) -> &Schema {
+        self.shared.tables().schema()
+    }
+
+    async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
+        let mut nested = self.healed().await?;
+        let shared = Arc::clone(&self.shared);
+        // A read that fails would take the whole transaction with it; it gets a savepoint, too.
+        let reading = self.apart(async move {
+            nested.tear().await?;
+            let reads = read(&mut *nested, shared.tables(), &queries, shared.clock.now()).await;
+            match &reads {
+                Ok(_) => nested.settle(),
+                Err(_) => nested.heal().await?,
+            }
+            reads
+        });
+        reading.await.map_err(nothing_happened)
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        Err(refused("snapshot"))
+    }
+
+    async fn commit_many(&self, batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
+        self.write(batches).await
+    }
+
+    async fn resolve(&self, _id: Uuid) -> Result<Resolution, StoreError> {
+        Err(refused("resolve"))
+    }
+
+    async fn changes(&self, _after: Cursor, _limit: u32) -> Result<Changes, StoreError> {
+        Err(refused("changes"))
+    }
+
+    async fn prune(&self, _prune: Prune) -> Result<Pruned, StoreError> {
+        Err(refused("prune"))
+    }
+
+    /// Undoes the transaction, like [`PostgresTransaction::rollback`].
+    async fn close(&self) -> Result<(), StoreError> {
+        self.rollback().await
+    }
+}
