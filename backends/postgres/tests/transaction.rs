@@ -107,9 +107,9 @@ async fn a_refusal_is_data_and_the_transaction_goes_on() {
     sql(&bound, "INSERT INTO invoices VALUES (7)").await;
     let batch = Batch::new(ids.next_id(), "twice")
         .with(Write::record(&ACCOUNTS, owner, "units", 5))
-        .with(account(owner, "again", None));
+        .with(account(ids.next_id(), "a", None));
     let refused = inside.commit(batch).await.unwrap_err();
-    assert!(refused.refusal().unwrap().names("accounts"), "{refused:?}");
+    assert!(refused.refusal().unwrap().names("accounts_name"), "{refused:?}");
     let repeated = ids.next_id();
     let unit = ids.next_id();
     let answers = inside
