@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::names::Dialect;
 use crate::source::source;
-use crate::statement::{Cell, Fetched, Statement};
+use crate::statement::{Cell, Fetched, Param, Statement};
 use crate::tables::{Own, Tables};
 use crate::union::Union;
 
@@ -195,6 +195,8 @@ impl<'t> Making<'t> {
         let rows = self.source(info, columns, values);
         let name = self.tables.table(info);
         let matches = Tables::matches(info, columns);
+        let enough = Value::Int(i64::try_from(enough).unwrap_or(i64::MAX));
+        let enough = self.union.params.bind(Param::One(Kind::Int, enough));
         let from = match self.tables.dialect() {
             Dialect::Postgres => {
                 format!(

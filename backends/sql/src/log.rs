@@ -62,8 +62,10 @@ fn postgres(
     }
     let arrivals = tables.names.table("kernel_arrivals");
     with.push(format!("a AS (SELECT nextval('{arrivals}') AS arrival)"));
-    let base = head.map(|_| state.head.position);
-    let insert = insert_feed(tables, &mut params, &effects.records, "a.arrival", base, " CROSS JOIN a");
+    // Bound, so that the text is always the same and is prepared once.
+    let base = head.map(|_| params.bind(Param::One(Kind::Int, int(state.head.position))));
+    let insert =
+        insert_feed(tables, &mut params, &effects.records, "a.arrival", base.as_deref(), " CROSS JOIN a");
     params.statement(format!("WITH {} {insert}", with.join(", ")))
 }
 
@@ -91,9 +93,9 @@ fn insert_receipts(tables: &Tables, params: &mut Params, effects: &Effects, at: 
 
 fn feed(tables: &Tables, records: &[Record], state: &State) -> Statement {
     let mut params = Params::new(&tables.names);
-    let base = state.head.position;
+    let base = params.bind(Param::One(Kind::Int, int(state.head.position)));
     // The position says all that an arrival number would.
-    let sql = insert_feed(tables, &mut params, records, &format!("{base} + s.n"), Some(base), "");
+    let sql = insert_feed(tables, &mut params, records, &format!("{base} + s.n"), Some(&base), "");
     params.statement(sql)
 }
 
@@ -102,7 +104,7 @@ fn insert_feed(
     params: &mut Params,
     records: &[Record],
     arrival: &str,
-    base: Option<u64>,
+    base: Option<&str>,
     more: &str,
 ) -> String {
     let column = |kind, value: fn(&Record) -> Value| Given::Values(kind, records.iter().map(value).collect());

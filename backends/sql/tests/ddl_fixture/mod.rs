@@ -1,5 +1,6 @@
 //! A table that uses everything that can be declared.
 #![expect(unreachable_pub, reason = "a module of test programs")]
+#![allow(dead_code, reason = "not every program uses all of it")]
 
 use apportion::store::{Ceiling, Column, Fixed, Index, Invariant, Reference, Schema, Table, Unique};
 use apportion_sql::Names;
