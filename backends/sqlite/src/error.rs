@@ -10,6 +10,7 @@ use sqlx_core::error::Error;
 /// The result codes of SQLite that are told apart here, from its documentation; the low byte of an extended code
 /// is the primary one.
 mod code {
+    pub(super) const ERROR: i32 = 1;
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
     pub(super) const READONLY: i32 = 8;
@@ -110,11 +111,20 @@ fn said(error: &Error) -> String {
 /// Why a file cannot be opened.
 pub(crate) fn open_problem(error: &Error, path: &Path) -> OpenProblem {
     match primary(error) {
+        Some(code::CANTOPEN) => cannot_open(path),
+        _ => problem(error),
+    }
+}
+
+fn problem(error: &Error) -> OpenProblem {
+    match primary(error) {
+        // Statements that are right for what the catalogue tells are wrong for what is there.
+        Some(code::ERROR) => OpenProblem::Incompatible(said(error)),
         Some(code::BUSY | code::LOCKED | code::PROTOCOL) => OpenProblem::InUse,
         Some(code::NOTADB) => OpenProblem::Foreign("no SQLite database".into()),
         Some(code::CORRUPT) => OpenProblem::Damaged(said(error)),
-        Some(code::READONLY) => OpenProblem::Forbidden,
-        Some(code::CANTOPEN) => cannot_open(path),
+        // The file is open; one beside it cannot be.
+        Some(code::READONLY | code::CANTOPEN) => OpenProblem::Forbidden,
         Some(code::FULL) => OpenProblem::Other("the disk is full".into()),
         _ => OpenProblem::Other(said(error)),
     }
@@ -146,15 +156,17 @@ fn cannot_open(path: &Path) -> OpenProblem {
 pub(crate) fn while_opening(failure: Failure) -> OpenProblem {
     match failure {
         Failure::LockTimeout | Failure::Serialization => OpenProblem::InUse,
-        Failure::Constraint(_) => OpenProblem::Incompatible("a row breaks a rule that is declared now".into()),
+        Failure::Constraint(_) => {
+            OpenProblem::Incompatible("a row breaks a rule that is declared now".into())
+        }
         Failure::Unknown => OpenProblem::Other("it is not certain that the tables were made".into()),
         Failure::Store(StoreError::Corrupt { table, reason, .. }) => {
             OpenProblem::Damaged(format!("{table}: {reason}"))
         }
-        Failure::Store(StoreError::Unavailable { reason, source }) => OpenProblem::Other(match source {
-            Some(source) => format!("{reason}: {source}"),
-            None => reason,
-        }),
+        Failure::Store(StoreError::Unavailable { reason, source }) => {
+            let error = source.as_deref().and_then(|source| source.downcast_ref::<Error>());
+            error.map_or(OpenProblem::Other(reason), problem)
+        }
         Failure::Store(error) => OpenProblem::Other(error.to_string()),
     }
 }

@@ -43,9 +43,7 @@ impl Meter {
         let began = self.clock.monotonic();
         let committed = match self.slow_commits {
             None => connection.execute("COMMIT").await,
-            Some(at_least) => {
-                join(connection.execute("COMMIT"), tokio::time::sleep(at_least)).await.0
-            }
+            Some(at_least) => join(connection.execute("COMMIT"), tokio::time::sleep(at_least)).await.0,
         };
         committed.map_err(commit_failure)?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +86,8 @@ impl Link {
     }
 
     fn connection(&mut self) -> Result<&mut SqliteConnection, Failure> {
-        let given_up = || StoreError::Unavailable { reason: "the connection was given up".into(), source: None };
+        let given_up =
+            || StoreError::Unavailable { reason: "the connection was given up".into(), source: None };
         self.connection.as_mut().ok_or_else(|| given_up().into())
     }
 }
@@ -136,8 +135,8 @@ impl Session for Link {
         let committed = meter.commit(self.connection()?).await;
         match &committed {
             Ok(()) => self.inside = false,
-            // It is still open, and is rolled back by who asked for the commit.
-            Err(Failure::LockTimeout) => {}
+            // The transaction is still open.
+            Err(Failure::LockTimeout) => self.rollback().await?,
             Err(_) => self.connection = None,
         }
         committed

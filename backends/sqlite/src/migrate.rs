@@ -3,8 +3,8 @@
 use apportion::store::{Kind, OpenProblem, Value};
 use apportion::time::Timestamp;
 use apportion_sql::{
-    Branch, Cell, Connection, Dialect, Failure, Fetched, LiveTable, Migration, Param, Session, Statement, Tables,
-    catalogue, compare, growth, history_table, live_tables, pending, wanted,
+    Branch, Cell, Connection, Dialect, Failure, Fetched, LiveTable, Migration, Param, Session, Statement,
+    Tables, catalogue, compare, growth, history_table, live_tables, pending, wanted,
 };
 
 use crate::error::while_opening;

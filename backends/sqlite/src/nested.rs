@@ -34,10 +34,7 @@ pub(crate) struct Nested {
 
 impl fmt::Debug for Nested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nested")
-            .field("call", &self.call)
-            .field("torn", &self.torn)
-            .finish_non_exhaustive()
+        f.debug_struct("Nested").field("call", &self.call).field("torn", &self.torn).finish_non_exhaustive()
     }
 }
 

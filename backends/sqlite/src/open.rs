@@ -17,7 +17,7 @@ use crate::connect::Connector;
 use crate::error::{is_busy, open_problem};
 use crate::link::{Link, Meter, Reader};
 use crate::migrate::{Stopped, migrate, plan};
-use crate::options::SqliteOptions;
+use crate::options::{IntegrityCheck, SqliteOptions};
 use crate::shared::Shared;
 use crate::store::SqliteStore;
 
@@ -80,7 +80,8 @@ impl SqliteStore {
     pub fn migrations_sql(tables: &[&'static Table], options: &SqliteOptions) -> Result<String, StoreError> {
         let invalid = |problem: Undeclarable| StoreError::invalid(problem.field(), problem.reason());
         let tables = declared(tables, options).map_err(invalid)?;
-        migrations_sql(tables.names(), tables.schema()).map_err(|reason| StoreError::invalid("tables", reason))
+        migrations_sql(tables.names(), tables.schema())
+            .map_err(|reason| StoreError::invalid("tables", reason))
     }
 }
 
@@ -150,9 +151,8 @@ impl Opening<'_> {
     async fn attempt(&self) -> Result<SqliteConnection, Stopped> {
         let stopped = |error: Error| self.stopped(&error);
         let mut connection = self.connector.first_writer().await.map_err(stopped)?;
-        if self.options.check_integrity_on_open {
-            look_for_damage(&mut connection).await.map_err(stopped)?.map_or(Ok(()), Err)?;
-        }
+        let check = self.options.check_integrity_on_open;
+        look_for_damage(&mut connection, check).await.map_err(stopped)?.map_or(Ok(()), Err)?;
         // Nothing is changed in a file that will not do.
         let plan = plan(&mut Reader(&mut connection), self.tables).await?;
         write_ahead(&mut connection).await.map_err(stopped)?.map_or(Ok(()), Err)?;
@@ -175,23 +175,33 @@ impl Opening<'_> {
     }
 }
 
-/// Reads the whole file, and says what is wrong with it.
-async fn look_for_damage(connection: &mut SqliteConnection) -> Result<Option<OpenProblem>, Error> {
-    let found = text(connection, "PRAGMA quick_check(1)").await?;
-    Ok((found != "ok").then(|| OpenProblem::Damaged(found)))
+/// Reads the file, and says what is wrong with it.
+async fn look_for_damage(
+    connection: &mut SqliteConnection,
+    check: IntegrityCheck,
+) -> Result<Option<OpenProblem>, Error> {
+    let found = match check {
+        IntegrityCheck::Nothing => return Ok(None),
+        IntegrityCheck::Quick => text(connection, "PRAGMA quick_check(1)").await?,
+        IntegrityCheck::Thorough => text(connection, "PRAGMA integrity_check(1)").await?,
+    };
+    Ok((found != "ok").then_some(OpenProblem::Damaged(found)))
 }
 
 /// Changes to a write-ahead log, in which reads and writes do not wait for one another; a file stays so.
 async fn write_ahead(connection: &mut SqliteConnection) -> Result<Option<OpenProblem>, Error> {
     let mode = text(connection, "PRAGMA journal_mode = WAL").await?;
-    Ok((mode != "wal").then(|| OpenProblem::Other(format!("it cannot have a write-ahead log, but only {mode:?}"))))
+    Ok((mode != "wal")
+        .then(|| OpenProblem::Other(format!("it cannot have a write-ahead log, but only {mode:?}"))))
 }
 
 /// Asks for the right to write, without waiting for it: who may not even ask is told so.
 async fn may_write(connection: &mut SqliteConnection, lock_timeout: Duration) -> Result<(), Error> {
     connection.execute("PRAGMA busy_timeout = 0").await?;
     match connection.execute("BEGIN IMMEDIATE").await {
-        Ok(_) => drop(connection.execute("ROLLBACK").await?),
+        Ok(_) => {
+            connection.execute("ROLLBACK").await?;
+        }
         Err(error) if is_busy(&error) => {}
         Err(error) => return Err(error),
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use apportion::store::{Metrics, StoreError};
 use apportion::time::Clock;
-use apportion_sql::Tables;
+use apportion_sql::{Committing, Tables};
 use sqlx_core::connection::Connection as _;
 use sqlx_core::pool::{Pool, PoolConnection};
 use sqlx_sqlite::Sqlite;
@@ -20,7 +20,7 @@ use crate::snapshot::Snapshots;
 /// What the handle of a store shares with the tasks that work for it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) tables: Tables,
+    pub(crate) committing: Committing,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<dyn Metrics>,
     pub(crate) connector: Connector,
@@ -45,8 +45,10 @@ impl Shared {
         metrics: Arc<dyn Metrics>,
     ) -> Self {
         let readers = connector.readers();
+        // One writer at a time gives positions in the order of its commits.
+        let committing = Committing { tables, clock: Arc::clone(&clock), stamps: true };
         Self {
-            tables,
+            committing,
             clock,
             metrics,
             connector,
@@ -57,6 +59,10 @@ impl Shared {
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) const fn tables(&self) -> &Tables {
+        &self.committing.tables
     }
 
     pub(crate) fn is_closing(&self) -> bool {

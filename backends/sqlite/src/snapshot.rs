@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apportion::store::{Cursor, MAX_SNAPSHOTS, Query, Reads, SNAPSHOT_LIFETIME, Snapshot, StoreError};
 use apportion::time::Timestamp;
+use apportion_sql::{fresh, read};
 use async_trait::async_trait;
 use sqlx_core::connection::Connection as _;
 use sqlx_core::executor::Executor as _;
@@ -13,7 +14,6 @@ use sqlx_sqlite::SqliteConnection;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::shim::*;
 use crate::error::{plain, store_error};
 use crate::link::Reader;
 use crate::shared::Shared;
@@ -108,7 +108,7 @@ impl SqliteSnapshot {
         let mut connection = shared.connector.snapshot().await.map_err(store_error)?;
         // The state is fixed by the first read, not by BEGIN.
         connection.execute("BEGIN").await.map_err(store_error)?;
-        let head = read_head(&mut Reader(&mut connection), &shared.tables).await.map_err(plain)?;
+        let begins = fresh(&mut Reader(&mut connection), shared.tables()).await.map_err(plain)?;
         *held.slot.lock().await = Slot::Open(connection);
         if shared.is_closing() {
             held.expire().await;
@@ -120,8 +120,8 @@ impl SqliteSnapshot {
                 held.expire().await;
             }
         });
-        let now = shared.clock.now().max(head.last_at);
-        Ok(Self { shared: Arc::clone(shared), held, cursor: head.cursor, now, reaper })
+        let now = shared.clock.now().max(begins.last_at);
+        Ok(Self { shared: Arc::clone(shared), held, cursor: begins.cursor, now, reaper })
     }
 }
 
@@ -133,8 +133,7 @@ impl Snapshot for SqliteSnapshot {
         }
         let mut slot = self.held.slot.lock().await;
         let Slot::Open(connection) = &mut *slot else { return Err(StoreError::SnapshotExpired) };
-        let answers = read(&mut Reader(connection), &self.shared.tables, queries).await.map_err(plain)?;
-        Ok(Reads::new(self.now, answers))
+        read(&mut Reader(connection), self.shared.tables(), &queries, self.now).await.map_err(plain)
     }
 
     fn cursor(&self) -> Cursor {

@@ -94,7 +94,8 @@ fn fetched(row: &SqliteRow, branches: &[Branch]) -> Result<Fetched, StoreError> 
         return Err(StoreError::corrupt("the file", None, "", "an answer to no question"));
     };
     let only = branches.len() == 1;
-    let mut out = Fetched { branch: number, values: Vec::with_capacity(branch.columns.len()), bytes: Vec::new() };
+    let mut out =
+        Fetched { branch: number, values: Vec::with_capacity(branch.columns.len()), bytes: Vec::new() };
     for (at, expected) in &branch.columns {
         match cell(row, *at, *expected, only)? {
             Read::Value(value) => out.values.push(value),

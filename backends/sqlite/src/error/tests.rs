@@ -60,7 +60,9 @@ async fn a_lock_that_is_not_given_and_a_file_that_is_full_are_told_apart() {
 
 #[tokio::test]
 async fn a_commit_that_failed_behind_its_mark_is_unknown() {
-    for (number, unknown) in [(1034, true), (10, true), (11, true), (13, false), (778, false), (5, false), (787, false)] {
+    for (number, unknown) in
+        [(1034, true), (10, true), (11, true), (13, false), (778, false), (5, false), (787, false)]
+    {
         let failed = commit_failure(Error::Database(Box::new(Said(number))));
         assert_eq!(matches!(failed, Failure::Unknown), unknown, "{number}: {failed:?}");
     }

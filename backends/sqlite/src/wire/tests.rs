@@ -38,7 +38,8 @@ async fn what_is_bound_is_read_back() {
     for (kind, value) in all {
         let put = statement("REPLACE INTO things VALUES (1, ?1)", vec![Param::One(kind, value.clone())], &[]);
         assert_eq!(execute(&mut database, &put).await.unwrap(), 1);
-        let get = statement("SELECT 0, thing, id FROM things", vec![], &[Cell::Of(kind), Cell::Of(Kind::Int)]);
+        let get =
+            statement("SELECT 0, thing, id FROM things", vec![], &[Cell::Of(kind), Cell::Of(Kind::Int)]);
         let found = rows(&mut database, &get).await.unwrap();
         assert_eq!(found, [Fetched { branch: 0, values: vec![value, Value::from(1_i64)], bytes: vec![] }]);
     }
@@ -69,7 +70,8 @@ async fn a_value_of_another_storage_class_is_corrupt_and_named() {
         let put = statement(&format!("REPLACE INTO things VALUES (1, {literal})"), vec![], &[]);
         execute(&mut database, &put).await.unwrap();
         let get = statement("SELECT 0, thing FROM things", vec![], &[cell]);
-        let Err(Failure::Store(StoreError::Corrupt { table, column, .. })) = rows(&mut database, &get).await else {
+        let Err(Failure::Store(StoreError::Corrupt { table, column, .. })) = rows(&mut database, &get).await
+        else {
             panic!("{literal} was read");
         };
         assert_eq!((table.as_str(), column.as_str()), ("things", "thing"), "{literal}");
@@ -90,5 +92,8 @@ async fn a_row_of_no_branch_and_a_missing_column_are_corrupt() {
 async fn what_sqlite_cannot_bind_is_an_error() {
     let mut database = database().await;
     let put = statement("SELECT ?1", vec![Param::Many(Kind::Int, vec![])], &[]);
-    assert!(matches!(execute(&mut database, &put).await, Err(Failure::Store(StoreError::Unavailable { .. }))));
+    assert!(matches!(
+        execute(&mut database, &put).await,
+        Err(Failure::Store(StoreError::Unavailable { .. }))
+    ));
 }

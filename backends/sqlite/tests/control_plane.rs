@@ -1,0 +1,73 @@
+//! The repositories and the operations of the control plane on a SQLite file.
+
+use std::sync::Arc;
+
+use apportion::amount::{CpuMilli, GpuMilli};
+use apportion::entity::checks::check_repositories;
+use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES};
+use apportion::id::TimeOrderedIds;
+use apportion::plane::{LaunchRequest, NewNode, NewUser};
+use apportion::ports::{Family, PortRanges, Protocol};
+use apportion::store::{Scan, Store as _, StoreExt as _};
+use apportion::time::SystemClock;
+use apportion::{ControlPlane, Error};
+use apportion_sqlite::SqliteStore;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_repositories_keep_their_word_before_and_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let clock = Arc::new(SystemClock::new());
+        let store = Arc::new(
+            SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap(),
+        );
+        check_repositories(store.clone(), Arc::new(TimeOrderedIds::new(clock))).await;
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
+    // Each has its own view, as processes would.
+    let planes: Vec<_> = (0..3).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
+    let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: GpuMilli::new(6_000).ok() };
+    let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
+    let node = NewNode::new(user, "one").gpus(8, "A100").cpu(CpuMilli::from_u32(64_000));
+    planes[0].register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap())).await.unwrap();
+    let tasks: Vec<_> = (0..24)
+        .map(|at| {
+            let plane = Arc::clone(&planes[at % 3]);
+            let request = LaunchRequest::new(user, format!("i-{at}"))
+                .gpu_share(GpuMilli::from_u32(500))
+                .ports(Family::Ipv4, Protocol::Tcp, 2);
+            tokio::spawn(async move { plane.launch(request).await })
+        })
+        .collect();
+    let mut launched = Vec::new();
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(entry) => launched.push(entry),
+            Err(Error::QuotaExceeded { limit_name: "gpu_milli_limit", .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(launched.len(), 12, "six GPUs in halves");
+    assert_eq!(store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.len(), 24);
+    drop(planes);
+    store.close().await.unwrap();
+    drop(store);
+
+    let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
+    let plane = ControlPlane::new(store.clone());
+    let report = plane.audit().await.unwrap();
+    assert!(report.is_clean() && report.live_instances == 12, "{report:?}");
+    for entry in &launched {
+        assert_eq!(plane.delete(entry.id).await.unwrap().state, InstanceState::Deleted);
+    }
+    assert_eq!(plane.capacity().await.unwrap().gpu_used_milli, 0);
+    assert!(store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.is_empty());
+    assert!(plane.audit().await.unwrap().is_clean());
+}

@@ -1,0 +1,202 @@
+//! The application's own transaction: its statements and the store's batches happen together or not at all.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apportion::ControlPlane;
+use apportion::entity;
+use apportion::plane::NewUser;
+use apportion::store::{Batch, Cursor, Prune, Query, Scan, Store, StoreError, StoreExt as _, Write};
+use apportion::time::SystemClock;
+use apportion_sqlite::{SqliteOptions, SqliteStore};
+use common::{
+    ACCOUNTS, UNITS, account, check, feed, file, ids, open, open_with, other_program, rows, take,
+    with_account,
+};
+use sqlx_core::executor::Executor as _;
+use sqlx_core::row::Row as _;
+
+async fn invoices(path: &Path) -> i64 {
+    let mut connection = other_program(path).await;
+    connection.fetch_one("SELECT count(*) FROM invoices").await.unwrap().get(0)
+}
+
+/// A store beside a table of the application's.
+async fn hosted(path: &Path) -> Arc<SqliteStore> {
+    other_program(path).await.execute("CREATE TABLE invoices (amount INTEGER)").await.unwrap();
+    open_with(path, SqliteOptions::default().lock_timeout(Duration::from_millis(300))).await
+}
+
+#[tokio::test]
+async fn statements_and_batches_happen_together() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    let bound = store.begin().await.unwrap();
+    let inside: &dyn Store = &bound;
+    bound.sql().await.unwrap().execute("INSERT INTO invoices VALUES (7)").await.unwrap();
+    let (batch, unit) = (ids.next_id(), ids.next_id());
+    let receipt = inside.commit(take(batch, unit, owner)).await.unwrap();
+    assert!(!receipt.repeated);
+    assert!(inside.get(&UNITS, unit).await.unwrap().value.is_some(), "it sees what it did");
+    assert!(store.get(&UNITS, unit).await.unwrap().value.is_none(), "nobody else does");
+    assert_eq!(store.syncs(), Some(1));
+    bound.commit().await.unwrap();
+    assert_eq!(store.syncs(), Some(2));
+    assert_eq!((invoices(&path).await, check(&*store, &[]).await), (1, 1));
+    assert_eq!(feed(&*store).await.len(), 2);
+    // It has ended.
+    let again = inside.commit(take(ids.next_id(), ids.next_id(), owner)).await;
+    assert!(matches!(again, Err(StoreError::Unavailable { .. })), "{again:?}");
+    assert!(bound.commit().await.is_err());
+    assert!(bound.sql().await.is_err());
+    bound.rollback().await.unwrap();
+    assert_eq!((invoices(&path).await, check(&*store, &[]).await), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_or_dropped_leaves_nothing() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    for dropped in [false, true] {
+        let bound = store.begin().await.unwrap();
+        let inside: &dyn Store = &bound;
+        bound.sql().await.unwrap().execute("INSERT INTO invoices VALUES (7)").await.unwrap();
+        let batch = ids.next_id();
+        inside.commit(take(batch, ids.next_id(), owner)).await.unwrap();
+        if dropped {
+            drop(bound);
+        } else {
+            bound.rollback().await.unwrap();
+        }
+        // The same request happens later, as if it had never been made.
+        let receipt = store.commit(take(batch, ids.next_id(), owner)).await.unwrap();
+        assert!(!receipt.repeated);
+    }
+    assert_eq!((invoices(&path).await, check(&*store, &[]).await), (0, 2));
+    assert_eq!(feed(&*store).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_is_data_and_the_transaction_goes_on() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    let bound = store.begin().await.unwrap();
+    let inside: &dyn Store = &bound;
+    bound.sql().await.unwrap().execute("INSERT INTO invoices VALUES (7)").await.unwrap();
+    let batch = Batch::new(ids.next_id(), "twice")
+        .with(Write::record(&ACCOUNTS, owner, "units", 5))
+        .with(account(ids.next_id(), "a", None));
+    let refused = inside.commit(batch).await.unwrap_err();
+    assert!(refused.refusal().unwrap().names("accounts_name"), "{refused:?}");
+    let repeated = ids.next_id();
+    let unit = ids.next_id();
+    let answers = inside
+        .commit_many(vec![
+            take(repeated, unit, owner),
+            take(ids.next_id(), unit, owner),
+            take(ids.next_id(), ids.next_id(), ids.next_id()),
+            take(ids.next_id(), ids.next_id(), owner),
+        ])
+        .await;
+    let accepted: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(accepted, [true, false, false, true]);
+    assert!(inside.commit(take(repeated, unit, owner)).await.unwrap().repeated);
+    bound.commit().await.unwrap();
+    assert_eq!((invoices(&path).await, check(&*store, &[]).await), (1, 2));
+}
+
+#[tokio::test]
+async fn what_cannot_be_had_inside_is_invalid() {
+    let (_folder, path) = file();
+    let store = hosted(&path).await;
+    let bound = store.begin().await.unwrap();
+    let inside: &dyn Store = &bound;
+    for error in [
+        inside.snapshot().await.err(),
+        inside.changes(Cursor::START, 10).await.err(),
+        inside.resolve(ids().next_id()).await.err(),
+        inside.prune(Prune::up_to(0)).await.err(),
+        inside.read(vec![Query::Scan(Scan::of(&UNITS).limit(0))]).await.err(),
+    ] {
+        assert!(matches!(error, Some(StoreError::Invalid { .. })), "{error:?}");
+    }
+    bound.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn everybody_else_waits_for_a_transaction_and_is_told_when_it_takes_too_long() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    let bound = store.begin().await.unwrap();
+    let late = store.commit(take(ids.next_id(), ids.next_id(), owner)).await;
+    assert!(matches!(late, Err(StoreError::Unavailable { .. })), "{late:?}");
+    let late = store.begin().await;
+    assert!(matches!(late, Err(StoreError::Unavailable { .. })), "{late:?}");
+    let waiting = {
+        let (store, ids) = (store.clone(), ids.clone());
+        tokio::spawn(async move { store.commit(take(ids.next_id(), ids.next_id(), owner)).await })
+    };
+    bound.rollback().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(check(&*store, &[]).await, 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_application_ended_itself_takes_no_batches() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    let bound = store.begin().await.unwrap();
+    let inside: &dyn Store = &bound;
+    bound.sql().await.unwrap().execute("ROLLBACK").await.unwrap();
+    // Outside of a transaction it would be committed at once.
+    let error = inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert!(bound.commit().await.is_err());
+    assert_eq!(check(&*store, &[]).await, 0);
+}
+
+#[tokio::test]
+async fn savepoints_of_the_application_and_of_the_store_get_along() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    let bound = store.begin().await.unwrap();
+    let inside: &dyn Store = &bound;
+    inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+    bound.sql().await.unwrap().execute("SAVEPOINT mine").await.unwrap();
+    inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+    bound.sql().await.unwrap().execute("ROLLBACK TO mine").await.unwrap();
+    inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+    bound.sql().await.unwrap().execute("RELEASE mine").await.unwrap();
+    inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+    bound.commit().await.unwrap();
+    assert_eq!(check(&*store, &[]).await, 3);
+    assert_eq!(feed(&*store).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_plane_works_in_a_transaction() {
+    let (_folder, path) = file();
+    let clock = Arc::new(SystemClock::new());
+    let store = Arc::new(SqliteStore::open(&path, entity::TABLES, clock).await.unwrap());
+    let ada = || NewUser::new("ada@example.org", "Ada");
+    for commits in [false, true] {
+        let bound = Arc::new(store.begin().await.unwrap());
+        let plane = ControlPlane::new(bound.clone());
+        plane.create_user(ada()).await.unwrap();
+        assert!(plane.create_user(ada()).await.is_err(), "the address is taken");
+        if commits { bound.commit().await.unwrap() } else { bound.rollback().await.unwrap() }
+    }
+    assert!(ControlPlane::new(store.clone()).create_user(ada()).await.is_err(), "the address is taken");
+    assert_eq!(rows(&*store, &entity::USERS).await.len(), 1);
+    drop(open(&path));
+}
