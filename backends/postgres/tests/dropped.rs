@@ -23,7 +23,7 @@ async fn hurried(store: &Arc<PostgresStore>, owner: Uuid, callers: u64, rounds: 
                     let (batch, unit) = (ids.next_id(), ids.next_id());
                     // Every fourth waits for its answer.
                     let hasty = Duration::from_micros((caller * 131 + round * 977) % 9000);
-                    let patience = if caller % 4 == 0 { Duration::from_secs(60) } else { hasty };
+                    let patience = if caller % 4 == 0 { Duration::from_mins(1) } else { hasty };
                     let told =
                         match tokio::time::timeout(patience, store.commit(take(batch, unit, owner))).await {
                             Ok(answer) => {

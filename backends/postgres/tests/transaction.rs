@@ -180,6 +180,22 @@ async fn a_transaction_that_the_server_has_given_up_is_not_committed() {
 }
 
 #[tokio::test]
+async fn a_read_that_fails_takes_nothing_with_it() {
+    let (hosted, ids) = (Hosted::new().await, ids());
+    let store = &hosted.store;
+    let owner = with_account(&**store).await;
+    let bound = hosted.begin().await;
+    bound.commit_many(vec![take(ids.next_id(), ids.next_id(), owner)]).await.pop().unwrap().unwrap();
+    sql(&bound, "ALTER TABLE apportion.units RENAME TO gone").await;
+    let read = bound.read(vec![Query::Scan(Scan::of(&UNITS))]).await;
+    assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
+    sql(&bound, "ALTER TABLE apportion.gone RENAME TO units").await;
+    bound.read(vec![Query::Scan(Scan::of(&UNITS))]).await.unwrap();
+    bound.commit().await.unwrap();
+    assert_eq!(check(&**store, &[]).await, 1);
+}
+
+#[tokio::test]
 async fn what_is_bound_can_be_taken_back() {
     let (hosted, ids) = (Hosted::new().await, ids());
     let store = &hosted.store;
