@@ -1,7 +1,7 @@
 //! A file that cannot grow any more: what was acknowledged stays, what failed did not happen, and it can be read.
 //!
 //! The parent starts this program again under a limit on the size of files, which holds for everybody.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -82,7 +82,7 @@ impl std::fmt::Display for Said {
 impl std::error::Error for Said {}
 
 impl sqlx_core::error::DatabaseError for Said {
-    fn message(&self) -> &str {
+    fn message(&self) -> &'static str {
         "said"
     }
 
