@@ -1,5 +1,4 @@
 //! Several handles on one file, as several processes have them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The application's own transaction: its statements and the store's batches happen together or not at all.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
