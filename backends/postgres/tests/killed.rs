@@ -1,12 +1,11 @@
 //! A server that is killed: what was acknowledged is there afterwards, and the same handle goes on.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::store::{Store, StoreError, StoreExt};
+use apportion::store::{StoreError, StoreExt};
 use apportion_postgres::{PostgresOptions, PostgresStore};
 use apportion_throwaway_postgres::ThrowawayPostgres;
 use common::{MS, TABLES, Taken, Told, check, clock, ids, take, with_account};

@@ -1,5 +1,4 @@
 //! Several handles on one database, as several processes have them: what one process alone keeps, all keep together.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 
