@@ -176,7 +176,9 @@ impl Committing {
         let mut loaded = Loaded::new();
         let mut state = State::default();
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        if let Some(lock) = load::lock(&self.tables, &needs, self.stamps) {
+        // Somebody else's transaction may last: it must not keep the head from everybody.
+        let with_head = self.stamps && session.may_retry();
+        if let Some(lock) = load::lock(&self.tables, &needs, with_head) {
             let rows = session.rows(&lock.statement).await?;
             lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
         }

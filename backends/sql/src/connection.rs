@@ -31,8 +31,8 @@ pub trait Session: Connection {
     /// Undoes it. A session that cannot do so is given up by its owner, which undoes it, too.
     async fn rollback(&mut self) -> Result<(), Failure>;
 
-    /// Whether a unit of work that met [`Failure::Serialization`] may begin again here. Not inside somebody else's
-    /// transaction, which has to be repeated as a whole.
+    /// Whether a unit of work is a transaction of the store's own: one that met [`Failure::Serialization`] may begin
+    /// again, and ends soon. Somebody else's has to be repeated as a whole, and may last.
     fn may_retry(&self) -> bool {
         true
     }
