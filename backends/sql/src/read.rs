@@ -1,18 +1,22 @@
 //! Answering queries: all of a call in one statement.
 
+mod text;
+
+use std::collections::BTreeMap;
+
 use apportion::store::{
-    Answer, Bounds, Count, Is, Key, Kind, Page, Query, Reads, Row, Scan, ScanPlan, StoreError, TableInfo,
-    Value,
+    Answer, Count, Key, Kind, Page, Query, Reads, Row, Scan, ScanPlan, StoreError, TableId, TableInfo, Value,
 };
 use apportion::time::Timestamp;
-use std::ops::Bound;
+use rustc_hash::FxHashMap;
 
 use crate::connection::{Connection, Failure};
 use crate::load::last_at;
-use crate::names::Dialect;
-use crate::statement::{Cell, Fetched, Param, Statement};
+use crate::source::source;
+use crate::statement::{Cell, Fetched, Statement};
 use crate::tables::{Own, Tables};
-use crate::union::{Params, Selected, Union};
+use crate::union::{Selected, Union};
+use text::Text;
 
 const INT: Cell = Cell::Of(Kind::Int);
 
@@ -27,7 +31,8 @@ struct Asked<'t> {
 enum Want<'t> {
     /// What is known to be empty was not asked for.
     Nothing(Answer),
-    Row(&'t TableInfo, usize),
+    /// The row of a look-up, by its part and its number there.
+    Row(&'t TableInfo, usize, i64),
     /// Rows of the order, from the first on; judged here.
     Entries(&'t TableInfo, usize, ScanPlan, Reading),
     /// Rows that the database judged, with their numbers.
@@ -42,7 +47,8 @@ enum Reading {
     Count,
 }
 
-/// Answers some queries, all in one round trip and from one state.
+/// Answers some queries: up to a hundred scans, and any number of look-ups by key, in one round trip and from one
+/// state.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] where a query does not fit the declarations, in a [`Failure::Store`].
@@ -52,10 +58,36 @@ pub async fn read<C: Connection>(
     queries: &[Query],
     clock: Timestamp,
 ) -> Result<Reads, Failure> {
-    let asked = Asked::new(tables, queries)?;
-    let rows = connection.rows(&asked.statement).await?;
-    Ok(asked.answers(rows, clock)?)
+    let mut all = Reads::new(clock, Vec::with_capacity(queries.len()));
+    let mut rest = queries;
+    loop {
+        let (some, later) = rest.split_at(at_once(rest));
+        let asked = Asked::new(tables, some)?;
+        let rows = connection.rows(&asked.statement).await?;
+        let reads = asked.answers(rows, all.now)?;
+        all.now = reads.now;
+        all.answers.extend(reads.answers);
+        rest = later;
+        if rest.is_empty() {
+            return Ok(all);
+        }
+    }
 }
+
+/// How many queries fit one statement: look-ups by key share a part, and every other query has its own.
+fn at_once(queries: &[Query]) -> usize {
+    let mut parts = 0;
+    let fits = |query: &&Query| {
+        parts += usize::from(!matches!(query, Query::Get { .. }));
+        parts <= MAX_PARTS
+    };
+    queries.iter().take_while(fits).take(MAX_KEYS).count()
+}
+
+/// The largest number of scans and counts in one statement: a few hundred are what databases take.
+const MAX_PARTS: usize = 100;
+/// The largest number of look-ups in one statement.
+const MAX_KEYS: usize = 4096;
 
 impl<'t> Asked<'t> {
     fn new(tables: &'t Tables, queries: &[Query]) -> Result<Self, StoreError> {
@@ -65,11 +97,12 @@ impl<'t> Asked<'t> {
             vec![(last_at(tables), Cell::Of(Kind::Time))],
             format!("FROM {} h WHERE h.id = 1", tables.names.table("kernel_head")),
         );
+        let mut gets = Gets::new(tables, &mut union, queries)?;
         let mut wants = Vec::with_capacity(queries.len());
         for query in queries {
             wants.push(match query {
-                Query::Get { table, key } => {
-                    get(tables, &mut union, tables.schema.plan_get(table, key)?, key)
+                Query::Get { .. } => {
+                    gets.next().ok_or_else(|| StoreError::invalid("query", "it was lost"))?
                 }
                 Query::Scan(scan) => ask(tables, &mut union, scan, Reading::Page)?,
                 Query::Count(scan) => ask(tables, &mut union, scan, Reading::Count)?,
@@ -87,6 +120,14 @@ impl<'t> Asked<'t> {
                 part.push(row);
             }
         }
+        let mut looked_up = FxHashMap::default();
+        for part in self.wants.iter().filter_map(Want::part_of_keys) {
+            for mut row in parts.get_mut(part).map(std::mem::take).unwrap_or_default() {
+                if let Some(Value::Int(number)) = row.values.pop() {
+                    looked_up.insert((part, number), row);
+                }
+            }
+        }
         let mut take = |at: usize| parts.get_mut(at).map(std::mem::take).unwrap_or_default();
         let mut now = clock;
         for row in take(0) {
@@ -96,8 +137,8 @@ impl<'t> Asked<'t> {
         for want in self.wants {
             answers.push(match want {
                 Want::Nothing(answer) => answer,
-                Want::Row(info, part) => {
-                    let row = take(part).into_iter().next();
+                Want::Row(info, part, number) => {
+                    let row = looked_up.remove(&(part, number));
                     Answer::Row(row.map(|mut row| Tables::row(info, &mut row.values)).transpose()?)
                 }
                 Want::Entries(info, part, plan, reading) => entries(info, &plan, take(part), reading)?,
@@ -109,17 +150,53 @@ impl<'t> Asked<'t> {
     }
 }
 
-fn get<'t>(tables: &'t Tables, union: &mut Union, info: &'t TableInfo, key: &Key) -> Want<'t> {
-    let columns = info.key.iter().filter_map(|at| info.table.columns.get(*at));
-    let tests: Vec<_> = columns
-        .zip(key.values())
-        .map(|(column, value)| {
-            let bound = union.params.bind(Param::One(column.kind, value.clone()));
-            format!("t.\"{}\" = {bound}", column.name)
-        })
-        .collect();
-    let from = format!("FROM {} t WHERE {}", tables.table(info), tests.join(" AND "));
-    Want::Row(info, union.part(tables.row_columns(info, "t"), from))
+/// The look-ups by key, one part a table.
+struct Gets<'t>(std::vec::IntoIter<Want<'t>>);
+
+impl<'t> Gets<'t> {
+    fn new(tables: &'t Tables, union: &mut Union, queries: &[Query]) -> Result<Self, StoreError> {
+        let mut of_tables: BTreeMap<TableId, Vec<(usize, Key)>> = BTreeMap::new();
+        let mut count = 0;
+        for query in queries {
+            if let Query::Get { table, key } = query {
+                let info = tables.schema.plan_get(table, key)?;
+                of_tables.entry(info.id).or_default().push((count, key.clone()));
+                count += 1;
+            }
+        }
+        let mut wants = Vec::with_capacity(count);
+        for (table, keys) in of_tables {
+            let info = tables.schema.table(table);
+            let (places, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+            let rows = source(&mut union.params, tables.dialect(), Tables::given(info, &info.key, &keys));
+            let from = format!(
+                "FROM {rows} CROSS JOIN {} t WHERE {}",
+                tables.table(info),
+                Tables::matches(info, &info.key)
+            );
+            let mut columns = tables.row_columns(info, "t");
+            columns.push(("s.n".into(), INT));
+            let part = union.part(columns, from);
+            wants.extend(places.into_iter().zip(1..).map(|(place, number)| (place, info, part, number)));
+        }
+        wants.sort_unstable_by_key(|(place, ..)| *place);
+        let wants: Vec<_> =
+            wants.into_iter().map(|(_, info, part, number)| Want::Row(info, part, number)).collect();
+        Ok(Self(wants.into_iter()))
+    }
+
+    fn next(&mut self) -> Option<Want<'t>> {
+        self.0.next()
+    }
+}
+
+impl Want<'_> {
+    fn part_of_keys(&self) -> Option<usize> {
+        match self {
+            Self::Row(_, part, _) => Some(*part),
+            _ => None,
+        }
+    }
 }
 
 fn ask<'t>(
@@ -236,141 +313,4 @@ fn counted(fetched: &[Fetched], examine: u64) -> Result<Count, StoreError> {
     let mut own = Own::new("the answer", row);
     let (all, rows) = (own.position()?, own.position()?);
     Ok(Count::new(rows, all > examine))
-}
-
-/// What is written about one table.
-struct Text<'t> {
-    info: &'t TableInfo,
-    table: String,
-    dialect: Dialect,
-}
-
-impl Text<'_> {
-    fn column(&self, at: usize) -> (String, Kind, bool) {
-        let column = self.info.table.columns.get(at);
-        column.map_or((String::new(), Kind::Bool, false), |column| {
-            (format!("t.\"{}\"", column.name), column.kind, column.nullable)
-        })
-    }
-
-    /// The columns behind the prefix, whose values are fixed.
-    fn free(bounds: &Bounds) -> &[usize] {
-        bounds.columns.get(bounds.prefix.len()..).unwrap_or_default()
-    }
-
-    fn order(&self, bounds: &Bounds, descending: bool) -> String {
-        let nulls = match (self.dialect, descending) {
-            // SQLite has nulls first by itself.
-            (Dialect::Sqlite, _) => "",
-            (Dialect::Postgres, false) => " NULLS FIRST",
-            (Dialect::Postgres, true) => " NULLS LAST",
-        };
-        let direction = if descending { " DESC" } else { "" };
-        let columns = Self::free(bounds).iter().map(|at| {
-            let (name, _, nullable) = self.column(*at);
-            format!("{name}{direction}{}", if nullable { nulls } else { "" })
-        });
-        let columns: Vec<_> = columns.collect();
-        // Where everything is fixed there is one row at most.
-        if columns.is_empty() { "1".into() } else { columns.join(", ") }
-    }
-
-    fn bounds(&self, params: &mut Params, bounds: &Bounds, descending: bool) -> String {
-        let mut tests = Vec::new();
-        for (at, value) in bounds.columns.iter().zip(&bounds.prefix) {
-            tests.push(self.compare(params, *at, "=", value));
-        }
-        if let Some(next) = Self::free(bounds).first() {
-            for (end, closed, open) in [(&bounds.range.0, ">=", ">"), (&bounds.range.1, "<=", "<")] {
-                match end {
-                    Bound::Included(value) => tests.push(self.compare(params, *next, closed, value)),
-                    Bound::Excluded(value) => tests.push(self.compare(params, *next, open, value)),
-                    Bound::Unbounded => {}
-                }
-            }
-        }
-        if let Some(after) = &bounds.after {
-            let values = after.get(bounds.prefix.len()..).unwrap_or_default();
-            tests.push(self.behind(params, Self::free(bounds), values, descending));
-        }
-        if tests.is_empty() { "TRUE".into() } else { tests.join(" AND ") }
-    }
-
-    /// Comparison of a column with a value; with null, whether it is null.
-    fn compare(&self, params: &mut Params, at: usize, operator: &str, value: &Value) -> String {
-        let (name, kind, _) = self.column(at);
-        match value {
-            Value::Null => format!("{name} IS NULL"),
-            value => format!("{name} {operator} {}", params.bind(Param::One(kind, value.clone()))),
-        }
-    }
-
-    /// Whether an entry lies behind these values in the order's direction. Nulls come first.
-    fn behind(&self, params: &mut Params, columns: &[usize], values: &[Value], descending: bool) -> String {
-        let operator = if descending { "<" } else { ">" };
-        if columns.is_empty() {
-            return "FALSE".into();
-        }
-        if columns.iter().all(|at| !self.column(*at).2) {
-            let names: Vec<_> = columns.iter().map(|at| self.column(*at).0).collect();
-            let bound = columns.iter().zip(values);
-            let bound: Vec<_> =
-                bound.map(|(at, value)| params.bind(Param::One(self.column(*at).1, value.clone()))).collect();
-            return format!("({}) {operator} ({})", names.join(", "), bound.join(", "));
-        }
-        let mut ways = Vec::with_capacity(columns.len());
-        for (place, at) in columns.iter().enumerate() {
-            let mut way: Vec<_> = columns
-                .iter()
-                .zip(values)
-                .take(place)
-                .map(|(at, value)| self.compare(params, *at, "=", value))
-                .collect();
-            let value = values.get(place).unwrap_or(&Value::Null);
-            let (name, _, nullable) = self.column(*at);
-            way.push(match (value.is_null(), descending) {
-                (true, false) => format!("{name} IS NOT NULL"),
-                (true, true) => "FALSE".into(),
-                (false, true) if nullable => {
-                    format!("({} OR {name} IS NULL)", self.compare(params, *at, operator, value))
-                }
-                (false, _) => self.compare(params, *at, operator, value),
-            });
-            ways.push(format!("({})", way.join(" AND ")));
-        }
-        format!("({})", ways.join(" OR "))
-    }
-
-    /// The tests of a scan; `None` where the database would not judge one of them as the store does.
-    fn tests(&self, params: &mut Params, plan: &ScanPlan) -> Option<String> {
-        let mut all = Vec::with_capacity(plan.tests.len());
-        for (at, is) in &plan.tests {
-            let (name, kind, _) = self.column(*at);
-            // Two documents are equal where their canonical texts are.
-            if matches!(kind, Kind::Json { .. }) && !matches!(is, Is::Null | Is::NotNull) {
-                return None;
-            }
-            let mut compare = |operator: &str, value: &Value| match value {
-                Value::Null => "FALSE".into(),
-                value => format!("{name} {operator} {}", params.bind(Param::One(kind, value.clone()))),
-            };
-            all.push(match is {
-                Is::Null => format!("{name} IS NULL"),
-                Is::NotNull => format!("{name} IS NOT NULL"),
-                Is::Eq(value) => compare("=", value),
-                Is::Ne(value) => compare("<>", value),
-                Is::Lt(value) => compare("<", value),
-                Is::Le(value) => compare("<=", value),
-                Is::Gt(value) => compare(">", value),
-                Is::Ge(value) => compare(">=", value),
-                Is::In(values) if values.is_empty() => "FALSE".into(),
-                Is::In(values) => {
-                    let ways: Vec<_> = values.iter().map(|value| compare("=", value)).collect();
-                    format!("({})", ways.join(" OR "))
-                }
-                _ => return None,
-            });
-        }
-        Some(all.join(" AND "))
-    }
 }

@@ -422,13 +422,14 @@ WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
   WHERE h.id = 1;
 commit;
 -- get
-SELECT 0::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+SELECT 0::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1::bigint, t."age", t."revision", t."version", t."id", NULL::timestamptz, t."name"
-  FROM "apportion"."plants" t
-  WHERE t."id" = $1;
+  UNION ALL SELECT 1::bigint, t."age", t."revision", t."version", s.n, t."id", NULL::timestamptz, t."name"
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN "apportion"."plants" t
+  WHERE t."id" = s.c0;
 -- a page
 SELECT 0::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text

@@ -465,12 +465,14 @@ WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
   WHERE h.id = 1;
 commit;
 -- get
-SELECT 0, NULL, NULL, NULL, NULL, h.last_at, NULL
+SELECT 0, NULL, NULL, NULL, NULL, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1, t."age", t."revision", t."version", t."id", NULL, t."name"
-  FROM "apportion_plants" t
-  WHERE t."id" = ?1;
+  UNION ALL SELECT 1, t."age", t."revision", t."version", s.n, t."id", NULL, t."name"
+  FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
+  FROM json_each(?1)) AS s
+  CROSS JOIN "apportion_plants" t
+  WHERE t."id" = s.c0;
 -- a page
 SELECT 0, NULL, NULL, NULL, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
