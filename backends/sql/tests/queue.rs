@@ -1,5 +1,5 @@
 //! Callers that wait for a queue: order, deadlines, dropped futures, panics, closing.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -384,11 +384,9 @@ fn callers_of_a_runtime_that_is_gone_are_told() {
     let (runtime, other) = (make(), make());
     let queue = runtime.block_on(async { start(&fake, clock(), QueueOptions { max_group: 1, ..options() }) });
     let (ids, batches) = notes(2);
-    let caller = other.block_on(async {
-        let caller = call(&queue, batches);
-        fake.begun(1).await;
-        caller
-    });
+    let _entered = other.enter();
+    let caller = call(&queue, batches);
+    other.block_on(fake.begun(1));
     runtime.shutdown_background();
     let answers = other.block_on(caller).unwrap();
     assert!(matches!(answers[0], Err(StoreError::Unknown { id }) if id == ids[0]), "{answers:?}");
@@ -399,15 +397,18 @@ fn callers_of_a_runtime_that_is_gone_are_told() {
 
 /// What a queue reported.
 #[derive(Debug, Default)]
-struct Heard(Mutex<(Vec<usize>, Vec<(usize, usize)>)>);
+struct Heard {
+    depths: Mutex<Vec<usize>>,
+    groups: Mutex<Vec<(usize, usize)>>,
+}
 
 impl Metrics for Heard {
     fn queue_depth(&self, batches: usize) {
-        self.0.lock().unwrap().0.push(batches);
+        self.depths.lock().unwrap().push(batches);
     }
 
     fn group(&self, batches: usize, accepted: usize, _: Duration) {
-        self.0.lock().unwrap().1.push((batches, accepted));
+        self.groups.lock().unwrap().push((batches, accepted));
     }
 }
 
@@ -421,7 +422,6 @@ async fn a_queue_reports_its_depth_and_its_groups() {
     fake.refuse.lock().unwrap().push((ids[1], StoreError::invalid("a", "b")));
     queue.commit_many(batches).await;
     queue.commit_many(vec![note()]).await;
-    let heard = heard.0.lock().unwrap();
-    assert_eq!(heard.0, [3, 1]);
-    assert_eq!(heard.1, [(3, 2), (1, 1)]);
+    assert_eq!(*heard.depths.lock().unwrap(), [3, 1]);
+    assert_eq!(*heard.groups.lock().unwrap(), [(3, 2), (1, 1)]);
 }
