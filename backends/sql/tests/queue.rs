@@ -184,13 +184,15 @@ async fn callers_that_come_back_together_are_waited_for() {
     let opening = call(&queue, vec![note()]);
     fake.begun(1).await;
     let callers: Vec<_> = (0..8)
-        .map(|_| {
+        .map(|caller| {
             let queue = Arc::clone(&queue);
             tokio::spawn(async move {
                 for _ in 0..5 {
                     queue.commit_many(vec![note()]).await[0].as_ref().unwrap();
-                    // Each has something else to do before it comes back.
-                    tokio::task::yield_now().await;
+                    // Each has something else to do before it comes back, some more than others.
+                    for _ in 0..caller {
+                        tokio::task::yield_now().await;
+                    }
                 }
             })
         })
