@@ -6,9 +6,11 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::store::{Query, Resolution, Scan, Store, StoreError, StoreExt};
+use apportion::store::{Batch, Query, Receipt, Resolution, Scan, Store, StoreError, StoreExt};
 use apportion_postgres::PostgresOptions;
 use apportion_throwaway_postgres::proxy::{Fault, FaultProxy, What, When};
+use uuid::Uuid;
+
 use common::{MS, Taken, Told, UNITS, check, database, ids, open, server, take, with_account};
 
 fn quick() -> PostgresOptions {
@@ -54,6 +56,96 @@ async fn a_commit_that_is_cut_is_unknown_and_its_resolution_is_what_happened() {
         }
     }
     assert!(happened >= 3 && did_not >= 1, "{happened} happened, {did_not} did not");
+    check(&*store, &taken).await;
+}
+
+/// The outcome of a batch, asked for until it is known: what was cut may still hold its locks.
+async fn resolved(store: &dyn Store, batch: Uuid) -> Told {
+    for _ in 0..MAX_TRIES {
+        match store.resolve(batch).await {
+            Ok(Resolution::Committed(_)) => return Told::Yes,
+            Ok(Resolution::NotCommitted) => return Told::No,
+            Err(StoreError::Unknown { .. } | StoreError::Unavailable { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the outcome of {batch} stays unknown");
+}
+
+/// A batch that is tried until the store is available.
+async fn repeated(store: &dyn Store, batch: &Batch) -> Result<Receipt, StoreError> {
+    for _ in 1..MAX_TRIES {
+        match store.commit(batch.clone()).await {
+            Err(StoreError::Unavailable { .. }) => {}
+            answer => return answer,
+        }
+    }
+    store.commit(batch.clone()).await
+}
+
+/// How often something is asked for that a cut connection may still hold up.
+const MAX_TRIES: usize = 100;
+
+/// How many commits are cut, each of them under up to four callers.
+const CUTS: usize = 210;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hundred_cut_commits_under_several_callers_have_one_effect_each_or_none() {
+    let url = database();
+    let (proxy, through) = proxied(&url).await;
+    let store = open(&through, quick()).await;
+    let owner = with_account(&*store).await;
+    let ids = Arc::new(ids());
+    let mut taken = Vec::new();
+    let (mut unknown, mut happened) = (0, 0);
+    for round in 0..CUTS {
+        let when = [When::BeforeCommit, When::AtCommit, When::AfterCommit][round % 3].clone();
+        let what = if round % 21 == 20 { What::Stall } else { [What::Cut, What::Reset][round % 2] };
+        proxy.arm(Fault::once(when, what));
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, ids) = (Arc::clone(&store), Arc::clone(&ids));
+                tokio::spawn(async move {
+                    let (batch, unit) = (ids.next_id(), ids.next_id());
+                    (batch, unit, store.commit(take(batch, unit, owner)).await)
+                })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for caller in callers {
+            answers.push(caller.await.unwrap());
+        }
+        proxy.heal();
+        for (batch, unit, answer) in answers {
+            let told = match answer {
+                Ok(_) => Told::Yes,
+                // What came behind the cut in the same group was not tried.
+                Err(StoreError::Unavailable { .. }) => Told::No,
+                Err(StoreError::Unknown { id }) => {
+                    assert_eq!(id, batch);
+                    unknown += 1;
+                    resolved(&*store, batch).await
+                }
+                Err(error) => panic!("{error:?}"),
+            };
+            happened += u64::from(told == Told::Yes);
+            // Asked for once more: what happened is not done again, what is void stays so.
+            match (repeated(&*store, &take(batch, unit, owner)).await, &told) {
+                (Ok(receipt), Told::Yes) => assert!(receipt.repeated),
+                (Err(StoreError::UnusableId { .. }), Told::No) => {}
+                (Ok(receipt), Told::No) => {
+                    assert!(!receipt.repeated, "a batch that did not happen has happened");
+                    taken.push(Taken { batch, unit, told: Told::Yes });
+                    continue;
+                }
+                (answer, _) => panic!("{answer:?}"),
+            }
+            taken.push(Taken { batch, unit, told });
+        }
+        assert_eq!(proxy.fired(), u64::try_from(round + 1).unwrap(), "every round cuts a commit");
+    }
+    println!("{CUTS} commits cut: {unknown} batches were unknown, {happened} batches had happened");
+    assert!(unknown >= CUTS && happened > 0);
     check(&*store, &taken).await;
 }
 
