@@ -122,6 +122,17 @@ impl Held {
         self.instances.push(instance);
     }
 
+    /// Lets another one hold it.
+    pub(super) fn pass_on(&mut self, instance: Uuid, to: &mut Self) {
+        self.keep(instance);
+        to.hold(instance);
+    }
+
+    /// How many instances are held.
+    pub(super) const fn count(&self) -> usize {
+        self.instances.len()
+    }
+
     /// Leaves it pending until its record arrives: it is committed.
     pub(super) fn keep(&mut self, instance: Uuid) {
         self.instances.retain(|held| *held != instance);

@@ -50,7 +50,8 @@ impl ControlPlane {
                 // What was freed may not have been seen yet, and what is about to be committed here may be refused: look
                 // again before saying no.
                 Err(error @ (Error::NoCapacity(_) | Error::NoFreePort { .. })) => {
-                    let undecided = self.followed.with(|view| Ok(view.awaits_commits()))?;
+                    let own = self.unsettled();
+                    let undecided = self.followed.with(|view| Ok(view.awaits_commits(own)))?;
                     if refreshed && (!undecided || retry.again().await.is_err()) {
                         return Err(error);
                     }
@@ -62,7 +63,7 @@ impl ControlPlane {
             };
             match self.store.commit(batch).await {
                 Ok(_) => {
-                    held.keep(id.uuid());
+                    self.settled(&mut held, id, true);
                     return Ok(Entry::new(*instance, 1));
                 }
                 Err(error) if lost_race(&error) => drop(held),

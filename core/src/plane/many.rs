@@ -136,7 +136,10 @@ impl ControlPlane {
         for (open, receipt) in window.open.into_iter().zip(receipts) {
             let at = open.at;
             match &receipt {
-                Ok(_) => window.held.keep(open.instance.id.uuid()),
+                Ok(_) => {
+                    let launched = matches!(open.operation, Operation::Launch(_));
+                    self.settled(&mut window.held, open.instance.id, launched);
+                }
                 Err(_) => window.held.give_back(open.instance.id.uuid())?,
             }
             let outcome = self.settle(open, receipt).await;

@@ -19,6 +19,7 @@ mod retry;
 mod tests;
 mod users;
 mod view;
+mod within;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +35,7 @@ use crate::id::{IdSource, TimeOrderedIds};
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
-use follow::Followed;
+use follow::{Followed, Held};
 use place::Planner;
 
 /// The control plane of a GPU cloud, over a store.
@@ -49,8 +50,10 @@ pub struct ControlPlane {
     metrics: Arc<dyn Metrics>,
     repositories: Repositories,
     followed: Arc<Followed>,
-    planner: Mutex<Planner>,
+    planner: Arc<Mutex<Planner>>,
     deadline: Option<Duration>,
+    /// What was launched in the application's transaction, where this one works in one.
+    unsettled: Option<Mutex<Held>>,
 }
 
 /// How a control plane decides.
@@ -121,9 +124,10 @@ impl ControlPlane {
         Self {
             repositories: Repositories::new(Arc::clone(&store), Arc::clone(&ids)),
             followed: Arc::new(Followed::new(Arc::clone(&store))),
-            planner: Mutex::new(Planner::new(options.policy, options.seed, options.mix)),
+            planner: Arc::new(Mutex::new(Planner::new(options.policy, options.seed, options.mix))),
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             deadline: options.deadline,
+            unsettled: None,
             store,
             ids,
         }

@@ -151,9 +151,9 @@ impl View {
         self.index(pending.node)
     }
 
-    /// Whether something is about to be committed, so that what is taken off a node may yet come back.
-    pub(super) fn awaits_commits(&self) -> bool {
-        !self.pending.is_empty()
+    /// Whether more than `own` is about to be committed, so that what is taken off a node may yet come back.
+    pub(super) fn awaits_commits(&self, own: usize) -> bool {
+        self.pending.len() > own
     }
 
     /// Whether a port of a node is taken, or about to be.
