@@ -1,17 +1,19 @@
 //! The command line, and what of it can be judged before anything is read or written.
 
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use apportion::sched::Policy;
-use apportion_redb::Durability;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::generate::{DEFAULT_PODS, PUBLISHED_NODES};
 
+mod store;
 #[cfg(test)]
 mod tests;
+
+use store::schema_name;
+pub use store::{DatabaseUrl, DurabilityArg, StoreArg, StoreAt};
 
 /// Replays a GPU cluster's workload through the whole durable control plane, and writes a report.
 ///
@@ -59,14 +61,20 @@ pub struct ReplayArgs {
     /// How many GPUs each user may hold at once; as many as there are, if it is left out.
     #[arg(long, value_name = "N")]
     pub gpu_limit: Option<u32>,
-    /// Where the state is kept: a file (PATH or redb:PATH), or memory: for a trial that leaves nothing.
+    /// Where the state is kept: a redb file (PATH or redb:PATH), a SQLite file (sqlite:PATH), a Postgres database
+    /// (postgres://USER@HOST/DATABASE), or memory: for a trial that leaves nothing.
     ///
-    /// Default: replay.redb, or, for a generated workload, a temporary file that is removed at the end.
+    /// A password is better given in the environment, as PGPASSWORD, than in the address, which other users of the machine
+    /// can see. Default: replay.redb, or, for a generated workload, a temporary file that is removed at the end.
     #[arg(long, value_name = "STORE")]
     pub store: Option<StoreArg>,
-    /// What an acknowledged change survives: full (a power cut) or process-crash (which never syncs the disk).
-    #[arg(long, value_name = "DURABILITY", default_value = "full")]
-    pub durability: DurabilityArg,
+    /// The schema of a Postgres database that the tables are in; replay, if it is left out.
+    #[arg(long, value_name = "NAME", value_parser = schema_name)]
+    pub schema: Option<String>,
+    /// What an acknowledged change survives: full (a power cut; the default) or process-crash (which syncs the disk
+    /// seldom or never). With Postgres it is a setting of the server.
+    #[arg(long, value_name = "DURABILITY")]
+    pub durability: Option<DurabilityArg>,
     /// How many changes are under way at once, and so can share one sync of the disk.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 4_096>)]
     pub concurrency: usize,
@@ -76,7 +84,7 @@ pub struct ReplayArgs {
     /// The seed of the generated workload and of every random choice.
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Continue a replay that was cut short, on the file that it left.
+    /// Continue a replay that was cut short, on the file or in the schema that it left.
     #[arg(long)]
     pub resume: bool,
     /// Where the report goes.
@@ -145,56 +153,6 @@ impl FromStr for PolicyArg {
     }
 }
 
-/// What an acknowledged change survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DurabilityArg {
-    /// A crash of the process or the machine, and a power cut.
-    Full,
-    /// A crash of the process only.
-    ProcessCrash,
-}
-
-impl From<DurabilityArg> for Durability {
-    fn from(arg: DurabilityArg) -> Self {
-        match arg {
-            DurabilityArg::Full => Self::Full,
-            DurabilityArg::ProcessCrash => Self::ProcessCrash,
-        }
-    }
-}
-
-/// A store as `--store` names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreArg {
-    /// `memory:`, which is gone at the end.
-    Memory,
-    /// A redb file: `redb:PATH` or just `PATH`.
-    Redb(PathBuf),
-}
-
-impl FromStr for StoreArg {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text.strip_prefix("redb:") {
-            _ if text == "memory:" => Self::Memory,
-            Some(path) => Self::Redb(path.into()),
-            None => Self::Redb(text.into()),
-        })
-    }
-}
-
-/// Where a replay keeps its state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreAt {
-    /// In memory.
-    Memory,
-    /// In this redb file, which stays.
-    File(PathBuf),
-    /// In a redb file in the system's temporary folder, which goes with the replay.
-    Temporary,
-}
-
 /// Arguments that cannot be followed, found before anything was written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -211,41 +169,26 @@ pub enum UsageError {
         /// The file.
         path: PathBuf,
     },
-    /// Only a file can be continued.
-    #[error("--resume continues a file: name it with --store")]
-    ResumeWithoutFile,
+    /// What leaves nothing cannot be continued.
+    #[error("--resume continues what is in a file or a database: name it with --store")]
+    ResumeWithoutStore,
+    /// There is no such kind of store.
+    #[error("--store takes PATH, redb:PATH, sqlite:PATH, postgres://… or memory:, and this is none of them")]
+    UnknownStore,
+    /// Only Postgres has schemas.
+    #[error("--schema goes with --store postgres://…")]
+    SchemaOfNothing,
+    /// What a commit survives is not the client's to say.
+    #[error(
+        "what a commit survives is a setting of the Postgres server (fsync, synchronous_commit): leave --durability out"
+    )]
+    ServerDurability,
     /// A result could not be written at the end.
     #[error("{} cannot be written: its folder is not there", path.display())]
     NoFolder {
         /// The file.
         path: PathBuf,
     },
-}
-
-impl ReplayArgs {
-    /// Judges where the state and the results would go.
-    pub fn store_at(&self) -> Result<StoreAt, UsageError> {
-        for path in [Some(&self.report), self.json.as_ref()].into_iter().flatten() {
-            folder_of(path)?;
-        }
-        let path = match &self.store {
-            Some(StoreArg::Memory) | None
-                if self.resume && (self.store.is_some() || self.nodes.is_none()) =>
-            {
-                return Err(UsageError::ResumeWithoutFile);
-            }
-            Some(StoreArg::Memory) => return Ok(StoreAt::Memory),
-            None if self.nodes.is_none() => return Ok(StoreAt::Temporary),
-            None => Path::new("replay.redb"),
-            Some(StoreArg::Redb(path)) => path.as_path(),
-        };
-        folder_of(path)?;
-        match (path.exists(), self.resume) {
-            (true, false) => Err(UsageError::StoreExists { path: path.to_owned() }),
-            (false, true) => Err(UsageError::NothingToResume { path: path.to_owned() }),
-            _ => Ok(StoreAt::File(path.to_owned())),
-        }
-    }
 }
 
 /// Refuses a path whose folder is not there.

@@ -76,6 +76,20 @@ pub enum AppError {
         /// What it is now.
         given: String,
     },
+    /// A replay would be mixed into another one.
+    #[error(
+        "schema {schema} holds a replay already: continue it with --resume, or name another one with --schema"
+    )]
+    SchemaInUse {
+        /// The schema.
+        schema: String,
+    },
+    /// There is no replay to continue.
+    #[error("schema {schema} holds no replay: there is nothing to --resume")]
+    NothingInSchema {
+        /// The schema.
+        schema: String,
+    },
     /// Counters differ from a recount of the rows.
     #[error("the audit found {counters} counters that differ from a recount of the rows")]
     Drift {
@@ -110,7 +124,13 @@ impl AppError {
     /// 2 where the input is bad and nothing was written, as for unknown arguments; 1 for all else.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Trace(_) | Self::NoGpus | Self::NotAReplay | Self::OtherInputs { .. } => 2,
+            Self::Usage(_)
+            | Self::Trace(_)
+            | Self::NoGpus
+            | Self::NotAReplay
+            | Self::OtherInputs { .. }
+            | Self::SchemaInUse { .. }
+            | Self::NothingInSchema { .. } => 2,
             _ => 1,
         }
     }

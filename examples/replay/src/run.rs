@@ -22,7 +22,7 @@ use apportion::store::Store;
 use apportion::time::{Clock, ManualClock, Timestamp};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::ReplayArgs;
+use crate::cli::{ReplayArgs, StoreAt};
 use crate::error::AppError;
 use crate::input;
 use crate::report;
@@ -67,18 +67,18 @@ pub fn run(args: &ReplayArgs) -> Result<Finished, AppError> {
     let workload = Workload::new(args, input);
     let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
     let store_clock: Arc<dyn Clock> = clock.clone();
-    let opened = Opened::new(&at, args.durability, &store_clock)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let replay = Replay { args, workload: &workload, store: &opened.store, clock: &clock };
-    let ended = runtime.block_on(async {
+    let (ended, bytes) = runtime.block_on(async {
+        let opened = Opened::new(&at, args, &store_clock).await?;
+        let replay = Replay { args, at: &at, workload: &workload, store: &opened.store, clock: &clock };
         let ended = replay.carry_out().await;
         let closed = opened.store.close().await;
         let ended = ended?;
         closed?;
-        Ok::<_, AppError>(ended)
+        Ok::<_, AppError>((ended, opened.bytes().await))
     })?;
-    let figures = ended.figures(&opened);
-    let about = about(args, &workload, &source);
+    let figures = ended.figures(bytes);
+    let about = about(args, &workload, &source, &at);
     let table = table(&about, &figures, args);
     let verdict = ended.verdict(args, &figures);
     if let Some(path) = &args.json {
@@ -92,6 +92,7 @@ pub fn run(args: &ReplayArgs) -> Result<Finished, AppError> {
 /// One replay on one store.
 struct Replay<'a> {
     args: &'a ReplayArgs,
+    at: &'a StoreAt,
     workload: &'a Workload,
     store: &'a Arc<dyn Store>,
     clock: &'a Arc<ManualClock>,
@@ -113,6 +114,7 @@ impl Replay<'_> {
         let shared: Arc<dyn Store> = store.clone();
         let inputs = begun::inputs(self.args, self.workload);
         let begun = begun::was_begun(&shared, &inputs).await?;
+        self.judge(begun)?;
         let mix = self.workload.mix();
         let ids = self.ids(&*shared).await?;
         let options = Options::default()
@@ -155,6 +157,19 @@ impl Replay<'_> {
         })
     }
 
+    /// Whether a replay that was begun, or was not, is what the arguments expect. Of a file its being there says so.
+    fn judge(&self, begun: bool) -> Result<(), AppError> {
+        match (self.at, begun, self.args.resume) {
+            (StoreAt::Postgres { schema, .. }, true, false) => {
+                Err(AppError::SchemaInUse { schema: schema.clone() })
+            }
+            (StoreAt::Postgres { schema, .. }, false, true) => {
+                Err(AppError::NothingInSchema { schema: schema.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ids that no earlier run on this store has used: each run that got anywhere left the feed longer than it was.
     async fn ids(&self, store: &dyn Store) -> Result<Arc<dyn IdSource>, AppError> {
         let head = store.snapshot().await?.cursor().position;
@@ -164,7 +179,7 @@ impl Replay<'_> {
 }
 
 impl Ended {
-    fn figures(&self, opened: &Opened) -> ReplayFigures {
+    fn figures(&self, store_bytes: Option<u64>) -> ReplayFigures {
         let Done { progress, decisions, operations, took, store, syncs } = &self.done;
         let deciding = took.saturating_sub(store.committing).saturating_sub(store.reading);
         let refused: BTreeMap<_, _> = progress
@@ -192,7 +207,7 @@ impl Ended {
             commit_ms_p50: store.commit_ms(50.0),
             commit_ms_p99: store.commit_ms(99.0),
             syncs: *syncs,
-            store_bytes: opened.bytes(),
+            store_bytes,
         }
     }
 
@@ -218,17 +233,18 @@ impl Ended {
     }
 }
 
-fn about(args: &ReplayArgs, workload: &Workload, source: &str) -> String {
+fn about(args: &ReplayArgs, workload: &Workload, source: &str, at: &StoreAt) -> String {
     let (first, rest) = source.split_at(source.chars().next().map_or(0, char::len_utf8));
     format!(
-        "{}{rest}: {} pods of {} users on {} nodes with {} GPUs; policy {}, up to {} operations a commit",
+        "{}{rest}: {} pods of {} users on {} nodes with {} GPUs; policy {}, up to {} operations a commit, kept in {}",
         first.to_uppercase(),
         count(wide(workload.pods.len())),
         count(wide(args.users)),
         count(wide(workload.nodes.len())),
         count(workload.nodes.iter().map(|node| u64::from(node.gpus)).sum()),
         args.policy,
-        args.concurrency
+        args.concurrency,
+        at.kind()
     )
 }
 

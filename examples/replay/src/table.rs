@@ -57,8 +57,8 @@ pub struct ReplayFigures {
     pub commit_ms_p99: f64,
     /// Syncs of the disk, where the store can tell.
     pub syncs: Option<u64>,
-    /// The size of the store's file in bytes; 0 in memory.
-    pub store_bytes: u64,
+    /// The size of the store's files or tables in bytes, where it can be told; 0 in memory.
+    pub store_bytes: Option<u64>,
 }
 
 impl ReplayFigures {
@@ -87,7 +87,7 @@ impl ReplayFigures {
                 ("commit, median", format!("{:.2} ms", self.commit_ms_p50)),
                 ("commit, 99th percentile", format!("{:.2} ms", self.commit_ms_p99)),
                 ("syncs", syncs),
-                ("store size", bytes(self.store_bytes)),
+                ("store size", self.store_bytes.map_or_else(|| "unknown".to_owned(), bytes)),
                 ("audit", self.audit()),
                 ("digest", self.digest.clone()),
             ]
@@ -176,7 +176,7 @@ mod tests {
             refused: BTreeMap::from([("gpu".to_owned(), 150), ("quota".to_owned(), 2)]),
             digest: "ab12".to_owned(),
             decisions_per_s: 212_345.6,
-            store_bytes: 15_000_000,
+            store_bytes: Some(15_000_000),
             ..ReplayFigures::default()
         }
     }

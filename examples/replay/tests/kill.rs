@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use apportion_throwaway_postgres::ThrowawayPostgres;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde_json::Value;
@@ -14,63 +15,84 @@ use serde_json::Value;
 const KILLS: usize = 12;
 const KILLS_A_ROUND: usize = 4;
 
-fn start(folder: &Path, store: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
-    command.current_dir(folder).args([
-        "--nodes-count",
-        "40",
-        "--pods-count",
-        "700",
-        "--users",
-        "5",
-        "--concurrency",
-        "8",
-    ]);
-    command.args(["--store", store, "--json", "figures.json"]).stdout(Stdio::null()).stderr(Stdio::piped());
-    if folder.join(store).exists() {
-        command.arg("--resume");
+/// What is killed: replays on stores of one kind, each on one of its own.
+struct Killed<'a> {
+    folder: &'a Path,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Files, of this scheme.
+    Files(&'static str),
+    /// Schemas of a server's database.
+    Schemas(ThrowawayPostgres),
+}
+
+impl Killed<'_> {
+    /// The arguments that name a store, and whether there is something to continue.
+    fn store(&self, name: &str) -> (Vec<String>, bool) {
+        match &self.kind {
+            Kind::Files(scheme) => {
+                let there = self.folder.join(name).exists();
+                (vec!["--store".into(), format!("{scheme}:{name}")], there)
+            }
+            Kind::Schemas(server) => {
+                let tells = |question: &str| server.psql(question).unwrap() == "t";
+                let there = tells(&format!("SELECT to_regclass('{name}.replay_inputs') IS NOT NULL"))
+                    && tells(&format!("SELECT EXISTS (SELECT FROM {name}.replay_inputs)"));
+                (vec!["--store".into(), server.url(), "--schema".into(), name.into()], there)
+            }
+        }
     }
-    command.spawn().unwrap()
+
+    fn start(&self, name: &str) -> Child {
+        let (store, there) = self.store(name);
+        let size = "--nodes-count 40 --pods-count 700 --users 5 --concurrency 8 --json figures.json";
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
+        command.current_dir(self.folder).args(size.split(' ')).args(store);
+        command.args(there.then_some("--resume")).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Runs to the end, and answers what depends on the state.
+    fn finish(&self, name: &str) -> Value {
+        let output = self.start(name).wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut figures: Value =
+            serde_json::from_slice(&std::fs::read(self.folder.join("figures.json")).unwrap()).unwrap();
+        let names = [
+            "pods",
+            "launched",
+            "refused",
+            "audit_drift",
+            "digest",
+            "allocation_pct_mean",
+            "allocation_pct_peak",
+        ];
+        figures.as_object_mut().unwrap().retain(|name, _| names.contains(&name.as_str()));
+        assert_eq!(figures.as_object().unwrap().len(), names.len());
+        figures
+    }
 }
 
-/// Runs to the end, and answers what depends on the state.
-fn finish(folder: &Path, store: &str) -> Value {
-    let output = start(folder, store).wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut figures: Value =
-        serde_json::from_slice(&std::fs::read(folder.join("figures.json")).unwrap()).unwrap();
-    let names = [
-        "pods",
-        "launched",
-        "refused",
-        "audit_drift",
-        "digest",
-        "allocation_pct_mean",
-        "allocation_pct_peak",
-    ];
-    figures.as_object_mut().unwrap().retain(|name, _| names.contains(&name.as_str()));
-    assert_eq!(figures.as_object().unwrap().len(), names.len());
-    figures
-}
-
-#[test]
 #[expect(
     clippy::disallowed_methods,
     reason = "the moments of the kills are spread over the time that a run takes"
 )]
-fn a_replay_that_is_killed_again_and_again_ends_in_the_state_of_one_that_was_not() {
+fn ends_in_the_state_of_one_that_was_not_killed(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
+    let killed = Killed { folder: folder.path(), kind };
     let began = Instant::now();
-    let whole = finish(folder.path(), "whole.redb");
+    let whole = killed.finish("whole");
     let took = began.elapsed();
     assert!(whole["refused"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>() > 0);
     let seed = std::process::id().into();
     let mut random = Pcg64::seed_from_u64(seed);
     let mut kills = 0;
     for round in 0.. {
-        let store = format!("killed-{round}.redb");
+        let name = format!("killed_{round}");
         for _ in 0..KILLS_A_ROUND {
-            let mut child = start(folder.path(), &store);
+            let mut child = killed.start(&name);
             std::thread::sleep(Duration::from_secs_f64(random.random_range(0.0..took.as_secs_f64() / 2.0)));
             if child.try_wait().unwrap().is_some_and(|ended| ended.success()) {
                 break;
@@ -81,9 +103,24 @@ fn a_replay_that_is_killed_again_and_again_ends_in_the_state_of_one_that_was_not
             assert!(!said.contains("error"), "seed {seed}, after {kills} kills: {said}");
             kills += usize::from(!output.status.success());
         }
-        assert_eq!(finish(folder.path(), &store), whole, "seed {seed}, after {kills} kills");
+        assert_eq!(killed.finish(&name), whole, "seed {seed}, after {kills} kills");
         if kills >= KILLS {
             break;
         }
     }
+}
+
+#[test]
+fn killed_again_and_again_on_redb_a_replay_ends_in_the_state_of_one_that_was_not() {
+    ends_in_the_state_of_one_that_was_not_killed(Kind::Files("redb"));
+}
+
+#[test]
+fn killed_again_and_again_on_sqlite_a_replay_ends_in_the_state_of_one_that_was_not() {
+    ends_in_the_state_of_one_that_was_not_killed(Kind::Files("sqlite"));
+}
+
+#[test]
+fn killed_again_and_again_on_postgres_a_replay_ends_in_the_state_of_one_that_was_not() {
+    ends_in_the_state_of_one_that_was_not_killed(Kind::Schemas(ThrowawayPostgres::start().unwrap()));
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use apportion_throwaway_postgres::{Options, ThrowawayPostgres};
 use serde_json::Value;
 
 /// A cluster that is soon full, and pods that come and go.
@@ -48,10 +49,68 @@ fn the_final_state_depends_neither_on_the_store_nor_on_the_window() {
         "--store memory: --concurrency 64",
         "--concurrency 64",
         "--store a.redb --concurrency 7 --durability process-crash",
+        "--store sqlite:a.sqlite --concurrency 64",
+        "--store sqlite:b.sqlite --concurrency 7 --durability process-crash",
     ] {
         assert_eq!(at(rest), first, "{rest}");
     }
     assert!(folder.path().join("a.redb").exists());
+}
+
+/// A server for this test, or what it says that it lacks.
+fn server() -> ThrowawayPostgres {
+    ThrowawayPostgres::start_with(&Options::new().password("a-very-secret-word")).unwrap()
+}
+
+#[test]
+fn on_postgres_a_replay_ends_as_on_every_store_and_is_continued_on_demand() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), server());
+    let at = |rest: &str| of_state(&figures(folder.path(), &format!("{SMALL} {rest}")));
+    let first = at("--store memory:");
+    let store = format!("--store {}", server.url());
+    let on_postgres = figures(folder.path(), &format!("{SMALL} {store} --concurrency 32"));
+    assert_eq!(of_state(&on_postgres), first);
+    assert!(on_postgres["store_bytes"].as_u64() > Some(100_000), "{on_postgres}");
+    assert!(on_postgres["syncs"].as_u64() > Some(0), "{on_postgres}");
+    assert_eq!(at(&format!("{store} --schema other --concurrency 1")), first);
+
+    let again = figures(folder.path(), &format!("{SMALL} {store} --resume"));
+    assert_eq!((of_state(&again), &again["operations_per_s"]), (first, &0.0.into()));
+    for (line, message) in [
+        (SMALL, "error: schema replay holds a replay already: continue it with --resume, or name another"),
+        (&format!("{SMALL} --schema none --resume"), "error: schema none holds no replay: there is nothing"),
+        (&format!("{SMALL} --seed 1 --resume"), "error: the replay was begun with other inputs: pods "),
+    ] {
+        let output = replay(folder.path(), &format!("{line} {store}"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(message), "{said}");
+    }
+    let there = server.psql("SELECT to_regnamespace('none') IS NULL").unwrap();
+    assert_eq!(there, "t", "where there was nothing to continue, nothing was made");
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("kept in Postgres") && !page.contains("a-very-secret-word"));
+}
+
+#[test]
+fn a_password_is_never_printed() {
+    let (folder, secret) = (tempfile::tempdir().unwrap(), "a-very-secret-word");
+    let server = ThrowawayPostgres::start_with(&Options::new().password("another")).unwrap();
+    let port = server.port();
+    for (store, code) in [
+        (format!("postgres://postgres:{secret}@127.0.0.1:{port}/postgres"), 1),
+        (format!("postgres://postgres@127.0.0.1:{port}/postgres?password={secret}"), 1),
+        (format!("POSTGRES://postgres:{secret}@127.0.0.1:1/postgres"), 1),
+        (format!("postgres://postgres:{secret}@127.0.0.1:port/postgres"), 1),
+        (format!("postgres:postgres:{secret}"), 1),
+        (format!("mysql://postgres:{secret}@127.0.0.1/postgres"), 2),
+        (format!("postgres://postgres:{secret}@127.0.0.1/postgres --durability full"), 2),
+        (format!("postgres://postgres:{secret}@127.0.0.1/postgres --schema ?"), 2),
+    ] {
+        let output = replay(folder.path(), &format!("{SMALL} --store {store}"));
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap()).concat();
+        assert!(output.status.code() == Some(code) && !said.contains(secret), "{store}: {said}");
+        assert!(said.starts_with("error: "), "{store}: {said}");
+    }
 }
 
 #[test]

@@ -44,41 +44,90 @@ fn numbers_out_of_range_and_unknown_policies_are_refused() {
 }
 
 #[test]
-fn a_store_is_a_path_with_or_without_its_scheme() {
-    assert_eq!("memory:".parse(), Ok(StoreArg::Memory));
-    assert_eq!("redb:a/b.redb".parse(), Ok(StoreArg::Redb("a/b.redb".into())));
-    assert_eq!("a/b.redb".parse(), Ok(StoreArg::Redb("a/b.redb".into())));
+fn a_store_is_a_path_with_or_without_its_scheme_or_an_address() {
+    let parse = |text: &str| text.parse::<StoreArg>().unwrap();
+    assert_eq!(parse("memory:"), StoreArg::Memory);
+    assert_eq!(parse("redb:a/b.redb"), StoreArg::Redb("a/b.redb".into()));
+    assert_eq!(parse("a/b.redb"), StoreArg::Redb("a/b.redb".into()));
+    assert_eq!(parse("a:b"), StoreArg::Redb("a:b".into()));
+    for text in ["sqlite:a/b", "sqlite://a/b", "SQLite:a/b"] {
+        assert_eq!(parse(text), StoreArg::Sqlite("a/b".into()), "{text}");
+    }
+    assert_eq!(parse("sqlite:///a/b"), StoreArg::Sqlite("/a/b".into()));
+    for (text, kept) in
+        [("postgres://u@h/Db", "postgres://u@h/Db"), ("PostgreSQL://u@h/Db?x=Y", "postgresql://u@h/Db?x=Y")]
+    {
+        let StoreArg::Postgres(url) = parse(text) else { panic!("{text}") };
+        assert_eq!(url.expose(), kept);
+    }
+    assert_eq!(parse("mysql://u:secret@h/d"), StoreArg::Unknown);
+}
+
+#[test]
+fn an_address_is_not_shown() {
+    let args = replay("replay --store postgres://u:secret@h/d");
+    assert!(!format!("{args:?} {:?}", args.store_at()).contains("secret"));
+}
+
+#[test]
+fn a_database_has_a_schema_and_a_durability_of_its_own() {
+    let at = |line: &str| replay(line).store_at();
+    let in_schema = |line: &str| match at(line) {
+        Ok(StoreAt::Postgres { schema, .. }) => schema,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(in_schema("replay --store postgres://h/d"), "replay");
+    assert_eq!(in_schema("replay --store postgres://h/d --schema mine_2 --resume"), "mine_2");
+    for durability in ["full", "process-crash"] {
+        let line = format!("replay --store postgres://h/d --durability {durability}");
+        assert_eq!(at(&line), Err(UsageError::ServerDurability));
+    }
+    assert_eq!(at("replay --schema mine"), Err(UsageError::SchemaOfNothing));
+    assert_eq!(at("replay --schema mine --store sqlite:a"), Err(UsageError::SchemaOfNothing));
+    assert_eq!(at("replay --store oracle://u:secret@h"), Err(UsageError::UnknownStore));
+    for schema in ["Mine", "2", "", "a-b", "a\"b"] {
+        let line = ["replay", "--store", "postgres://h/d", "--schema", schema];
+        assert_eq!(Cli::try_parse_from(line).unwrap_err().kind(), ErrorKind::ValueValidation, "{schema}");
+    }
 }
 
 #[test]
 fn a_file_that_is_there_is_only_continued_on_demand() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("r.redb");
-    let args = |rest: &str| replay(&format!("replay --store {}{rest}", path.display()));
-    assert_eq!(args("").store_at(), Ok(StoreAt::File(path.clone())));
-    assert_eq!(args(" --resume").store_at(), Err(UsageError::NothingToResume { path: path.clone() }));
-    std::fs::write(&path, "x").unwrap();
-    assert_eq!(args(" --resume").store_at(), Ok(StoreAt::File(path.clone())));
-    let refused = args("").store_at().unwrap_err();
-    assert!(refused.to_string().ends_with("continue it with --resume, or name another file with --store"));
+    for (scheme, at) in [("", StoreAt::Redb as fn(PathBuf) -> StoreAt), ("sqlite:", StoreAt::Sqlite)] {
+        let path = folder.path().join(format!("r{}", scheme.len()));
+        let args = |rest: &str| replay(&format!("replay --store {scheme}{}{rest}", path.display()));
+        assert_eq!(args("").store_at(), Ok(at(path.clone())));
+        let nothing = Err(UsageError::NothingToResume { path: path.clone() });
+        assert_eq!(args(" --resume").store_at(), nothing);
+        std::fs::write(&path, "x").unwrap();
+        assert_eq!(args(" --resume").store_at(), Ok(at(path.clone())));
+        let refused = args("").store_at().unwrap_err();
+        assert!(
+            refused.to_string().ends_with("continue it with --resume, or name another file with --store")
+        );
+    }
 }
 
 #[test]
-fn what_leaves_no_file_cannot_be_continued() {
+fn what_leaves_nothing_cannot_be_continued() {
     for line in [
         "replay --resume",
         "replay --resume --store memory:",
         "replay --nodes a --pods b --resume --store memory:",
     ] {
-        assert_eq!(replay(line).store_at(), Err(UsageError::ResumeWithoutFile), "{line}");
+        assert_eq!(replay(line).store_at(), Err(UsageError::ResumeWithoutStore), "{line}");
     }
 }
 
 #[test]
 fn a_result_that_could_not_be_written_is_refused_at_once() {
-    for line in
-        ["replay --report no/such/r.html", "replay --json no/such/r.json", "replay --store no/such/r.redb"]
-    {
+    for line in [
+        "replay --report no/such/r.html",
+        "replay --json no/such/r.json",
+        "replay --store no/such/r.redb",
+        "replay --store sqlite:no/such/r",
+    ] {
         assert!(matches!(replay(line).store_at(), Err(UsageError::NoFolder { .. })), "{line}");
     }
 }

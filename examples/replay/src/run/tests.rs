@@ -96,7 +96,15 @@ impl Bench {
     async fn live(&self, inner: &Arc<MemoryStore>, batches: usize) -> Result<Ended, AppError> {
         let store: Arc<dyn Store> = Arc::new(Dying { inner: Arc::clone(inner), left: batches.into() });
         let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
-        Replay { args: &self.args, workload: &self.workload, store: &store, clock: &clock }.carry_out().await
+        Replay {
+            args: &self.args,
+            at: &StoreAt::Memory,
+            workload: &self.workload,
+            store: &store,
+            clock: &clock,
+        }
+        .carry_out()
+        .await
     }
 }
 
