@@ -1,152 +1,170 @@
-//! Durable launches through the whole control plane on a redb file, by many callers at once.
+//! Durable launches by many callers at once: [`Bench`] does them through the whole control plane.
 
-use std::error::Error;
-use std::fs::File;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use apportion::ControlPlane;
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib};
-use apportion::entity::{Limits, TABLES, UserId};
-use apportion::plane::{LaunchRequest, NewNode, NewUser};
-use apportion::ports::{Family, PortRanges, Protocol};
-use apportion::store::Store as _;
-use apportion::time::SystemClock;
-use apportion_redb::testing::SlowSync;
-use apportion_redb::{RedbOptions, RedbStore};
-use redb::backends::FileBackend;
+use apportion::plane::LaunchRequest;
+use apportion::ports::{Family, Protocol};
+use apportion::store::Store;
 
-/// What a sync must cost at least, for ratios of group commit to mean anything.
-pub const SYNC_AT_LEAST: Duration = Duration::from_millis(3);
-/// How many accounts the callers launch for.
-const USERS: usize = 16;
-/// Machines of eight GPUs each.
-const NODES: u32 = 512;
+use crate::stores::{Failed, Fixture};
 
-/// A control plane on a file of its own.
-#[derive(Debug)]
-pub struct Bench {
-    plane: Arc<ControlPlane>,
-    store: Arc<RedbStore>,
-    users: Vec<UserId>,
-    next: Arc<AtomicUsize>,
-    folder: tempfile::TempDir,
+/// Every so many launches one is for an account that may have no more, where there are such launches.
+pub const REFUSED_EVERY: usize = 10;
+
+/// Something that callers can launch instances with.
+pub trait Launcher: Clone + Send + Sync + 'static {
+    /// Launches one instance, which takes a hundredth of a GPU, processor time, memory and a port, and is granted and
+    /// logged: eleven writes, or none where the account is `full`. `nth` is another number each time.
+    ///
+    /// # Errors
+    /// Also where one that is to be refused is not.
+    fn launch(
+        &self,
+        caller: usize,
+        nth: usize,
+        full: bool,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
+
+    /// How many durable commits there were, where that is known.
+    fn commits(&self) -> Option<u64>;
+}
+
+/// How many callers ask for how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// How many callers there are, each of which waits for its answer before it asks again.
+    pub callers: usize,
+    /// How many launches they ask for together.
+    pub count: usize,
+    /// Whether a tenth of them is for accounts that may have no more.
+    pub some_refused: bool,
+}
+
+impl Load {
+    /// Launches of which none is refused.
+    pub const fn new(callers: usize, count: usize) -> Self {
+        Self { callers, count, some_refused: false }
+    }
 }
 
 /// What some launches cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
-    /// How many were launched.
+    /// How many were asked for.
     pub launches: usize,
     /// How long that took.
     pub took: Duration,
-    /// How many syncs it took.
-    pub syncs: u64,
+    /// How many durable commits it took.
+    pub commits: Option<u64>,
 }
 
 impl Figures {
-    /// Launches in a second.
+    /// Answers in a second.
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     pub fn per_second(&self) -> f64 {
         self.launches as f64 / self.took.as_secs_f64()
     }
 
-    /// Launches that one sync made durable.
+    /// Durable commits for each answer.
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    pub fn per_sync(&self) -> f64 {
-        self.launches as f64 / self.syncs as f64
+    pub fn commits_each(&self) -> Option<f64> {
+        self.commits.map(|commits| commits as f64 / self.launches as f64)
     }
 }
 
-impl Bench {
-    /// Users and nodes on a new file whose syncs take at least `sync`, committing at most `max_group` batches at once.
-    pub async fn new(sync: Duration, max_group: usize) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let folder = tempfile::tempdir()?;
-        let file =
-            File::options().read(true).write(true).create_new(true).open(folder.path().join("bench.redb"))?;
-        let backend = SlowSync::new(FileBackend::new(file)?, sync);
-        let options = RedbOptions::default().max_group(max_group);
-        let store =
-            Arc::new(RedbStore::open_backend(backend, TABLES, Arc::new(SystemClock::new()), options)?);
-        let plane = Arc::new(ControlPlane::new(store.clone()));
-        let limits = Limits { instance_limit: 1_000_000, node_limit: 10_000, gpu_milli_limit: None };
-        let new = (0..USERS)
-            .map(|at| NewUser::new(format!("user{at}@example.org"), format!("User {at}")).limits(limits));
-        let users: Result<Vec<UserId>, _> = plane
-            .create_users(new.collect())
-            .await
-            .into_iter()
-            .map(|user| user.map(|user| user.id))
-            .collect();
-        let users = users?;
-        let Some(owner) = users.first().copied() else {
-            return Err("no users".into());
-        };
-        let ports = PortRanges::tcp(20_000, 60_000)?;
-        let node = |at| {
-            NewNode::new(owner, format!("node-{at}"))
-                .cpu(CpuMilli::from_u32(4_000_000))
-                .memory(MemoryMib::from_u32(4_000_000))
-                .gpus(8, "A100")
-                .ipv4_ports(ports.clone())
-        };
-        for node in plane.register_nodes((0..NODES).map(node).collect()).await {
-            node?;
-        }
-        Ok(Self { plane, store, users, next: Arc::default(), folder })
-    }
-
-    /// Launches `count` instances by `callers` at once, each waiting for its answer before it asks again. Each takes a
-    /// hundredth of a GPU, processor time, memory and a port, and is granted and logged: eleven writes.
-    pub async fn run(&self, callers: usize, count: usize) -> Result<Figures, Box<dyn Error + Send + Sync>> {
-        let first = self.next.fetch_add(count, Ordering::Relaxed);
-        let (end, next) = (first + count, Arc::new(AtomicUsize::new(first)));
-        let syncs = self.store.syncs().unwrap_or(0);
-        let began = now();
-        let mut tasks = Vec::with_capacity(callers);
-        for _ in 0..callers {
-            let (plane, users, next) = (Arc::clone(&self.plane), self.users.clone(), Arc::clone(&next));
-            tasks.push(tokio::spawn(async move {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(user) = users.get(at % users.len()).filter(|_| at < end) else {
-                        return Ok(());
-                    };
-                    let request = LaunchRequest::new(*user, format!("instance-{at}"))
-                        .cpu(CpuMilli::from_u32(10))
-                        .memory(MemoryMib::from_u32(10))
-                        .gpu_share(GpuMilli::from_u32(10))
-                        .ports(Family::Ipv4, Protocol::Tcp, 1);
-                    plane.launch(request).await.map(drop)?;
+/// Has callers launch all at once, and tells what that cost.
+pub async fn run<L: Launcher>(
+    launcher: &L,
+    numbers: &Arc<AtomicUsize>,
+    load: Load,
+) -> Result<Figures, Failed> {
+    let first = numbers.fetch_add(load.count, Ordering::Relaxed);
+    let (end, next) = (first + load.count, Arc::new(AtomicUsize::new(first)));
+    let before = launcher.commits();
+    let began = now();
+    let mut tasks = Vec::with_capacity(load.callers);
+    for caller in 0..load.callers {
+        let (launcher, next) = (launcher.clone(), Arc::clone(&next));
+        tasks.push(tokio::spawn(async move {
+            loop {
+                let nth = next.fetch_add(1, Ordering::Relaxed);
+                if nth >= end {
+                    return Ok(());
                 }
-            }));
-        }
-        for task in tasks {
-            let done: Result<(), apportion::Error> = task.await?;
-            done?;
-        }
-        let took = began.elapsed();
-        Ok(Figures { launches: count, took, syncs: self.store.syncs().unwrap_or(0) - syncs })
+                let full = load.some_refused && nth % REFUSED_EVERY == 0;
+                launcher.launch(caller, nth, full).await?;
+            }
+        }));
+    }
+    for task in tasks {
+        let done: Result<(), Failed> = task.await?;
+        done?;
+    }
+    let took = began.elapsed();
+    let commits = launcher.commits().zip(before).map(|(after, before)| after - before);
+    Ok(Figures { launches: load.count, took, commits })
+}
+
+/// Launches through the control plane.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    fixture: Arc<Fixture>,
+    numbers: Arc<AtomicUsize>,
+}
+
+impl Bench {
+    /// Accounts for so many callers, and nodes, on an empty store.
+    pub async fn new(store: Arc<dyn Store>, callers: usize) -> Result<Self, Failed> {
+        Ok(Self { fixture: Arc::new(Fixture::new(store, callers).await?), numbers: Arc::default() })
     }
 
-    /// Whether every counter equals its recount, and how large the file is.
-    pub async fn check(&self) -> Result<(bool, u64), Box<dyn Error + Send + Sync>> {
-        let clean = self.plane.audit().await?.is_clean();
-        let bytes = std::fs::metadata(self.folder.path().join("bench.redb"))?.len();
-        Ok((clean, bytes))
+    /// Does these launches.
+    pub async fn run(&self, load: Load) -> Result<Figures, Failed> {
+        run(self, &self.numbers, load).await
+    }
+
+    /// Fails where a counter is not its recount.
+    pub async fn check(&self) -> Result<(), Failed> {
+        let clean = self.fixture.plane.audit().await?.is_clean();
+        if clean { Ok(()) } else { Err("the audit found a drift".into()) }
     }
 
     /// Decides a launch and commits nothing.
-    pub async fn dry_run(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Some(user) = self.users.first() else {
-            return Ok(());
-        };
-        let request = LaunchRequest::new(*user, "instance")
+    pub async fn dry_run(&self) -> Result<(), Failed> {
+        let request = LaunchRequest::new(self.fixture.accounts.of(0, false)?, "instance")
             .cpu(CpuMilli::from_u32(10))
             .gpu_share(GpuMilli::from_u32(10));
-        self.plane.dry_run(&request).await?;
+        self.fixture.plane.dry_run(&request).await?;
         Ok(())
+    }
+
+    /// Users, nodes and the control plane.
+    pub fn fixture(&self) -> &Arc<Fixture> {
+        &self.fixture
+    }
+}
+
+impl Launcher for Bench {
+    async fn launch(&self, caller: usize, nth: usize, full: bool) -> Result<(), Failed> {
+        let request = LaunchRequest::new(self.fixture.accounts.of(caller, full)?, format!("instance-{nth}"))
+            .cpu(CpuMilli::from_u32(10))
+            .memory(MemoryMib::from_u32(10))
+            .gpu_share(GpuMilli::from_u32(10))
+            .ports(Family::Ipv4, Protocol::Tcp, 1);
+        match self.fixture.plane.launch(request).await {
+            Ok(_) if !full => Ok(()),
+            Err(apportion::Error::QuotaExceeded { .. }) if full => Ok(()),
+            Ok(_) => Err("a launch beyond the quota was carried out".into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn commits(&self) -> Option<u64> {
+        self.fixture.plane.store().syncs()
     }
 }
 

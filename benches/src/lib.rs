@@ -1,7 +1,12 @@
-//! What is measured: decisions of the scheduler, and durable launches through the whole control plane.
+//! What is measured: decisions of the scheduler, durable launches through the whole control plane on each store and by a
+//! transaction that was written by hand, and reads.
 //!
 //! `cargo bench -p benches` writes criterion's reports; `cargo run --release -p benches` prints the ratios that
-//! matter as a small table.
+//! matter as small tables. Both need the programs of a PostgreSQL server, and tell how to install them.
 
+pub mod by_hand;
 pub mod decisions;
 pub mod launches;
+pub mod reads;
+pub mod server;
+pub mod stores;

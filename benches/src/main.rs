@@ -1,28 +1,72 @@
 //! Prints the ratios that matter, measured side by side in one run.
 
-use std::error::Error;
+mod tables;
+
 use std::time::Duration;
 
 use apportion::sched::Policy;
 use benches::decisions::Steady;
-use benches::launches::{Bench, Figures, SYNC_AT_LEAST, now};
+use benches::launches::now;
+use benches::server::Server;
+use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-/// Ratios of the scheduler and of group commit, as a small table.
+use crate::tables::{Size, files, postgres, reads};
+
+/// Decisions of the scheduler, durable launches on each store, and reads, as small tables.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Measures less, to see that everything runs.
     #[arg(long)]
     quick: bool,
+    /// Measures only this; all of it where nothing is named.
+    #[arg(value_enum)]
+    only: Vec<What>,
 }
 
-type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Decisions,
+    Redb,
+    Sqlite,
+    Postgres,
+    Reads,
+}
 
-fn main() -> Fallible<()> {
+impl Cli {
+    fn wants(&self, what: What) -> bool {
+        self.only.is_empty() || self.only.contains(&what)
+    }
+}
+
+fn main() -> Result<(), Failed> {
     let cli = Cli::parse();
-    decisions(&cli);
+    if cli.wants(What::Decisions) {
+        decisions(&cli);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(launches(&cli))
+    let measured = runtime.block_on(stores(&cli));
+    // A store that was not closed has tasks which nobody waits for.
+    runtime.shutdown_background();
+    measured
+}
+
+async fn stores(cli: &Cli) -> Result<(), Failed> {
+    let size = Size::new(cli.quick);
+    if cli.wants(What::Redb) {
+        files::redb(size).await?;
+    }
+    if cli.wants(What::Sqlite) {
+        files::sqlite(size).await?;
+    }
+    if cli.wants(What::Postgres) {
+        postgres::postgres(&Server::start(SYNC_AT_LEAST).await?, size).await?;
+    }
+    if cli.wants(What::Reads) {
+        reads::reads(&Server::start(Duration::ZERO).await?, size).await?;
+    }
+    Ok(())
 }
 
 fn decisions(cli: &Cli) {
@@ -40,46 +84,6 @@ fn decisions(cli: &Cli) {
             println!("{:<12} {nodes:>8} {:>9} {per_second:>14.0}", policy.to_string(), steady.classes());
         }
     }
-}
-
-async fn launches(cli: &Cli) -> Fallible<()> {
-    println!("\ndurable launches through the control plane, redb\n");
-    println!("a sync that takes less than {SYNC_AT_LEAST:?} is delayed, so that it takes that long\n");
-    let rounds = if cli.quick { 1 } else { 5 };
-    let size = if cli.quick { 20 } else { 100 };
-    // The same launches by as many callers, but one durable commit at a time.
-    let alone = median(&Bench::new(SYNC_AT_LEAST, 1).await?, 64, size * 2, rounds).await?;
-    println!("{:<28} {:>11} {:>14} {:>9}", "", "launches/s", "launches/sync", "ratio");
-    line("64 callers, one at a time", alone, alone);
-    for callers in [1, 16, 64] {
-        let bench = Bench::new(SYNC_AT_LEAST, 1_024).await?;
-        let figures = median(&bench, callers, size * callers, rounds).await?;
-        line(&format!("{callers} callers, group commit"), figures, alone);
-        let (clean, bytes) = bench.check().await?;
-        if !clean {
-            return Err("the audit found a drift".into());
-        }
-        if callers == 64 {
-            println!("\naudit clean; the file has {bytes} bytes");
-        }
-    }
-    Ok(())
-}
-
-/// The round of median throughput, after one that is not counted.
-async fn median(bench: &Bench, callers: usize, count: usize, rounds: usize) -> Fallible<Figures> {
-    bench.run(callers, count).await?;
-    let mut all = Vec::with_capacity(rounds);
-    for _ in 0..rounds {
-        all.push(bench.run(callers, count).await?);
-    }
-    all.sort_by(|a, b| a.per_second().total_cmp(&b.per_second()));
-    all.get(all.len() / 2).copied().ok_or_else(|| "no round was run".into())
-}
-
-fn line(name: &str, figures: Figures, alone: Figures) {
-    let ratio = figures.per_second() / alone.per_second();
-    println!("{name:<28} {:>11.0} {:>14.1} {ratio:>8.1}x", figures.per_second(), figures.per_sync());
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

@@ -1,0 +1,52 @@
+//! Durable launches on the stores that are files, beside one durable commit at a time.
+
+use benches::launches::Bench;
+use benches::stores::{Failed, GROUPS, SYNC_AT_LEAST, Stores};
+
+use super::{Size, alone, callers, head, line};
+
+/// The callers of the comparison.
+const CALLERS: usize = 64;
+
+/// redb.
+pub(crate) async fn redb(size: Size) -> Result<(), Failed> {
+    println!("\ndurable launches through the control plane, redb\n");
+    let stores = Stores::new(SYNC_AT_LEAST)?;
+    let one = Bench::new(stores.redb(1)?, CALLERS).await?;
+    let groups = Bench::new(stores.redb(GROUPS)?, CALLERS).await?;
+    table(size, &one, &groups, "20x, 4,000/s, 0.0313 commits").await?;
+    println!("\naudit clean; the file has {} bytes", stores.redb_bytes(GROUPS)?);
+    Ok(())
+}
+
+/// SQLite.
+pub(crate) async fn sqlite(size: Size) -> Result<(), Failed> {
+    println!("\ndurable launches through the control plane, SQLite (write-ahead log, synchronous=FULL)\n");
+    let stores = Stores::new(SYNC_AT_LEAST)?;
+    let one = Bench::new(stores.sqlite(1).await?, CALLERS).await?;
+    let groups = Bench::new(stores.sqlite(GROUPS).await?, CALLERS).await?;
+    table(size, &one, &groups, "15x, 3,000/s").await?;
+    println!("\naudit clean");
+    Ok(())
+}
+
+/// The same launches by as many callers, but one durable commit at a time; then groups.
+async fn table(size: Size, one: &Bench, groups: &Bench, to_reach: &str) -> Result<(), Failed> {
+    println!("a commit that takes less than {SYNC_AT_LEAST:?} is delayed, so that it takes that long\n");
+    head();
+    // One at a time, callers only wait in turn: fewer launches tell as much.
+    let short = Size { each: size.each * 2, most: size.each * 2, ..size };
+    let base = alone(one, short.load(CALLERS, false), size.rounds).await?;
+    line(&format!("{CALLERS} callers, one at a time"), base, base, "");
+    for count in [1, 16, CALLERS] {
+        let figures = alone(groups, size.load(count, false), size.rounds).await?;
+        let to_reach = if count == CALLERS { to_reach } else { "" };
+        line(&format!("{}, group commit", callers(count)), figures, base, to_reach);
+    }
+    let base = alone(one, short.load(CALLERS, true), size.rounds).await?;
+    line(&format!("{CALLERS} callers, a tenth refused, one at a time"), base, base, "");
+    let figures = alone(groups, size.load(CALLERS, true), size.rounds).await?;
+    line(&format!("{CALLERS} callers, a tenth refused, group commit"), figures, base, "");
+    one.check().await?;
+    groups.check().await
+}

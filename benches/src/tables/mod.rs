@@ -1,0 +1,89 @@
+//! The tables that are printed.
+
+pub(crate) mod files;
+pub(crate) mod postgres;
+pub(crate) mod reads;
+
+use benches::by_hand::ByHand;
+use benches::launches::{Bench, Figures, Load};
+use benches::stores::Failed;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Rounds of which the median is told, after one that is not counted.
+    pub(crate) rounds: usize,
+    /// Launches of a caller in a round.
+    pub(crate) each: usize,
+    /// Launches in a round, at most.
+    pub(crate) most: usize,
+    /// Milliseconds for which reads of one kind are repeated.
+    pub(crate) reads_ms: u64,
+}
+
+impl Size {
+    /// Enough for figures that can be told, or only enough to see that everything runs.
+    pub(crate) const fn new(quick: bool) -> Self {
+        if quick {
+            Self { rounds: 1, each: 20, most: 1_280, reads_ms: 100 }
+        } else {
+            Self { rounds: 5, each: 100, most: 6_400, reads_ms: 1_000 }
+        }
+    }
+
+    /// A round of so many callers.
+    pub(crate) fn load(&self, callers: usize, some_refused: bool) -> Load {
+        Load { callers, count: (self.each * callers).min(self.most), some_refused }
+    }
+}
+
+/// Two that are measured side by side: a round of the one, a round of the other.
+pub(crate) async fn side_by_side(
+    ours: &Bench,
+    other: &ByHand,
+    load: Load,
+    rounds: usize,
+) -> Result<(Figures, Figures), Failed> {
+    let (mut one, mut two) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+    for round in 0..=rounds {
+        let (left, right) = (ours.run(load).await?, other.run(load).await?);
+        if round > 0 {
+            one.push(left);
+            two.push(right);
+        }
+    }
+    Ok((median(one)?, median(two)?))
+}
+
+/// Rounds of one alone.
+pub(crate) async fn alone(ours: &Bench, load: Load, rounds: usize) -> Result<Figures, Failed> {
+    ours.run(load).await?;
+    let mut all = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        all.push(ours.run(load).await?);
+    }
+    median(all)
+}
+
+/// The round of median throughput.
+fn median(mut all: Vec<Figures>) -> Result<Figures, Failed> {
+    all.sort_by(|a, b| a.per_second().total_cmp(&b.per_second()));
+    all.get(all.len() / 2).copied().ok_or_else(|| "no round was run".into())
+}
+
+/// What the columns are.
+pub(crate) fn head() {
+    println!("{:<44} {:>11} {:>15} {:>8}  to reach", "", "launches/s", "commits/launch", "ratio");
+}
+
+/// One row.
+pub(crate) fn line(name: &str, figures: Figures, compared: Figures, to_reach: &str) {
+    let ratio = figures.per_second() / compared.per_second();
+    let commits = figures.commits_each().map_or_else(String::new, |each| format!("{each:.4}"));
+    println!("{name:<44} {:>11.0} {commits:>15} {ratio:>7.2}x  {to_reach}", figures.per_second());
+}
+
+/// How many callers, in words.
+pub(crate) fn callers(count: usize) -> String {
+    if count == 1 { "1 caller".into() } else { format!("{count} callers") }
+}

@@ -1,0 +1,64 @@
+//! Durable launches on Postgres, beside a transaction that was written by hand, on the same server.
+
+use benches::by_hand::ByHand;
+use benches::launches::{Bench, Load};
+use benches::server::Server;
+use benches::stores::{Failed, SCHEMA, Stores};
+
+use super::{Size, callers, head, line, side_by_side};
+
+/// The most callers.
+const MOST: usize = 256;
+/// The connections of the transaction that was written by hand: as many as callers.
+const CONNECTIONS: u32 = 256;
+
+/// Prints the table.
+pub(crate) async fn postgres(server: &Server, size: Size) -> Result<(), Failed> {
+    println!(
+        "\ndurable launches through the control plane, Postgres, and by a transaction written by hand\n"
+    );
+    describe(server);
+    let url = server.fresh_database()?;
+    let ours = Bench::new(Stores::postgres(&url, SCHEMA).await?, MOST).await?;
+    // What the other writes to its feed is as large as what this one writes.
+    ours.run(Load::new(1, 1)).await?;
+    let by_hand = ByHand::new(&url, MOST, CONNECTIONS).await?;
+    head();
+    for (count, some_refused, to_reach) in [
+        (1, false, "0.67x"),
+        (16, false, ""),
+        (64, false, "4x"),
+        (64, true, "4x"),
+        (256, false, "6x"),
+        (256, true, "6x"),
+    ] {
+        let load = size.load(count, some_refused);
+        let (figures, base) = side_by_side(&ours, &by_hand, load, size.rounds).await?;
+        let kind = if some_refused { ", a tenth refused" } else { "" };
+        let name = format!("{}{kind}", callers(count));
+        line(&format!("{name}, by hand"), base, base, "");
+        line(&format!("{name}, group commit"), figures, base, to_reach);
+    }
+    ours.check().await?;
+    by_hand.check().await?;
+    println!("\naudit of both clean");
+    Ok(())
+}
+
+/// Says what a commit costs on this server, and whether it was made to.
+fn describe(server: &Server) {
+    let now = server.commit;
+    match server.added {
+        None => println!("a lone commit takes {:.1?}; nothing was added", now.median),
+        Some((added, before)) => println!(
+            "a lone commit took {:.1?} (at least {:.1?}); commit_delay = {} µs was set, which others' commits may join: \
+             now it takes {:.1?} (at least {:.1?})",
+            before.median,
+            before.least,
+            added.as_micros(),
+            now.median,
+            now.least
+        ),
+    }
+    println!("fsync, synchronous_commit and full_page_writes are on\n");
+}
