@@ -14,7 +14,7 @@ use std::time::Duration;
 use apportion::id::{IdSource, TimeOrderedIds};
 use apportion::time::{Clock, SystemClock};
 use chrono::{DateTime, Utc};
-use sqlx_core::error::Error;
+use sqlx_core::error::{DatabaseError, Error};
 use sqlx_core::query::{Query, query};
 use sqlx_core::query_as::query_as;
 use sqlx_core::query_scalar::query_scalar;
@@ -181,7 +181,7 @@ async fn changed_one(statement: Statement<'_>, connection: &mut PgConnection) ->
 
 /// Whether nothing happened since another transaction was in the way.
 fn met_another(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 

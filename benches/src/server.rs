@@ -21,7 +21,7 @@ const CONNECTIONS: u32 = 400;
 /// A server with the default durability (`fsync`, `synchronous_commit` and `full_page_writes` on).
 #[derive(Debug)]
 pub struct Server {
-    server: ThrowawayPostgres,
+    postgres: ThrowawayPostgres,
     /// What a lone commit costs.
     pub commit: Cost,
     /// What was added to each commit, and what it cost before.
@@ -51,7 +51,7 @@ impl Server {
         let server = ThrowawayPostgres::start_with(&options)?;
         let commit = cost(&server).await?;
         let Some(missing) = at_least.checked_sub(commit.least).filter(|missing| !missing.is_zero()) else {
-            return Ok(Self { server, commit, added: None });
+            return Ok(Self { postgres: server, commit, added: None });
         };
         // The server waits before it syncs, whoever else is there; what others commit meanwhile shares the sync.
         server.psql(&format!(
@@ -59,17 +59,17 @@ impl Server {
             missing.as_micros()
         ))?;
         let slowed = cost(&server).await?;
-        Ok(Self { server, commit: slowed, added: Some((missing, commit)) })
+        Ok(Self { postgres: server, commit: slowed, added: Some((missing, commit)) })
     }
 
     /// The address of an empty database.
     pub fn fresh_database(&self) -> Result<String, Failed> {
-        Ok(self.server.fresh_database()?)
+        Ok(self.postgres.fresh_database()?)
     }
 
     /// The server.
     pub fn postgres(&self) -> &ThrowawayPostgres {
-        &self.server
+        &self.postgres
     }
 }
 

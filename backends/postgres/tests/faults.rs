@@ -1,5 +1,5 @@
 //! A network that fails: what was told is so, and the store works again when the network does.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -83,8 +83,3 @@ mod writer;
 
 pub use options::{Durability, RedbOptions};
 pub use store::RedbStore;
-
-/// The README's program is a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -14,7 +14,7 @@ use apportion::entity::{InstanceFilter, InstanceState, Limits, PageRequest, User
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::store::Cursor;
 use apportion_throwaway_postgres::ThrowawayPostgres;
-use shop::{Ending, Failure, Shop};
+use shop::{Ending, Failure, Shop, new_id};
 use uuid::Uuid;
 
 /// Where the story takes place.
@@ -63,7 +63,7 @@ async fn tell(shop: &Shop, at: &At) -> Result<(), Failure> {
     println!("bought:   an invoice, and instance {} which runs: both are there", bought.name);
 
     let greedy = machine(customer, "greedy").gpus(2);
-    match shop.order(greedy, 198_00, Ending::Commit).await {
+    match shop.order(greedy, 19_800, Ending::Commit).await {
         Ok(_) => return Err("the limit did not hold".into()),
         Err(refusal) => {
             let refusal = refusal.downcast::<Error>()?;
@@ -101,7 +101,7 @@ async fn tell(shop: &Shop, at: &At) -> Result<(), Failure> {
 
 /// A customer who may have two GPUs, and a machine with four.
 async fn opened_for_business(shop: &Shop) -> Result<UserId, Failure> {
-    let name = Uuid::new_v4().simple().to_string();
+    let name = new_id().simple().to_string();
     let limits = Limits {
         instance_limit: 3,
         node_limit: 1,
@@ -109,7 +109,7 @@ async fn opened_for_business(shop: &Shop) -> Result<UserId, Failure> {
     };
     let customer = NewUser::new(format!("{name}@example.org"), "Ada").limits(limits);
     let customer = shop.cloud.create_user(customer).await?.id;
-    let node = NewNode::new(customer, name.get(..8).unwrap_or("rack"))
+    let node = NewNode::new(customer, name.get(24..).unwrap_or("rack"))
         .cpu(CpuMilli::from_u32(64_000))
         .memory(MemoryMib::from_u32(262_144))
         .gpus(4, "A100");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use apportion::ControlPlane;
 use apportion::entity::{Entry, Instance, TABLES, UserId};
+use apportion::id::{IdSource as _, TimeOrderedIds};
 use apportion::plane::LaunchRequest;
 use apportion::time::SystemClock;
 use apportion_postgres::{PgPool, PostgresStore};
@@ -51,6 +52,11 @@ const POSTGRES_INVOICES: &str = "CREATE TABLE IF NOT EXISTS invoices \
     (id UUID PRIMARY KEY, customer UUID NOT NULL, item TEXT NOT NULL, cents BIGINT NOT NULL)";
 const SQLITE_INVOICES: &str = "CREATE TABLE IF NOT EXISTS invoices \
     (id BLOB PRIMARY KEY, customer BLOB NOT NULL, item TEXT NOT NULL, cents INTEGER NOT NULL) STRICT";
+
+/// An id that nothing has yet. An application makes its own as it likes.
+pub fn new_id() -> Uuid {
+    TimeOrderedIds::new(Arc::new(SystemClock::new())).next_id()
+}
 
 impl Shop {
     /// Opens the shop in a Postgres database: its own table, and the control plane's in the schema `apportion`.
@@ -116,7 +122,7 @@ async fn order_on_postgres(
     // The transaction is the application's; the store is let in.
     let bound = Arc::new(store.bind(pool.begin().await?));
     query("INSERT INTO invoices (id, customer, item, cents) VALUES ($1, $2, $3, $4)")
-        .bind(Uuid::new_v4())
+        .bind(new_id())
         .bind(request.owner.uuid())
         .bind(request.name.clone())
         .bind(cents)
@@ -147,7 +153,7 @@ async fn order_on_sqlite(
     // SQLite has one writer at a time, so it is the store that says whose turn it is.
     let bound = Arc::new(store.begin().await?);
     query("INSERT INTO invoices (id, customer, item, cents) VALUES (?1, ?2, ?3, ?4)")
-        .bind(Uuid::new_v4())
+        .bind(new_id())
         .bind(request.owner.uuid())
         .bind(request.name.clone())
         .bind(cents)

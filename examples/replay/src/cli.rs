@@ -62,7 +62,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N")]
     pub gpu_limit: Option<u32>,
     /// Where the state is kept: a redb file (PATH or redb:PATH), a SQLite file (sqlite:PATH), a Postgres database
-    /// (postgres://USER@HOST/DATABASE), or memory: for a trial that leaves nothing.
+    /// (`postgres://USER@HOST/DATABASE`), or memory: for a trial that leaves nothing.
     ///
     /// A password is better given in the environment, as PGPASSWORD, than in the address, which other users of the machine
     /// can see. Default: replay.redb, or, for a generated workload, a temporary file that is removed at the end.

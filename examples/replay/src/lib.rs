@@ -12,3 +12,8 @@ pub mod report;
 pub mod run;
 pub mod table;
 pub mod trace;
+
+/// The programs of the project's README are tests: here, where every backend is at hand.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

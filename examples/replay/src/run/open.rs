@@ -53,12 +53,11 @@ impl Opened {
         let (store, place): (Arc<dyn Store>, _) = match at {
             StoreAt::Memory => (Arc::new(MemoryStore::new(&tables, clock)?), Place::Memory),
             StoreAt::Redb(_) | StoreAt::Temporary => {
-                let path = match at {
-                    StoreAt::Redb(path) => path.clone(),
-                    _ => {
-                        let made = TempDir::with_prefix("replay-").map_err(AppError::Temporary)?;
-                        folder.insert(made).path().join("replay.redb")
-                    }
+                let path = if let StoreAt::Redb(path) = at {
+                    path.clone()
+                } else {
+                    let made = TempDir::with_prefix("replay-").map_err(AppError::Temporary)?;
+                    folder.insert(made).path().join("replay.redb")
                 };
                 let options = RedbOptions::default().durability(durability.into());
                 let store = Arc::new(RedbStore::open_with(&path, &tables, clock, options)?);
