@@ -277,8 +277,9 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
                 incompatible(format!("rows that are there break {}", refusal.constraint))
             }
             Failure::Store(error) => match refusal.code.as_str() {
-                // It has been made meanwhile; the last is "tuple concurrently updated".
-                "42P06" | "42P07" | "XX000" => Stopped::Again,
+                // It has been made meanwhile: a schema, a table, the type of a table's rows; the last is "tuple concurrently
+                // updated".
+                "42P06" | "42P07" | "42710" | "XX000" => Stopped::Again,
                 "42501" => Stopped::Because(OpenProblem::Forbidden),
                 _ => Stopped::Because(problem_of(&Failure::Store(error))),
             },
