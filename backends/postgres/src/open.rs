@@ -159,7 +159,9 @@ impl Opening {
 /// The statements that begin a transaction, as one message. `how` is its isolation and what it may do; `limit` is how
 /// long a statement may take, and `idle` how long the server may wait for the next.
 ///
-/// The server ends what this side has given up, a little later.
+/// The server ends what this side has given up, a little later. Where it lets itself be told so, it plans a statement once
+/// for all values, and without reading whole tables: what is bound are always arrays of keys, and looking each up in its
+/// index is right for a table of any size, while a plan that was made when the table was small would stay.
 pub(crate) fn begin(how: &str, limit: Duration, idle: Duration, options: &PostgresOptions) -> Arc<str> {
     // Longer ones are as good as none, and the server would refuse the number.
     let millis = |limit: Duration| limit.as_millis().min(1 << 30);
@@ -168,7 +170,11 @@ pub(crate) fn begin(how: &str, limit: Duration, idle: Duration, options: &Postgr
     let idle = millis(idle.saturating_add(Duration::from_secs(1)));
     format!(
         "BEGIN ISOLATION LEVEL {how}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {limit}; \
-         SET LOCAL idle_in_transaction_session_timeout = {idle}"
+         SET LOCAL idle_in_transaction_session_timeout = {idle}; \
+         SELECT set_config(s.name, s.value, true) FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), \
+         ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_material', 'off'), \
+         ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')) AS s (name, value) \
+         WHERE current_setting(s.name, true) IS NOT NULL"
     )
     .into()
 }

@@ -11,7 +11,8 @@ use apportion::store::{
 };
 use apportion::time::Clock;
 use apportion_sql::{
-    Failure, GroupCommit, Queue, QueueOptions, Tables, backoff, changes, prune, read, resolve, stamp_waiting,
+    Answering, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, backoff, changes, prune, read, resolve,
+    stamp_waiting,
 };
 use async_trait::async_trait;
 use sqlx_postgres::PgPool;
@@ -38,6 +39,26 @@ const ATTEMPTS: u32 = 8;
 pub struct PostgresStore {
     shared: Arc<Shared>,
     queue: Queue,
+    gather: Arc<Gather>,
+}
+
+/// How many statements look rows up at once, before further calls are put together.
+const LOOKING_UP: usize = 2;
+
+/// Answers reads.
+#[derive(Debug)]
+struct Reader(Arc<Shared>);
+
+#[async_trait]
+impl Answering for Reader {
+    async fn answer(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
+        let queries: Arc<[Query]> = queries.into();
+        let reading = calmly(&self.0, move |shared, link| {
+            let queries = Arc::clone(&queries);
+            Box::pin(async move { read(link, shared.tables(), &queries, shared.clock.now()).await })
+        });
+        reading.await.map_err(nothing_happened)
+    }
 }
 
 /// Commits groups.
@@ -88,30 +109,31 @@ impl PostgresStore {
             Arc::new(Committer(Arc::clone(&shared))),
             QueueOptions { max_group: options.max_group, queue: options.queue, lanes: options.lanes },
         );
-        Self { shared, queue }
+        let gather = Gather::new(Arc::new(Reader(Arc::clone(&shared))), LOOKING_UP);
+        Self { shared, queue, gather }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+}
 
-    /// Does a piece of work of which nothing remains where it fails, again where others disturb it.
-    async fn calmly<T, W>(&self, work: W) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        W: for<'l> Fn(Arc<Shared>, &'l mut Pooled) -> Work<'l, T> + Clone + Send + 'static,
-    {
-        self.shared.accepting()?;
-        let mut tries = 1;
-        loop {
-            let (shared, work) = (Arc::clone(&self.shared), work.clone());
-            match self.shared.units.run(move |link| work(shared, link)).await {
-                Err(Failure::Serialization) if tries < ATTEMPTS => {
-                    tokio::time::sleep(pause(tries)).await;
-                    tries += 1;
-                }
-                done => return done,
+/// Does a piece of work of which nothing remains where it fails, again where others disturb it.
+async fn calmly<T, W>(shared: &Arc<Shared>, work: W) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    W: for<'l> Fn(Arc<Shared>, &'l mut Pooled) -> Work<'l, T> + Clone + Send + 'static,
+{
+    shared.accepting()?;
+    let mut tries = 1;
+    loop {
+        let (with, work) = (Arc::clone(shared), work.clone());
+        match shared.units.run(move |link| work(with, link)).await {
+            Err(Failure::Serialization) if tries < ATTEMPTS => {
+                tokio::time::sleep(pause(tries)).await;
+                tries += 1;
             }
+            done => return done,
         }
     }
 }
@@ -123,12 +145,7 @@ impl Store for PostgresStore {
     }
 
     async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
-        let queries: Arc<[Query]> = queries.into();
-        let reading = self.calmly(move |shared, link| {
-            let queries = Arc::clone(&queries);
-            Box::pin(async move { read(link, shared.tables(), &queries, shared.clock.now()).await })
-        });
-        reading.await.map_err(nothing_happened)
+        self.gather.read(queries).await
     }
 
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
@@ -141,7 +158,7 @@ impl Store for PostgresStore {
     }
 
     async fn resolve(&self, id: Uuid) -> Result<Resolution, StoreError> {
-        let resolving = self.calmly(move |shared, link| {
+        let resolving = calmly(&self.shared, move |shared, link| {
             Box::pin(async move { resolve(link, shared.tables(), id, shared.clock.now()).await })
         });
         resolving.await.map_err(|failure| match failure {
@@ -152,7 +169,7 @@ impl Store for PostgresStore {
     }
 
     async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        let reading = self.calmly(move |shared, link| {
+        let reading = calmly(&self.shared, move |shared, link| {
             Box::pin(async move {
                 if let Some(changes) = changes(link, shared.tables(), after, limit, false).await? {
                     return Ok(Some(changes));
@@ -169,7 +186,7 @@ impl Store for PostgresStore {
     }
 
     async fn prune(&self, what: Prune) -> Result<Pruned, StoreError> {
-        let pruning = self.calmly(move |shared, link| {
+        let pruning = calmly(&self.shared, move |shared, link| {
             Box::pin(async move { prune(link, shared.tables(), what, shared.clock.now()).await })
         });
         pruning.await.map_err(nothing_happened)

@@ -1,5 +1,7 @@
 //! Connections for short pieces of work, each owned by a task of its own: [`Units`].
 
+mod parked;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{store_error, unavailable};
 use crate::link::{Link, Meter};
+use parked::Parked;
 
 /// A connection of a pool.
 pub(crate) type Pooled = Link<PoolConnection<Postgres>>;
@@ -37,6 +40,7 @@ pub(crate) struct Units {
     call_timeout: Duration,
     begin: Arc<str>,
     meter: Arc<Meter>,
+    parked: Arc<Parked>,
     /// How many pieces of work have ended on a connection that still worked.
     sound: AtomicU64,
 }
@@ -60,7 +64,15 @@ impl Units {
         meter: Arc<Meter>,
     ) -> Self {
         let current = Mutex::new(Generation { number: 0, pool, ours, closed: false });
-        Self { runtime: Handle::current(), current, call_timeout, begin, meter, sound: AtomicU64::new(0) }
+        Self {
+            runtime: Handle::current(),
+            current,
+            call_timeout,
+            begin,
+            meter,
+            parked: Arc::default(),
+            sound: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -90,7 +102,8 @@ impl Units {
                         Some(link) => work(link).await,
                         None => Err(unavailable("there is no connection").into()),
                     };
-                    // Nobody waits for what is done about the connection.
+                    // Who asks again at once finds it; and nobody waits for what else is done about the connection.
+                    lease.park();
                     drop(answer.send(done));
                     lease.end().await;
                 }
@@ -108,16 +121,15 @@ impl Units {
             if closed {
                 return Err(StoreError::Closed);
             }
-            match timeout_at(deadline, pool.acquire()).await {
+            let acquired = match self.parked.take(number) {
+                Some(connection) => Ok(Ok(connection)),
+                None => timeout_at(deadline, pool.acquire()).await,
+            };
+            match acquired {
                 Ok(Ok(connection)) => {
-                    let link =
-                        Link::new(connection, Arc::clone(&self.begin), deadline, Arc::clone(&self.meter));
-                    return Ok(Lease {
-                        link: Some(link),
-                        units: Arc::clone(self),
-                        generation: number,
-                        sound,
-                    });
+                    let (begin, meter) = (Arc::clone(&self.begin), Arc::clone(&self.meter));
+                    let link = Some(Link::new(connection, begin, deadline, meter));
+                    return Ok(Lease { link, units: Arc::clone(self), generation: number, sound });
                 }
                 Ok(Err(Error::PoolClosed)) if self.generation().number > number => {}
                 Ok(Err(error @ Error::PoolTimedOut)) => {
@@ -144,6 +156,8 @@ impl Units {
             current.closed = true;
             current.clone()
         };
+        // Dropped, they go back to the pool.
+        drop(self.parked.close());
         if generation.ours {
             // What is still on its way ends by its own deadline.
             drop(timeout_at(self.deadline(), generation.pool.close()).await);
@@ -194,6 +208,24 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Keeps the connection for the next piece of work, where nothing is open on it and there is room.
+    fn park(&mut self) {
+        let Some(link) = self.link.take_if(|link| link.is_clean() && !link.was_late()) else { return };
+        let Generation { number, pool, .. } = self.units.generation();
+        if number != self.generation {
+            drop(link.into_inner().detach());
+            return;
+        }
+        let (runtime, parked) = (&self.units.runtime, &self.units.parked);
+        match parked.put(link.into_inner(), number, &pool, runtime) {
+            None => drop(self.units.sound.fetch_add(1, Ordering::AcqRel)),
+            Some(connection) => {
+                let (begin, meter) = (Arc::clone(&self.units.begin), Arc::clone(&self.units.meter));
+                self.link = Some(Link::new(connection, begin, self.units.deadline(), meter));
+            }
+        }
+    }
+
     /// Undoes what is open, and gives the connection back.
     pub(crate) async fn end(mut self) {
         let Some(mut link) = self.link.take() else { return };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::names::Dialect;
 use crate::source::source;
 use crate::statement::{Cell, Fetched, Param, Statement};
-use crate::tables::{Own, Tables};
+use crate::tables::{Own, Tables, look_up};
 use crate::union::Union;
 
 const INT: Cell = Cell::Of(Kind::Int);
@@ -137,7 +137,7 @@ impl<'t> Making<'t> {
         let name = self.tables.table(info);
         let rows = self.source(info, &info.key, keys);
         let from = match lock {
-            None => format!("FROM {rows} CROSS JOIN {name} t WHERE {}", Tables::matches(info, &info.key)),
+            None => self.tables.look_up(&rows, info, &info.key),
             Some(lock) => {
                 let how = match lock {
                     Lock::Share => "SHARE",
@@ -145,10 +145,10 @@ impl<'t> Making<'t> {
                     // The keys of a row do not change: it may still be referred to.
                     _ => "NO KEY UPDATE",
                 };
+                // One after the other, as they are given: in order, so that two groups do not wait in a circle.
                 let locked = format!(
-                    "SELECT t.* FROM {rows} JOIN {name} t ON {} ORDER BY {} FOR {how} OF t",
-                    Tables::matches(info, &info.key),
-                    Tables::list(info, &info.key, "t"),
+                    "SELECT t.* FROM {rows} CROSS JOIN LATERAL (SELECT * FROM {name} t WHERE {} FOR {how}) t",
+                    Tables::matches(info, &info.key)
                 );
                 format!("FROM {} t", self.union.with(&locked))
             }
@@ -159,11 +159,7 @@ impl<'t> Making<'t> {
     fn parents(&mut self, table: TableId, keys: &[Key]) {
         let info = self.info(table);
         let rows = self.source(info, &info.key, keys);
-        let from = format!(
-            "FROM {rows} CROSS JOIN {} t WHERE {}",
-            self.tables.table(info),
-            Tables::matches(info, &info.key)
-        );
+        let from = self.tables.look_up(&rows, info, &info.key);
         self.want(Want::Parent(table), self.tables.key_columns(info, "t"), from);
     }
 
@@ -173,11 +169,7 @@ impl<'t> Making<'t> {
             return;
         };
         let rows = self.source(info, columns, values);
-        let from = format!(
-            "FROM {rows} CROSS JOIN {} t WHERE {}",
-            self.tables.table(info),
-            Tables::matches(info, columns)
-        );
+        let from = self.tables.look_up(&rows, info, columns);
         let mut selected = vec![("s.n".into(), INT)];
         selected.extend(self.tables.key_columns(info, "t"));
         self.want(Want::Owner(table, order, values.to_vec()), selected, from);
@@ -224,7 +216,7 @@ impl<'t> Making<'t> {
         self.want(
             Want::Stored,
             vec![("r.batch".into(), UUID), ("r.fingerprint".into(), UUID), ("r.at".into(), TIME)],
-            format!("FROM {rows} CROSS JOIN {receipts} r WHERE r.batch = s.c0"),
+            look_up(self.tables.dialect(), &rows, &receipts, "r", "r.batch = s.c0"),
         );
     }
 

@@ -251,6 +251,11 @@ impl Waiting {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
+
+    /// How many wait, this one among them.
+    pub(crate) fn all(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Waiting {

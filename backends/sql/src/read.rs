@@ -169,11 +169,7 @@ impl<'t> Gets<'t> {
             let info = tables.schema.table(table);
             let (places, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
             let rows = source(&mut union.params, tables.dialect(), Tables::given(info, &info.key, &keys));
-            let from = format!(
-                "FROM {rows} CROSS JOIN {} t WHERE {}",
-                tables.table(info),
-                Tables::matches(info, &info.key)
-            );
+            let from = tables.look_up(&rows, info, &info.key);
             let mut columns = tables.row_columns(info, "t");
             columns.push(("s.n".into(), INT));
             let part = union.part(columns, from);

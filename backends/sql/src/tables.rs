@@ -71,6 +71,28 @@ impl Tables {
         equal.join(" AND ")
     }
 
+    /// A text from `FROM` on: the row `t` of a unique key for each of some `rows`.
+    pub(crate) fn look_up(&self, rows: &str, info: &TableInfo, columns: &[usize]) -> String {
+        let matches = match (self.dialect(), columns.split_last()) {
+            (Dialect::Postgres, Some((last, first @ [_, ..]))) => Self::matches_in_order(info, first, *last),
+            _ => Self::matches(info, columns),
+        };
+        look_up(self.dialect(), rows, &self.table(info), "t", &matches)
+    }
+
+    /// The same as [`Tables::matches`], put so that no other index than the key's own serves it. One that begins with
+    /// the same columns looks as good to a database that has not counted the rows yet, and then reads all of an owner's
+    /// rows for one.
+    fn matches_in_order(info: &TableInfo, first: &[usize], last: usize) -> String {
+        let Some(column) = info.table.columns.get(last) else { return String::new() };
+        let (name, at) = (column.name, first.len());
+        let nulls = if column.nullable { " NULLS FIRST" } else { "" };
+        format!(
+            "{} AND t.\"{name}\" >= s.c{at} AND t.\"{name}\" <= s.c{at} ORDER BY t.\"{name}\"{nulls}",
+            Self::matches(info, first)
+        )
+    }
+
     /// `t."a", t."b"` for these columns.
     pub(crate) fn list(info: &TableInfo, columns: &[usize], alias: &str) -> String {
         let named = columns.iter().filter_map(|at| info.table.columns.get(*at));
@@ -168,5 +190,18 @@ impl<'f> Own<'f> {
             Some(Value::Text(text)) => Ok(text),
             _ => Err(self.wrong("a text")),
         }
+    }
+}
+
+/// A text from `FROM` on: for each of some `rows` the one that `matches` in a table that is called `alias`.
+///
+/// It says how, too: the index is looked into for each row. A join the other way round, or over the whole table, may
+/// look cheaper while a table is small, and a database remembers its plans.
+pub(crate) fn look_up(dialect: Dialect, rows: &str, table: &str, alias: &str, matches: &str) -> String {
+    match dialect {
+        Dialect::Postgres => format!(
+            "FROM {rows} CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {matches} LIMIT 1) {alias}"
+        ),
+        Dialect::Sqlite => format!("FROM {rows} CROSS JOIN {table} {alias} WHERE {matches}"),
     }
 }

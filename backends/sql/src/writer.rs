@@ -15,8 +15,14 @@ use uuid::Uuid;
 
 use crate::queue::{Call, GroupCommit, QueueOptions, Ticket, Waiting, unavailable};
 
-/// The longest that a group waits for the callers of the last one to come back. The runtime's timer is no finer.
-const MAX_LINGER: Duration = Duration::from_millis(1);
+/// The longest that a group waits for the callers of the last one to come back.
+const MAX_LINGER: Duration = Duration::from_millis(5);
+/// The shortest wait that the runtime's timer can tell.
+const MIN_LINGER: Duration = Duration::from_millis(1);
+/// How often the wait is halved, at most, while the callers do not come back.
+const MAX_DOUBT: u32 = 6;
+/// After so many groups that were not waited for it is tried again.
+const FORGIVEN_AFTER: u32 = 64;
 /// How often a group lets other tasks run first, so that those callers can come back.
 const YIELDS: usize = 16;
 
@@ -44,7 +50,7 @@ struct Member {
     id: Uuid,
     answer: oneshot::Sender<Result<Receipt, StoreError>>,
     call: Arc<Call>,
-    _waiting: Waiting,
+    waiting: Waiting,
 }
 
 /// Takes what waits and hands it on in groups.
@@ -59,14 +65,24 @@ pub(crate) struct Writer {
     /// The groups that are under way.
     lanes: JoinSet<Pace>,
     pace: Pace,
+    doubt: Doubt,
     /// Nobody can ask any more.
     ended: bool,
+}
+
+/// How often in a row callers did not come back within the time that a group waited for them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    times: u32,
+    /// How many groups did not wait.
+    groups: u32,
 }
 
 /// What is remembered of the last group that ended.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    group: usize,
+    /// How many batches waited or were under way when it ended: as many callers are known.
+    known: usize,
     took: Duration,
 }
 
@@ -88,6 +104,7 @@ impl Writer {
             backlog: VecDeque::new(),
             lanes: JoinSet::new(),
             pace: Pace::default(),
+            doubt: Doubt::default(),
             ended: false,
         }
     }
@@ -159,27 +176,35 @@ impl Writer {
     }
 
     /// Callers that were answered together come back one by one. Without a short wait the first would be committed
-    /// alone, and the others would wait for its sync.
+    /// alone, and the others would wait for its sync. So a group waits until most of those are there who were known when the
+    /// last one ended, but for a quarter of the time that it took at most, and less where waiting was in vain.
     async fn linger(&mut self) {
-        let wanted = self.pace.group.min(self.max_group);
+        let known = self.pace.known.min(self.max_group);
+        let enough = known - known / 8;
         for _ in 0..YIELDS {
-            if self.backlog.len() >= wanted || self.ended {
+            if self.backlog.len() >= known || self.ended {
+                self.doubt = Doubt::default();
                 return;
             }
             tokio::task::yield_now().await;
             self.accept_waiting();
         }
-        if self.pace.took / 4 < MAX_LINGER {
+        let patience = (self.pace.took / 4).min(MAX_LINGER) / (1 << self.doubt.times);
+        if patience < MIN_LINGER {
+            self.doubt.groups += 1;
+            if self.doubt.groups >= FORGIVEN_AFTER {
+                self.doubt = Doubt::default();
+            }
             return;
         }
         let come_back = async {
-            while self.backlog.len() < wanted && !self.ended {
+            while self.backlog.len() < enough && !self.ended {
                 let job = self.jobs.recv().await;
                 self.accept(job);
             }
         };
-        // Whether they all came back or not, the group begins now.
-        drop(tokio::time::timeout(MAX_LINGER, come_back).await);
+        let came = tokio::time::timeout(patience, come_back).await.is_ok();
+        self.doubt.times = if came { 0 } else { (self.doubt.times + 1).min(MAX_DOUBT) };
     }
 
     /// Forms a group and has it committed.
@@ -195,7 +220,7 @@ impl Writer {
                 held.push(entry);
             } else if let Some(Entry { batch, answer, call, waiting, .. }) = turn(entry, began) {
                 flying.add(&call);
-                members.push(Member { id: batch.id, answer, call, _waiting: waiting });
+                members.push(Member { id: batch.id, answer, call, waiting });
                 batches.push(batch);
             }
         }
@@ -214,13 +239,14 @@ impl Writer {
                 tracing::error!(%error, "committing a group ended without an answer");
                 Vec::new()
             });
-            let pace = Pace { group: members.len(), took: clock.monotonic().saturating_sub(began) };
+            let known = members.first().map_or(0, |member| member.waiting.all());
+            let (count, took) = (members.len(), clock.monotonic().saturating_sub(began));
             let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
-            metrics.group(pace.group, accepted, pace.took);
-            tracing::trace!(batches = pace.group, accepted, took = ?pace.took, "committed a group");
+            metrics.group(count, accepted, took);
+            tracing::trace!(batches = count, accepted, ?took, "committed a group");
             answer(members, answers);
             drop(flying);
-            pace
+            Pace { known, took }
         });
     }
 }
