@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{store_error, unavailable};
 use crate::link::{Link, Meter};
-use parked::Parked;
+use parked::{Parked, Taken};
 
 /// A connection of a pool.
 pub(crate) type Pooled = Link<PoolConnection<Postgres>>;
@@ -121,27 +121,40 @@ impl Units {
             if closed {
                 return Err(StoreError::Closed);
             }
-            let acquired = match self.parked.take(number) {
-                Some(connection) => Ok(Ok(connection)),
-                None => timeout_at(deadline, pool.acquire()).await,
-            };
-            match acquired {
+            if let Some(taken) = self.parked.take(number) {
+                return Ok(self.leased(taken, deadline, number, sound));
+            }
+            match timeout_at(deadline, pool.acquire()).await {
                 Ok(Ok(connection)) => {
-                    let (begin, meter) = (Arc::clone(&self.begin), Arc::clone(&self.meter));
-                    let link = Some(Link::new(connection, begin, deadline, meter));
-                    return Ok(Lease { link, units: Arc::clone(self), generation: number, sound });
+                    let taken = Taken { connection, since: Instant::now() };
+                    return Ok(self.leased(taken, deadline, number, sound));
                 }
                 Ok(Err(Error::PoolClosed)) if self.generation().number > number => {}
                 Ok(Err(error @ Error::PoolTimedOut)) => {
-                    self.replace_if_dead(number, sound);
+                    self.none_in_time(number, sound);
                     return Err(store_error(error));
                 }
                 Ok(Err(error)) => return Err(store_error(error)),
                 Err(_) => {
-                    self.replace_if_dead(number, sound);
+                    self.none_in_time(number, sound);
                     return Err(unavailable("no connection became free in time"));
                 }
             }
+        }
+    }
+
+    fn leased(self: &Arc<Self>, taken: Taken, deadline: Instant, generation: u64, sound: u64) -> Lease {
+        let Taken { connection, since } = taken;
+        let link = Link::new(connection, Arc::clone(&self.begin), deadline, Arc::clone(&self.meter));
+        Lease { link: Some(link), units: Arc::clone(self), since, generation, sound }
+    }
+
+    /// No connection was to be had in time. Of the store's own pool that says that none works; an application may
+    /// just be using all of its, and then none is idle.
+    fn none_in_time(&self, number: u64, sound: u64) {
+        let Generation { pool, ours, .. } = self.generation();
+        if ours || pool.num_idle() > 0 {
+            self.replace_if_dead(number, sound);
         }
     }
 
@@ -156,8 +169,7 @@ impl Units {
             current.closed = true;
             current.clone()
         };
-        // Dropped, they go back to the pool.
-        drop(self.parked.close());
+        self.parked.close().await;
         if generation.ours {
             // What is still on its way ends by its own deadline.
             drop(timeout_at(self.deadline(), generation.pool.close()).await);
@@ -203,6 +215,8 @@ pub(crate) struct Lease {
     /// None only when the lease has ended.
     pub(crate) link: Option<Pooled>,
     units: Arc<Units>,
+    /// Since when the connection is out of its pool.
+    since: Instant,
     generation: u64,
     sound: u64,
 }
@@ -216,10 +230,10 @@ impl Lease {
             drop(link.into_inner().detach());
             return;
         }
-        let (runtime, parked) = (&self.units.runtime, &self.units.parked);
-        match parked.put(link.into_inner(), number, &pool, runtime) {
+        let taken = Taken { connection: link.into_inner(), since: self.since };
+        match self.units.parked.put(taken, number, &pool, &self.units.runtime) {
             None => drop(self.units.sound.fetch_add(1, Ordering::AcqRel)),
-            Some(connection) => {
+            Some(Taken { connection, .. }) => {
                 let (begin, meter) = (Arc::clone(&self.units.begin), Arc::clone(&self.units.meter));
                 self.link = Some(Link::new(connection, begin, self.units.deadline(), meter));
             }
@@ -239,6 +253,7 @@ impl Lease {
         let mut connection = link.into_inner();
         if !clean {
             drop(connection.detach());
+            self.units.parked.give_up();
             return;
         }
         self.units.sound.fetch_add(1, Ordering::AcqRel);

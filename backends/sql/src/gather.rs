@@ -161,13 +161,9 @@ impl Drop for Lane {
         if self.ended {
             return;
         }
-        // A panic ended it: those who wait are for another one.
+        // A panic ended it, or the runtime is going down, in which nothing more can be begun. Who waits is told.
         let mut waiting = self.gather.lock();
-        if waiting.calls.is_empty() {
-            waiting.lanes -= 1;
-        } else {
-            drop(waiting);
-            Self::begin(&self.gather);
-        }
+        waiting.lanes -= 1;
+        waiting.calls.clear();
     }
 }

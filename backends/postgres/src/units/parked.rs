@@ -6,10 +6,14 @@ use std::time::Duration;
 use sqlx_core::pool::PoolConnection;
 use sqlx_postgres::{PgPool, Postgres};
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// How long a connection is kept for the next piece of work.
 const KEPT: Duration = Duration::from_millis(200);
+/// After how long one goes back in any case, so that the pool can look after it.
+const OUT: Duration = Duration::from_secs(5);
+/// How long the pool may take to have one back: it asks the server first, which may have stopped to answer.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 /// The most connections that are kept.
 const MOST: usize = 4;
 
@@ -32,9 +36,32 @@ struct Kept {
 
 #[derive(Debug)]
 struct Idle {
-    connection: PoolConnection<Postgres>,
+    taken: Taken,
     generation: u64,
     since: Instant,
+}
+
+/// A connection that is out of its pool.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) connection: PoolConnection<Postgres>,
+    /// Since when.
+    pub(super) since: Instant,
+}
+
+impl Drop for Kept {
+    /// Where the store is gone its runtime may be, too, and a pool cannot take a connection back without one.
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl Kept {
+    fn give_up(&mut self) {
+        for idle in self.connections.drain(..) {
+            drop(idle.taken.connection.detach());
+        }
+    }
 }
 
 impl Parked {
@@ -44,13 +71,13 @@ impl Parked {
     }
 
     /// The connection of this generation that was used last. Those of earlier ones are given up.
-    pub(super) fn take(&self, generation: u64) -> Option<PoolConnection<Postgres>> {
+    pub(super) fn take(&self, generation: u64) -> Option<Taken> {
         let mut kept = self.lock();
         while let Some(idle) = kept.connections.pop() {
             if idle.generation == generation {
-                return Some(idle.connection);
+                return Some(idle.taken);
             }
-            drop(idle.connection.detach());
+            drop(idle.taken.connection.detach());
         }
         None
     }
@@ -58,18 +85,18 @@ impl Parked {
     /// Keeps a connection on which nothing is open; gives it back where there are enough.
     pub(super) fn put(
         self: &Arc<Self>,
-        connection: PoolConnection<Postgres>,
+        taken: Taken,
         generation: u64,
         pool: &PgPool,
         runtime: &Handle,
-    ) -> Option<PoolConnection<Postgres>> {
+    ) -> Option<Taken> {
         let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let most = (connections.saturating_sub(1) / 2).min(MOST);
         let mut kept = self.lock();
-        if kept.closed || kept.connections.len() >= most {
-            return Some(connection);
+        if kept.closed || kept.connections.len() >= most || pool.is_closed() || taken.since.elapsed() >= OUT {
+            return Some(taken);
         }
-        kept.connections.push(Idle { connection, generation, since: Instant::now() });
+        kept.connections.push(Idle { taken, generation, since: Instant::now() });
         if !std::mem::replace(&mut kept.swept, true) {
             let parked = Arc::clone(self);
             runtime.spawn(async move { parked.sweep().await });
@@ -77,35 +104,50 @@ impl Parked {
         None
     }
 
+    /// Gives all of them up: where the server has left one, it has left the others as well.
+    pub(super) fn give_up(&self) {
+        self.lock().give_up();
+    }
+
     /// Gives all of them back, and keeps none any more.
-    pub(super) fn close(&self) -> Vec<PoolConnection<Postgres>> {
-        let mut kept = self.lock();
-        kept.closed = true;
-        kept.connections.drain(..).map(|idle| idle.connection).collect()
+    pub(super) async fn close(&self) {
+        let kept = {
+            let mut kept = self.lock();
+            kept.closed = true;
+            std::mem::take(&mut kept.connections)
+        };
+        give_back(kept).await;
     }
 
     /// Gives back what nobody has needed for a moment, until nothing is left.
     async fn sweep(&self) {
         loop {
             tokio::time::sleep(KEPT / 2).await;
-            let old: Vec<_> = {
+            let (old, done) = {
                 let mut kept = self.lock();
-                let is_old = |idle: &mut Idle| idle.since.elapsed() >= KEPT;
-                let old = kept.connections.extract_if(.., is_old).collect();
+                let old: Vec<_> =
+                    kept.connections.extract_if(.., |idle| idle.since.elapsed() >= KEPT).collect();
+                // Whoever keeps one after this begins to sweep again.
                 kept.swept = !kept.connections.is_empty();
-                if !kept.swept {
-                    // Whoever keeps one after this begins to sweep again.
-                    drop(kept);
-                    return give_back(old);
-                }
-                old
+                (old, !kept.swept)
             };
-            give_back(old);
+            give_back(old).await;
+            if done {
+                return;
+            }
         }
     }
 }
 
-/// Dropped, a connection goes back to its pool.
-fn give_back(connections: Vec<Idle>) {
-    drop(connections);
+async fn give_back(connections: Vec<Idle>) {
+    let deadline = Instant::now() + GIVEN_BACK_WITHIN;
+    for idle in connections {
+        let mut connection = idle.taken.connection;
+        if timeout_at(deadline, connection.return_to_pool()).await.is_err() {
+            drop(connection.detach());
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;
