@@ -45,7 +45,11 @@ pub(crate) fn failure(error: Error) -> Failure {
             let name = server(&error).and_then(PgDatabaseError::constraint);
             Failure::Constraint(Violation::ForeignKey(name.map(Into::into)))
         }
-        code if code.starts_with("23") => Failure::Constraint(Violation::Check),
+        // Some of the rows is what it does not like: a rule, a value, the size of an index entry, a trigger of the
+        // application's.
+        code if ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class)) => {
+            Failure::Constraint(Violation::Check)
+        }
         _ => Failure::Store(store_error(error)),
     }
 }

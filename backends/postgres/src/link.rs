@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use apportion::store::Metrics;
 use apportion::time::Clock;
@@ -20,12 +21,17 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{commit_failure, failure, leaves_connection, refusal, unavailable};
 use crate::wire;
 
+/// How long is waited for a lock when there is no more time to wait.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// A connection on which every step ends by a deadline, and of which it is always known whether it may be used on.
 pub(crate) struct Link<C> {
     connection: C,
     /// The statements that begin a transaction.
     begin: Arc<str>,
     deadline: Instant,
+    /// How long a unit of work may take, once it is to be quick about locks.
+    hurried: Option<Duration>,
     state: State,
     wrote: bool,
     late: bool,
@@ -85,6 +91,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
             connection,
             begin,
             deadline,
+            hurried: None,
             state: State::Idle,
             wrote: false,
             late: false,
@@ -211,7 +218,11 @@ impl<C: DerefMut<Target = PgConnection> + Send> Connection for Link<C> {
 #[async_trait]
 impl<C: DerefMut<Target = PgConnection> + Send> Session for Link<C> {
     async fn begin(&mut self) -> Result<(), Failure> {
-        let statements = Arc::clone(&self.begin);
+        let mut statements = Arc::clone(&self.begin);
+        if let Some(limit) = self.hurried {
+            self.deadline = Instant::now() + limit;
+            statements = format!("{statements}; SET LOCAL lock_timeout = {}", MOMENT.as_millis()).into();
+        }
         self.wrote = false;
         let begun = self.run(&statements).await;
         self.state = match (&begun, self.state) {
@@ -258,6 +269,11 @@ impl<C: DerefMut<Target = PgConnection> + Send> Session for Link<C> {
         self.leave()?;
         let done = timeout_at(self.deadline, self.connection.execute("ROLLBACK")).await;
         self.settle(State::Idle, done).map(drop)
+    }
+
+    fn hurry(&mut self) {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.hurried.get_or_insert(left.max(MOMENT * 10));
     }
 }
 

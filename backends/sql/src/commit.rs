@@ -1,16 +1,17 @@
 //! Committing a group: lock, judge, write, log, one commit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::store::eval::{Effects, Group, Loaded, Needs};
-use apportion::store::{Cause, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError};
+use apportion::store::{Cause, Key, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError, TableId};
 use apportion::time::{Clock, Timestamp};
 
 use crate::connection::{Failure, Session, Violation};
 use crate::load::{self, State};
 use crate::log::{stamp, write_log};
+use crate::names::Dialect;
 use crate::tables::Tables;
 use crate::write::{Written, steps, write};
 
@@ -40,13 +41,15 @@ struct Part {
     tries: u32,
     /// One member, whose writes are made one by one.
     stepwise: bool,
+    /// Whoever needs a row that somebody else keeps locked has been taken out.
+    freed: bool,
 }
 
 impl Committing {
     /// Judges and commits a group in as few units of work as possible, and answers each member.
     ///
-    /// A unit that meets somebody else's commit begins again; one that cannot get a lock, or that the database
-    /// refuses again and again, is split. What is committed is a prefix of what was accepted: after a failure that
+    /// A unit that meets somebody else's commit begins again; one that cannot get a lock goes on without those who need it;
+    /// one that the database refuses again and again is split. What is committed is a prefix of what was accepted: after a failure that
     /// leaves a member's outcome open, later ones are not tried. `pause` says how long to wait before
     /// a repetition.
     pub async fn commit<S: Session>(
@@ -56,7 +59,7 @@ impl Committing {
         pause: &(dyn Fn(u32) -> Duration + Send + Sync),
     ) -> Vec<Result<Receipt, StoreError>> {
         let mut answers: Answers = members.iter().map(|_| None).collect();
-        let whole = Part { members: (0..members.len()).collect(), tries: 0, stepwise: false };
+        let whole = Part { members: (0..members.len()).collect(), tries: 0, stepwise: false, freed: false };
         let mut parts = VecDeque::from([whole]);
         let mut broken: Option<StoreError> = None;
         while let Some(part) = parts.pop_front() {
@@ -67,9 +70,18 @@ impl Committing {
             match self.unit(session, members, &part).await {
                 Ok(done) => part.answer(&mut answers, |at| done.get(at).cloned().unwrap_or_else(lost)),
                 Err(failure) => {
-                    let next = part.after(failure, session.may_retry());
-                    if let Next::Again(tries) = &next {
-                        tokio::time::sleep(pause(*tries)).await;
+                    let next = part.after(failure, session.may_retry(), self.tables.dialect());
+                    match &next {
+                        Next::Again(tries) => tokio::time::sleep(pause(*tries)).await,
+                        Next::Free => {
+                            session.hurry();
+                            let rest = self.free(session, members, part, &mut answers).await;
+                            if !rest.members.is_empty() {
+                                parts.push_front(rest);
+                            }
+                            continue;
+                        }
+                        _ => {}
                     }
                     broken = self.follow(next, part, members, &mut parts, &mut answers);
                 }
@@ -99,10 +111,13 @@ impl Committing {
             Next::Split => {
                 let (first, second) = part.members.split_at(part.members.len() / 2);
                 for half in [second, first] {
-                    parts.push_front(Part { members: half.to_vec(), tries: 0, stepwise: false });
+                    let members = half.to_vec();
+                    parts.push_front(Part { members, tries: 0, stepwise: false, freed: part.freed });
                 }
                 None
             }
+            // It was followed already.
+            Next::Free => None,
             Next::Refuse(error) => {
                 part.answer(answers, |_| Err(error.clone()));
                 None
@@ -130,6 +145,53 @@ impl Committing {
                 })
             }
         }
+    }
+
+    /// Answers those of a part that need a row which somebody else keeps locked, and gives the others. Waiting once more
+    /// would keep all of them waiting for what a few need.
+    async fn free<S: Session>(
+        &self,
+        session: &mut S,
+        members: &[Prepared],
+        part: Part,
+        answers: &mut Answers,
+    ) -> Part {
+        let needs = |at: &usize| {
+            let member = members.get(*at).into_iter();
+            Needs::of(&self.tables.schema, member)
+        };
+        let all = Needs::of(&self.tables.schema, part.members.iter().filter_map(|at| members.get(*at)));
+        // Where that cannot be told the part is split instead.
+        let kept = self.kept_by_others(session, &all).await.unwrap_or_default();
+        let is_kept = |at: &usize| {
+            let mut locks = needs(at).locks.into_iter();
+            locks.any(|locks| locks.keys.into_iter().any(|key| kept.contains(&(locks.table, key))))
+        };
+        let (waits, goes_on) = part.members.iter().partition(|at| is_kept(at));
+        Part { members: waits, ..part }.answer(answers, |_| Err(not_given()));
+        Part { members: goes_on, tries: 0, stepwise: false, freed: true }
+    }
+
+    /// Which of the rows that are to be locked somebody else has locked.
+    async fn kept_by_others<S: Session>(
+        &self,
+        session: &mut S,
+        needs: &Needs,
+    ) -> Result<BTreeSet<(TableId, Key)>, Failure> {
+        let tables = &self.tables;
+        let (Some(free), Some(all)) = (load::lock_free(tables, needs), load::fetch_locked(tables, needs))
+        else {
+            return Ok(BTreeSet::new());
+        };
+        session.begin().await?;
+        let looked = async {
+            let free = free.keys(tables, session.rows(&free.statement).await?)?;
+            let all = all.keys(tables, session.rows(&all.statement).await?)?;
+            Ok(all.difference(&free).cloned().collect())
+        };
+        let kept = looked.await;
+        session.rollback().await?;
+        kept
     }
 
     /// A row that a table of the application's own refers to cannot be deleted, either. The database does not say
@@ -182,7 +244,7 @@ impl Committing {
             let rows = session.rows(&lock.statement).await?;
             lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
         }
-        if self.tables.dialect() == crate::Dialect::Sqlite {
+        if self.tables.dialect() == Dialect::Sqlite {
             state.head_is_ours = true;
         }
         self.fetch(session, &needs, &mut loaded, &mut state).await?;
@@ -277,6 +339,8 @@ impl Committing {
 
 /// What follows from a failure.
 enum Next {
+    /// Without those that need what somebody else keeps locked.
+    Free,
     /// Once more, for the so-manieth time.
     Again(u32),
     /// In two halves.
@@ -302,18 +366,18 @@ impl Part {
         }
     }
 
-    fn after(&self, failure: Failure, may_retry: bool) -> Next {
+    fn after(&self, failure: Failure, may_retry: bool, dialect: Dialect) -> Next {
         let alone = self.members.len() == 1;
         match failure {
             Failure::Unknown => Next::Unknown,
             Failure::Store(error) => Next::End(error),
             Failure::Serialization if !may_retry => Next::End(must_repeat()),
             Failure::Serialization if self.tries < MAX_TRIES => Next::Again(self.tries + 1),
+            // Somebody else has the whole file.
+            Failure::LockTimeout if dialect == Dialect::Sqlite => Next::Refuse(not_given()),
+            Failure::LockTimeout if !alone && !self.freed => Next::Free,
             Failure::Serialization | Failure::LockTimeout if !alone => Next::Split,
-            Failure::Serialization | Failure::LockTimeout => Next::Refuse(StoreError::Unavailable {
-                reason: "a lock that others hold was not given in time".into(),
-                source: None,
-            }),
+            Failure::Serialization | Failure::LockTimeout => Next::Refuse(not_given()),
             // What another process wrote meanwhile is seen the next time.
             Failure::Constraint(_) if self.tries == 0 => Next::Again(1),
             Failure::Constraint(_) if !alone => Next::Split,
@@ -330,6 +394,10 @@ fn refused_row() -> StoreError {
         reason: "the database refused a row that the declarations allow".into(),
         source: None,
     }
+}
+
+fn not_given() -> StoreError {
+    StoreError::Unavailable { reason: "a lock that others hold was not given in time".into(), source: None }
 }
 
 fn must_repeat() -> StoreError {

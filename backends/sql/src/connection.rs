@@ -31,6 +31,10 @@ pub trait Session: Connection {
     /// Undoes it. A session that cannot do so is given up by its owner, which undoes it, too.
     async fn rollback(&mut self) -> Result<(), Failure>;
 
+    /// What is begun after this waits for a lock of somebody else's for a moment only, and each unit of it has the time
+    /// that a whole call had before. A group has met such a lock, and those in it that need others are to go on.
+    fn hurry(&mut self) {}
+
     /// Whether a unit of work is a transaction of the store's own: one that met [`Failure::Serialization`] may begin
     /// again, and ends soon. Somebody else's has to be repeated as a whole, and may last.
     fn may_retry(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Fetching what a group needs to be judged: first the rows that must not change, locked, then everything else.
 
+use std::collections::BTreeSet;
+
 use apportion::store::eval::{Loaded, Lock, Needs};
 use apportion::store::{
     Cursor, Fingerprint, Key, Kind, Receipt, StoreError, Stored, TableId, TableInfo, Value,
@@ -61,6 +63,15 @@ struct Making<'t> {
     wants: Vec<Want>,
 }
 
+/// Whether a row that somebody else has locked is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// As long as the session does.
+    Long,
+    /// It is left out.
+    Never,
+}
+
 /// Locks the rows that the group changes or guards, table by table and in the order of their keys; `with_head` also
 /// takes the right to give positions, where nobody else has it. `None` where there is nothing to lock, and in
 /// SQLite, where a transaction that may write is alone.
@@ -70,13 +81,34 @@ pub(crate) fn lock(tables: &Tables, needs: &Needs, with_head: bool) -> Option<Fe
     }
     let mut making = Making::new(tables);
     for locks in &needs.locks {
-        making.rows(locks.table, &locks.keys, Some(locks.lock));
+        making.rows(locks.table, &locks.keys, Some((locks.lock, Wait::Long)));
     }
     if with_head {
         let head = tables.names.table("kernel_head");
         let locked =
             making.union.with(&format!("SELECT h.id FROM {head} h WHERE h.id = 1 FOR UPDATE SKIP LOCKED"));
         making.want(Want::HeadIsOurs, vec![("h.id".into(), INT)], format!("FROM {locked} h"));
+    }
+    making.finish()
+}
+
+/// Locks those of the same rows that nobody else has locked, and waits for none.
+pub(crate) fn lock_free(tables: &Tables, needs: &Needs) -> Option<Fetch> {
+    if tables.dialect() == Dialect::Sqlite {
+        return None;
+    }
+    let mut making = Making::new(tables);
+    for locks in &needs.locks {
+        making.rows(locks.table, &locks.keys, Some((locks.lock, Wait::Never)));
+    }
+    making.finish()
+}
+
+/// Fetches the same rows, whoever has locked them.
+pub(crate) fn fetch_locked(tables: &Tables, needs: &Needs) -> Option<Fetch> {
+    let mut making = Making::new(tables);
+    for locks in &needs.locks {
+        making.rows(locks.table, &locks.keys, None);
     }
     making.finish()
 }
@@ -132,13 +164,14 @@ impl<'t> Making<'t> {
         source(&mut self.union.params, self.tables.dialect(), given)
     }
 
-    fn rows(&mut self, table: TableId, keys: &[Key], lock: Option<Lock>) {
+    fn rows(&mut self, table: TableId, keys: &[Key], lock: Option<(Lock, Wait)>) {
         let info = self.info(table);
         let name = self.tables.table(info);
         let rows = self.source(info, &info.key, keys);
         let from = match lock {
             None => self.tables.look_up(&rows, info, &info.key),
-            Some(lock) => {
+            Some((lock, wait)) => {
+                let skip = if wait == Wait::Never { " SKIP LOCKED" } else { "" };
                 let how = match lock {
                     Lock::Share => "SHARE",
                     Lock::Delete => "UPDATE",
@@ -147,7 +180,7 @@ impl<'t> Making<'t> {
                 };
                 // One after the other, as they are given: in order, so that two groups do not wait in a circle.
                 let locked = format!(
-                    "SELECT t.* FROM {rows} CROSS JOIN LATERAL (SELECT * FROM {name} t WHERE {} FOR {how}) t",
+                    "SELECT t.* FROM {rows} CROSS JOIN LATERAL (SELECT * FROM {name} t WHERE {} FOR {how}{skip}) t",
                     Tables::matches(info, &info.key)
                 );
                 format!("FROM {} t", self.union.with(&locked))
@@ -272,6 +305,22 @@ pub(crate) fn read_stored(own: &mut Own<'_>) -> Result<(Uuid, Stored), StoreErro
 }
 
 impl Fetch {
+    /// Which rows these are.
+    pub(crate) fn keys(
+        &self,
+        tables: &Tables,
+        answers: Vec<Fetched>,
+    ) -> Result<BTreeSet<(TableId, Key)>, StoreError> {
+        let mut keys = BTreeSet::new();
+        for mut fetched in answers {
+            if let Some(Want::Row(table)) = self.wants.get(fetched.branch) {
+                let row = Tables::row(tables.schema.table(*table), &mut fetched.values)?;
+                keys.insert((*table, row.key()));
+            }
+        }
+        Ok(keys)
+    }
+
     /// Takes the answers in.
     pub(crate) fn absorb(
         &self,

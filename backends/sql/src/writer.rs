@@ -216,7 +216,9 @@ impl Writer {
         let mut flying = Flying::default();
         while batches.len() < self.max_group {
             let Some(entry) = self.backlog.pop_front() else { break };
-            if entry.call.flying.load(Ordering::Acquire) && !flying.has(&entry.call) {
+            // Another lane may end meanwhile: what follows on a batch that was held is held all the same.
+            let follows = held.last().is_some_and(|last: &Entry| Arc::ptr_eq(&last.call, &entry.call));
+            if follows || (entry.call.flying.load(Ordering::Acquire) && !flying.has(&entry.call)) {
                 held.push(entry);
             } else if let Some(Entry { batch, answer, call, waiting, .. }) = turn(entry, began) {
                 flying.add(&call);
