@@ -87,7 +87,8 @@ impl<T> From<Id<T>> for Uuid {
 
 /// Where new ids come from.
 pub trait IdSource: Send + Sync + fmt::Debug {
-    /// A new UUIDv7 (RFC 9562, section 5.7), above every one that this source has made.
+    /// An id that nothing has. The id of a batch has to be a UUIDv7 (RFC 9562, section 5.7): what is known of a batch
+    /// expires by the time in it.
     fn next_id(&self) -> Uuid;
 }
 
@@ -123,7 +124,48 @@ impl fmt::Debug for TimeOrderedIds {
     }
 }
 
+/// UUIDv4 ids: 122 random bits, in no order (RFC 9562, section 5.4). For entities on a database that splits its tables by
+/// ranges of keys; not for batches.
+pub struct RandomIds(Mutex<Pcg64Mcg>);
+
+impl RandomIds {
+    /// Ids seeded from the operating system's randomness.
+    #[expect(clippy::disallowed_methods, reason = "this is the source of ids that everything else is given")]
+    pub fn new() -> Self {
+        let mut seed = [0; 16];
+        rand::rng().fill_bytes(&mut seed);
+        Self(Mutex::new(Pcg64Mcg::from_seed(seed)))
+    }
+
+    /// Ids that depend on nothing but the seed, for tests and replays.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Mutex::new(Pcg64Mcg::seed_from_u64(seed)))
+    }
+}
+
+impl Default for RandomIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RandomIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RandomIds").finish_non_exhaustive()
+    }
+}
+
+impl IdSource for RandomIds {
+    fn next_id(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        // A poisoned state is a valid one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
 impl IdSource for TimeOrderedIds {
+    /// Above every one that this source has made.
     fn next_id(&self) -> Uuid {
         let now = u64::try_from(self.clock.now().as_micros() / 1000).unwrap_or(0);
         // A poisoned state is a valid one: each field is written whole.
@@ -175,6 +217,19 @@ mod tests {
             last = next;
         }
         assert_eq!(v7_millis(last), Some(5_002));
+    }
+
+    #[test]
+    fn random_ids_are_uuids_of_version_4_and_differ() {
+        let (a, b) = (RandomIds::seeded(7), RandomIds::seeded(7));
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let id = a.next_id();
+            assert_eq!((id.get_version_num(), v7_millis(id)), (4, None));
+            assert_eq!(b.next_id(), id);
+            assert!(seen.insert(id));
+        }
+        assert_ne!(RandomIds::new().next_id(), RandomIds::new().next_id());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use apportion::entity::{Entry, GPUS, Instance, InstanceState, Limits, NodeId, PORT_MAPS, TABLES, UserId};
-use apportion::id::{IdSource, TimeOrderedIds};
+use apportion::id::{IdSource, RandomIds, TimeOrderedIds};
 use apportion::plane::{LaunchRequest, NewNode, NewUser, Operation, Options};
 use apportion::ports::{Family, PortRanges, Protocol};
 use apportion::store::memory::MemoryStore;
@@ -351,4 +351,31 @@ async fn a_commit_whose_deadline_has_passed_did_not_happen() {
     }
     assert_eq!(cloud.clean().await, 0);
     cloud.plane.launch(cloud.request("train").gpus(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn entities_may_have_random_ids_while_batches_rise_with_time() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+    let ids = Arc::new(TimeOrderedIds::seeded(clock.clone(), 1));
+    let store = Arc::new(MemoryStore::new(TABLES, clock).unwrap());
+    let options = Options::default().ids(ids).entity_ids(Arc::new(RandomIds::seeded(2)));
+    let plane = ControlPlane::with(store.clone(), options);
+    let user = plane.create_user(NewUser::new("ada@example.org", "Ada").limits(many())).await.unwrap().id;
+    let ports = PortRanges::tcp(63_000, 63_009).unwrap();
+    let node = NewNode::new(user, "rack-1").cpu(CpuMilli::from_u32(16_000)).gpus(2, "A100").ipv4_ports(ports);
+    plane.register_node(node).await.unwrap();
+    let request = LaunchRequest::new(user, "one").gpus(1).ports(Family::Ipv4, Protocol::Tcp, 1);
+    let instance = plane.launch(request).await.unwrap().id;
+    plane.stop(instance).await.unwrap();
+    let outcomes = plane.apply_many(vec![Operation::Start(instance), Operation::Delete(instance)]).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    for table in TABLES {
+        for row in store.scan_all(Scan::of(table).limit(1000)).await.unwrap() {
+            let version = row.key().as_uuid().map(|id| id.get_version_num());
+            assert_eq!(version, Some(4), "{}", table.name);
+        }
+    }
+    let feed = store.changes(Cursor::START, 100).await.unwrap();
+    assert!(feed.records.iter().all(|record| record.batch.get_version_num() == 7));
+    assert!(plane.audit().await.unwrap().is_clean());
 }

@@ -93,7 +93,7 @@ impl ControlPlane {
             subject: id.uuid(),
             description: instance.name.as_str(),
         };
-        batch.push(log(self.ids.next_id(), happened, now));
+        batch.push(log(self.new_id(), happened, now));
         Ok(Deletion::Commit(Box::new(instance), row.revision() + 1, batch))
     }
 }

@@ -37,7 +37,7 @@ impl ControlPlane {
         self.followed.refresh().await?;
         let reads = self.store.read(launch_queries(request)).await?;
         let rows = LaunchRows::from_answers(request, reads.answers);
-        let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let id = request.id.unwrap_or_else(|| self.new_id().into());
         let (instance, demand) = match rows.describe(request, id, Tentative::default(), reads.now)? {
             Described::New(instance, demand) => (instance, demand),
             Described::Done(_) => {
@@ -68,7 +68,7 @@ impl ControlPlane {
         let demand = request.demand()?;
         let reads = self.store.read(launch_queries(request)).await?;
         let rows = LaunchRows::from_answers(request, reads.answers);
-        let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let id = request.id.unwrap_or_else(|| self.new_id().into());
         let refused = rows.describe(request, id, Tentative::default(), reads.now).err();
         let mut planner = self.planner();
         let nodes =

@@ -32,7 +32,7 @@ impl ControlPlane {
     #[tracing::instrument(skip_all, fields(name = %request.name))]
     pub async fn launch(&self, request: LaunchRequest) -> Result<Entry<Instance>> {
         // One id for all attempts: an outcome that is unknown can be asked for again.
-        let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let id = request.id.unwrap_or_else(|| self.new_id().into());
         let mut retry = Retry::new("instance.launch", &*self.ids, &*self.metrics);
         self.observe(&request);
         self.followed.refresh_if_idle().await?;
@@ -147,7 +147,7 @@ impl ControlPlane {
             let healthy = vec![Test::eq("health", "healthy")];
             batch.push(Write::patch(&GPUS, *gpu, healthy, vec![("used_milli", Change::Add(milli))]));
             let binding = NewRow::new(&GPU_BINDINGS)
-                .set("id", self.ids.next_id())
+                .set("id", self.new_id())
                 .set("gpu_id", *gpu)
                 .set("instance_id", instance.id)
                 .set("held_by", instance.id)
@@ -158,7 +158,7 @@ impl ControlPlane {
         }
         for port in &chosen.ports {
             let row = NewRow::new(&PORT_MAPS)
-                .set("id", self.ids.next_id())
+                .set("id", self.new_id())
                 .set("node_id", chosen.node)
                 .set("instance_id", instance.id)
                 .set("family", port.family.as_str())
@@ -168,7 +168,7 @@ impl ControlPlane {
             batch.push(Write::Insert(row));
         }
         let grant = NewRow::new(&MANAGED_INSTANCES)
-            .set("id", self.ids.next_id())
+            .set("id", self.new_id())
             .set("user_id", request.owner)
             .set("node_id", chosen.node)
             .set("instance_id", instance.id)
@@ -181,7 +181,7 @@ impl ControlPlane {
             subject: instance.id.uuid(),
             description: &format!("{} on node {}", instance.name, chosen.node),
         };
-        batch.push(log(self.ids.next_id(), happened, now));
+        batch.push(log(self.new_id(), happened, now));
         batch
     }
 }

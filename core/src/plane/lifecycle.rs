@@ -69,7 +69,7 @@ impl ControlPlane {
             .batch(operation(event))
             .by(instance.owner_id.uuid())
             .with(Write::update(&INSTANCES, instance.id, row.revision(), set))
-            .with(log(self.ids.next_id(), happened, now));
+            .with(log(self.new_id(), happened, now));
         Ok((instance, Some(batch)))
     }
 }

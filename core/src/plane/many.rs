@@ -208,7 +208,7 @@ impl ControlPlane {
         window: &mut Window,
     ) -> Result<(Entry<Instance>, Option<Batch>)> {
         self.observe(request);
-        let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let id = request.id.unwrap_or_else(|| self.new_id().into());
         let account = window.accounts.entry(request.owner).or_default();
         match self.decide_launch(request, id, rows, *account, now, 0, &mut window.held)? {
             Decision::Done(entry) => Ok((*entry, None)),

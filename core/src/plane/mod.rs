@@ -29,6 +29,8 @@ pub use explain::{Explained, LaunchPlan};
 pub use many::{Operation, Outcome};
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 
+use uuid::Uuid;
+
 use crate::entity::Repositories;
 use crate::error::Result;
 use crate::id::{IdSource, TimeOrderedIds};
@@ -47,6 +49,7 @@ use place::Planner;
 pub struct ControlPlane {
     store: Arc<dyn Store>,
     ids: Arc<dyn IdSource>,
+    entity_ids: Arc<dyn IdSource>,
     metrics: Arc<dyn Metrics>,
     repositories: Repositories,
     followed: Arc<Followed>,
@@ -68,6 +71,10 @@ pub struct Options {
     pub mix: Option<TaskMix>,
     /// Where ids come from; by default from the operating system's clock and randomness.
     pub ids: Option<Arc<dyn IdSource>>,
+    /// Where the ids of entities come from, where not from `ids`. On a database that splits its tables by ranges of keys,
+    /// ids that rise with time all go to the last range; [`RandomIds`](crate::id::RandomIds) go to all of them. The ids
+    /// of batches stay those of `ids`, since what is known of a batch expires by the time in its id.
+    pub entity_ids: Option<Arc<dyn IdSource>>,
     /// Where figures go.
     pub metrics: Option<Arc<dyn Metrics>>,
     /// How long a commit may take. One that has not begun by then did not happen; one that has is `Unknown`.
@@ -96,6 +103,12 @@ impl Options {
     /// Gives the source of ids.
     pub fn ids(mut self, ids: Arc<dyn IdSource>) -> Self {
         self.ids = Some(ids);
+        self
+    }
+
+    /// Gives another source of ids for entities.
+    pub fn entity_ids(mut self, ids: Arc<dyn IdSource>) -> Self {
+        self.entity_ids = Some(ids);
         self
     }
 
@@ -129,6 +142,7 @@ impl ControlPlane {
             deadline: options.deadline,
             unsettled: None,
             store,
+            entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,
         }
     }
@@ -152,6 +166,11 @@ impl ControlPlane {
     /// A batch of this operation, with a new id and the deadline.
     fn batch(&self, operation: &'static str) -> Batch {
         Batch { deadline: self.deadline, ..Batch::new(self.ids.next_id(), operation) }
+    }
+
+    /// The id of a new entity.
+    fn new_id(&self) -> Uuid {
+        self.entity_ids.next_id()
     }
 
     fn planner(&self) -> MutexGuard<'_, Planner> {

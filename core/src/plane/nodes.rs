@@ -109,7 +109,7 @@ impl ControlPlane {
             return Err(Error::invalid("gpu_model", "a node with gpus needs their model"));
         }
         let name = NodeName::try_from(request.name.clone())?;
-        let id = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let id = request.id.unwrap_or_else(|| self.new_id().into());
         let node = describe(request, id, name, now);
         let total = GpuMilli::WHOLE.checked_mul(request.gpus).unwrap_or(GpuMilli::ZERO);
         let mut batch = self
@@ -137,13 +137,13 @@ impl ControlPlane {
             subject: id.uuid(),
             description: &format!("{}, {}, {} gpus", request.cpu, request.memory, request.gpus),
         };
-        batch.push(log(self.ids.next_id(), happened, now));
+        batch.push(log(self.new_id(), happened, now));
         Ok((node, batch))
     }
 
     fn gpu_row(&self, request: &NewNode, node: NodeId, slot: u32, now: Timestamp) -> NewRow {
         NewRow::new(&GPUS)
-            .set("id", self.ids.next_id())
+            .set("id", self.new_id())
             .set("node_id", node)
             .set("slot", slot)
             .set("model", request.gpu_model.as_deref())

@@ -51,7 +51,7 @@ impl ControlPlane {
     fn decide_user(&self, request: NewUser, now: Timestamp) -> Result<(User, Batch)> {
         let email = Email::try_from(request.email)?;
         let name = DisplayName::try_from(request.name)?;
-        let id: UserId = request.id.unwrap_or_else(|| self.ids.next_id().into());
+        let id: UserId = request.id.unwrap_or_else(|| self.new_id().into());
         let mut user = User::new(id, email, name, now);
         if request.administrator {
             user.permission = UserPermission::Administrator;
@@ -65,7 +65,7 @@ impl ControlPlane {
         };
         let mut batch = self.batch("user.create");
         batch.writes.extend(user.creation(request.limits));
-        batch.push(log(self.ids.next_id(), happened, now));
+        batch.push(log(self.new_id(), happened, now));
         Ok((user, batch))
     }
 

@@ -27,6 +27,7 @@ impl ControlPlane {
             planner: Arc::clone(&self.planner),
             metrics: Arc::clone(&self.metrics),
             ids: Arc::clone(&self.ids),
+            entity_ids: Arc::clone(&self.entity_ids),
             deadline: self.deadline,
             unsettled: Some(Mutex::new(Held::none(&self.followed))),
             store: transaction,
