@@ -67,7 +67,7 @@ impl Followed {
             };
             let mut view = self.lock();
             if let Some(view) = view.as_mut().filter(|view| view.cursor == cursor) {
-                changes.records.iter().try_for_each(|record| view.take_record(record))?;
+                view.take_records(&changes.records)?;
             }
             if changes.lag == 0 {
                 return Ok(());

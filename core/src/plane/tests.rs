@@ -372,9 +372,7 @@ async fn records_that_a_snapshot_showed_already_are_passed_over() {
     let changes = world.store.changes(Cursor::START, 1_000).await.unwrap();
     let mut view = View::new(Cursor::START);
     view.skip = changes.records.iter().map(|record| record.batch).collect();
-    for record in &changes.records {
-        view.take_record(record).unwrap();
-    }
+    view.take_records(&changes.records).unwrap();
     assert_eq!((view.cursor, view.cluster.len(), view.skip.len()), (changes.next, 0, 0));
 }
 

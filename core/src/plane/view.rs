@@ -35,6 +35,8 @@ pub(super) struct View {
     /// Each taken port's node.
     ports: FxHashMap<Uuid, (Uuid, PortKey)>,
     pending: FxHashMap<Uuid, Pending>,
+    /// Nodes whose index is to be brought up to date.
+    touched: Vec<Uuid>,
 }
 
 /// A node as it is committed.
@@ -93,6 +95,7 @@ impl View {
             instances: FxHashMap::default(),
             ports: FxHashMap::default(),
             pending: FxHashMap::default(),
+            touched: Vec::new(),
         }
     }
 
@@ -109,22 +112,27 @@ impl View {
             columns: columns.collect(),
         };
         let touched = self.apply_change(&change)?;
-        touched.into_iter().try_for_each(|node| self.index(node))
+        self.touched.extend(touched);
+        self.index_touched()
     }
 
-    /// Takes in a record of the feed.
-    pub(super) fn take_record(&mut self, record: &Record) -> Result<(), StoreError> {
+    /// Takes in records of the feed. A node is indexed once, however many of them touch it.
+    pub(super) fn take_records(&mut self, records: &[Arc<Record>]) -> Result<(), StoreError> {
+        let taken = records.iter().try_for_each(|record| self.take_record(record));
+        // Also what was taken before one that cannot be.
+        self.index_touched().and(taken)
+    }
+
+    fn take_record(&mut self, record: &Record) -> Result<(), StoreError> {
         self.cursor = record.cursor();
         if self.skip.remove(&record.batch) {
             return Ok(());
         }
-        let mut touched: Vec<Uuid> = Vec::new();
         for change in &record.changes {
-            touched.extend(self.apply_change(change)?);
+            let touched = self.apply_change(change)?;
+            self.touched.extend(touched);
         }
-        touched.sort_unstable();
-        touched.dedup();
-        touched.into_iter().try_for_each(|node| self.index(node))
+        Ok(())
     }
 
     pub(super) fn node(&self, id: Uuid) -> Option<&Node> {
@@ -134,21 +142,34 @@ impl View {
     /// Notes what is about to be committed for an instance.
     pub(super) fn begin(&mut self, instance: Uuid, pending: Pending) -> Result<(), StoreError> {
         let node = pending.node;
-        self.end(instance)?;
+        self.forget(instance);
         self.nodes.entry(node).or_default().pending.push(instance);
         self.pending.insert(instance, pending);
-        self.index(node)
+        self.touched.push(node);
+        self.index_touched()
     }
 
     /// Forgets what was about to be committed: it was refused, or its record has arrived.
     pub(super) fn end(&mut self, instance: Uuid) -> Result<(), StoreError> {
-        let Some(pending) = self.pending.remove(&instance) else {
-            return Ok(());
-        };
+        self.forget(instance);
+        self.index_touched()
+    }
+
+    /// The same, but leaves the node to be indexed.
+    fn forget(&mut self, instance: Uuid) {
+        let Some(pending) = self.pending.remove(&instance) else { return };
         if let Some(node) = self.nodes.get_mut(&pending.node) {
             node.pending.retain(|held| *held != instance);
         }
-        self.index(pending.node)
+        self.touched.push(pending.node);
+    }
+
+    /// Brings the index of the nodes up to date that were touched.
+    fn index_touched(&mut self) -> Result<(), StoreError> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched.into_iter().try_for_each(|node| self.index(node))
     }
 
     /// Whether more than `own` is about to be committed, so that what is taken off a node may yet come back.

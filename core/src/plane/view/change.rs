@@ -119,7 +119,7 @@ impl View {
         if moved.is_none() && !gone {
             return Ok(None);
         }
-        self.end(id)?;
+        self.forget(id);
         let before = self.instances.remove(&id);
         if let Some((at, Some(tag))) = before
             && let Some(node) = self.nodes.get_mut(&at)
