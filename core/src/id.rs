@@ -124,7 +124,7 @@ impl fmt::Debug for TimeOrderedIds {
     }
 }
 
-/// UUIDv4 ids: 122 random bits, in no order (RFC 9562, section 5.4). For entities on a database that splits its tables by
+/// `UUIDv4` ids: 122 random bits, in no order (RFC 9562, section 5.4). For entities on a database that splits its tables by
 /// ranges of keys; not for batches.
 pub struct RandomIds(Mutex<Pcg64Mcg>);
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::store::eval::{Effects, Group, Loaded, Needs};
-use apportion::store::{Cause, Key, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError, TableId};
+use apportion::store::{
+    Cause, Key, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError, TableId, Value,
+};
 use apportion::time::{Clock, Timestamp};
 
 use crate::connection::{Failure, Session, Violation};
@@ -316,14 +318,19 @@ impl Committing {
         state: &State,
     ) -> Result<(), Failure> {
         let statements = stages.unwrap_or_else(|| write(&self.tables, &effects.rows));
-        for (statement, rows) in statements {
-            let changed = session.execute(&statement).await?;
-            if usize::try_from(changed) != Ok(rows) {
+        for Written { statement, rows } in statements {
+            let changed = match rows.as_slice() {
+                [_] => vec![Value::Int(i64::try_from(session.execute(&statement).await?).unwrap_or(-1))],
+                _ => session.rows(&statement).await?.pop().map_or_else(Vec::new, |told| told.values),
+            };
+            let expected: Vec<_> =
+                rows.iter().map(|rows| Value::Int(i64::try_from(*rows).unwrap_or(i64::MAX))).collect();
+            if changed != expected {
                 return Err(Failure::Store(StoreError::corrupt(
                     "the database",
                     None,
                     "",
-                    format!("a statement for {rows} rows changed {changed}"),
+                    format!("a statement for {rows:?} rows changed {changed:?}"),
                 )));
             }
         }

@@ -1,41 +1,86 @@
-//! Writing what a group did: one statement a table and verb.
+//! Writing what a group did: one statement a verb, or one a table and verb.
 
 use std::sync::Arc;
 
 use apportion::store::eval::RowEffect;
 use apportion::store::{Row, TableInfo, Value};
 
+use crate::names::Dialect;
 use crate::source::{Given, cell, source};
-use crate::statement::{Cell, Statement};
+use crate::statement::{Branch, Cell, Statement};
 use crate::tables::Tables;
 use crate::union::Params;
 
-/// A statement, and how many rows it must change.
-pub(crate) type Written = (Statement, usize);
+/// A statement, and how many rows each of its parts must change. Of several parts it answers with a row that says so.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) statement: Statement,
+    pub(crate) rows: Vec<usize>,
+}
+
+/// A part of a statement, and how many rows it must change.
+type Part = (String, usize);
 
 /// The statements that write these effects, in an order in which the database allows them wherever there is a simple
 /// one: what is deleted goes children first, what is inserted comes parents first, and updates stand between, or
 /// before the deletions where they let go of a row that is deleted. Effects that need another order are written
 /// one by one.
 pub(crate) fn write(tables: &Tables, effects: &[RowEffect]) -> Vec<Written> {
+    let of_tables: Vec<_> = effects
+        .chunk_by(|one, other| one.table == other.table)
+        .filter_map(|some| Some((tables.schema.table(some.first()?.table), some)))
+        .collect();
     let mut deletes = Vec::new();
-    let mut updates = Vec::new();
-    let mut inserts = Vec::new();
-    for of_table in effects.chunk_by(|one, other| one.table == other.table) {
-        let Some(info) = of_table.first().map(|effect| tables.schema.table(effect.table)) else { continue };
-        let gone: Vec<_> = of_table.iter().filter(|effect| effect.after.is_none()).collect();
-        let new: Vec<_> = of_table.iter().filter(|effect| effect.before.is_none()).collect();
+    for (info, some) in &of_tables {
+        let gone: Vec<_> = some.iter().filter(|effect| effect.after.is_none()).collect();
         if !gone.is_empty() {
-            deletes.push(delete(tables, info, &gone));
-        }
-        updates.extend(update(tables, info, of_table));
-        if !new.is_empty() {
-            inserts.push(insert(tables, info, &new));
+            let mut params = Params::new(&tables.names);
+            let part = delete(tables, &mut params, info, &gone);
+            deletes.push(Written::one(params, part));
         }
     }
     deletes.reverse();
+    let updates = together(tables, &of_tables, |params, info, some| update(tables, params, info, some));
+    let inserts = together(tables, &of_tables, |params, info, some| insert(tables, params, info, some));
     let (first, second) = if lets_go(tables, effects) { (updates, deletes) } else { (deletes, updates) };
     first.into_iter().chain(second).chain(inserts).collect()
+}
+
+impl Written {
+    fn one(params: Params, (sql, rows): Part) -> Self {
+        Self { statement: params.statement(sql), rows: vec![rows] }
+    }
+}
+
+/// The parts of some tables, in one statement where the database takes that: writing to different tables it does, and
+/// looks at references when all of them are written. One round trip instead of as many as there are tables.
+fn together<'e>(
+    tables: &Tables,
+    of_tables: &[(&'e TableInfo, &'e [RowEffect])],
+    part: impl Fn(&mut Params, &TableInfo, &[RowEffect]) -> Option<Part>,
+) -> Vec<Written> {
+    if tables.dialect() == Dialect::Sqlite {
+        let alone = of_tables.iter().filter_map(|(info, some)| {
+            let mut params = Params::new(&tables.names);
+            let part = part(&mut params, info, some)?;
+            Some(Written::one(params, part))
+        });
+        return alone.collect();
+    }
+    let mut params = Params::new(&tables.names);
+    let mut parts: Vec<Part> =
+        of_tables.iter().filter_map(|(info, some)| part(&mut params, info, some)).collect();
+    if parts.len() <= 1 {
+        return parts.pop().map(|part| Written::one(params, part)).into_iter().collect();
+    }
+    let (texts, rows): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let with: Vec<_> =
+        texts.iter().enumerate().map(|(at, text)| format!("q{at} AS ({text} RETURNING 1)")).collect();
+    let counts: Vec<_> = (0..rows.len()).map(|at| format!("(SELECT count(*) FROM q{at})")).collect();
+    let sql = format!("WITH {} SELECT 0::bigint, {}", with.join(", "), counts.join(", "));
+    let int = Cell::Of(apportion::store::Kind::Int);
+    let branches = vec![Branch { columns: (1..=rows.len()).map(|at| (at, int)).collect() }];
+    vec![Written { statement: Statement { branches, ..params.statement(sql) }, rows }]
 }
 
 /// Whether a row that is updated no longer refers to one that is deleted.
@@ -59,10 +104,9 @@ fn lets_go(tables: &Tables, effects: &[RowEffect]) -> bool {
     })
 }
 
-fn delete(tables: &Tables, info: &TableInfo, gone: &[&RowEffect]) -> Written {
-    let mut params = Params::new(&tables.names);
+fn delete(tables: &Tables, params: &mut Params, info: &TableInfo, gone: &[&RowEffect]) -> Part {
     let keys: Vec<_> = gone.iter().map(|effect| effect.key.clone()).collect();
-    let rows = source(&mut params, tables.dialect(), Tables::given(info, &info.key, &keys));
+    let rows = source(params, tables.dialect(), Tables::given(info, &info.key, &keys));
     let places: Vec<_> = (0..info.key.len()).map(|at| format!("s.c{at}")).collect();
     let sql = format!(
         "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {rows})",
@@ -70,28 +114,31 @@ fn delete(tables: &Tables, info: &TableInfo, gone: &[&RowEffect]) -> Written {
         Tables::list(info, &info.key, "t"),
         places.join(", ")
     );
-    (params.statement(sql), keys.len())
+    (sql, keys.len())
 }
 
-fn insert(tables: &Tables, info: &TableInfo, new: &[&RowEffect]) -> Written {
-    let mut params = Params::new(&tables.names);
-    let rows: Vec<_> = new.iter().filter_map(|effect| effect.after.as_deref()).collect();
+fn insert(tables: &Tables, params: &mut Params, info: &TableInfo, effects: &[RowEffect]) -> Option<Part> {
+    let new = effects.iter().filter(|effect| effect.before.is_none());
+    let rows: Vec<_> = new.filter_map(|effect| effect.after.as_deref()).collect();
+    if rows.is_empty() {
+        return None;
+    }
     let columns: Vec<usize> = (0..info.table.columns.len()).collect();
     let given = columns_of(info, &columns, &rows);
     let cells = cells(tables, info, &columns, 0);
     let names: Vec<_> = info.table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
-    let from = source(&mut params, tables.dialect(), given);
+    let from = source(params, tables.dialect(), given);
     let sql = format!(
         "INSERT INTO {} ({}, \"revision\", \"version\") SELECT {} FROM {from}",
         tables.table(info),
         names.join(", "),
         cells.join(", ")
     );
-    (params.statement(sql), rows.len())
+    Some((sql, rows.len()))
 }
 
 /// Sets every column that is changed in any of the rows.
-fn update(tables: &Tables, info: &TableInfo, effects: &[RowEffect]) -> Option<Written> {
+fn update(tables: &Tables, params: &mut Params, info: &TableInfo, effects: &[RowEffect]) -> Option<Part> {
     let changed: Vec<(&Row, &Row, &RowEffect)> = effects
         .iter()
         .filter_map(|effect| Some((effect.before.as_deref()?, effect.after.as_deref()?, effect)))
@@ -113,15 +160,14 @@ fn update(tables: &Tables, info: &TableInfo, effects: &[RowEffect]) -> Option<Wr
         .zip(cells(tables, info, &columns, info.key.len()))
         .map(|(name, cell)| format!("\"{name}\" = {cell}"))
         .collect();
-    let mut params = Params::new(&tables.names);
-    let from = source(&mut params, tables.dialect(), given);
+    let from = source(params, tables.dialect(), given);
     let sql = format!(
         "UPDATE {} AS t SET {} FROM {from} WHERE {}",
         tables.table(info),
         sets.join(", "),
         Tables::matches(info, &info.key)
     );
-    Some((params.statement(sql), rows.len()))
+    Some((sql, rows.len()))
 }
 
 /// The values of some columns of these rows, then their revisions and versions.

@@ -64,7 +64,7 @@ impl View {
             }
             name if name == GPUS.name => Ok(self.apply_gpu(id, gone, &get)),
             name if name == PORT_MAPS.name => Ok(self.apply_port(id, gone, &get)),
-            name if name == INSTANCES.name => self.apply_instance(id, gone, &get),
+            name if name == INSTANCES.name => Ok(self.apply_instance(id, gone, &get)),
             _ => Ok(None),
         }
     }
@@ -109,15 +109,10 @@ impl View {
         Some(at)
     }
 
-    fn apply_instance(
-        &mut self,
-        id: Uuid,
-        gone: bool,
-        get: &Columns<'_>,
-    ) -> Result<Option<Uuid>, StoreError> {
+    fn apply_instance(&mut self, id: Uuid, gone: bool, get: &Columns<'_>) -> Option<Uuid> {
         let moved = get.value("node_id");
         if moved.is_none() && !gone {
-            return Ok(None);
+            return None;
         }
         self.forget(id);
         let before = self.instances.remove(&id);
@@ -127,7 +122,7 @@ impl View {
             node.running.remove(tag);
         }
         let Some(Value::Uuid(at)) = moved.filter(|_| !gone) else {
-            return Ok(before.map(|(at, _)| at));
+            return before.map(|(at, _)| at);
         };
         let tag =
             get.int("gpu_count").zip(get.int("gpu_milli")).and_then(|(gpus, milli)| kind_of(gpus, milli));
@@ -135,7 +130,7 @@ impl View {
         if let Some(tag) = tag {
             self.nodes.entry(*at).or_default().running.add(tag, 1);
         }
-        Ok(Some(*at))
+        Some(*at)
     }
 }
 
