@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use sqlx_core::error::Error;
 use sqlx_core::executor::Executor as _;
 use sqlx_core::query::query_with;
+use sqlx_core::row::Row as _;
 use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_postgres::PgConnection;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{commit_failure, failure, leaves_connection, refusal, unavailable};
+use crate::error::{commit_failure, failure, leaves_connection, refusal, store_error, unavailable};
 use crate::wire;
 
 /// How long is waited for a lock when there is no more time to wait.
@@ -138,6 +139,16 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
         let before = self.leave()?;
         let done = timeout_at(self.deadline, self.connection.execute(AssertSqlSafe(sql))).await;
         self.settle(before, done).map(drop)
+    }
+
+    /// Runs text that takes no parameters, as one message to the server, and gives the text in the one row of it.
+    pub(crate) async fn ask(&mut self, sql: &str) -> Result<String, Failure> {
+        let before = self.leave()?;
+        // All of them, since what fails behind the row has to be noticed, too.
+        let done = timeout_at(self.deadline, self.connection.fetch_all(AssertSqlSafe(sql))).await;
+        let rows = self.settle(before, done)?;
+        let row = rows.first().ok_or_else(|| unavailable("the server gave no answer"))?;
+        row.try_get(0).map_err(|error| store_error(error).into())
     }
 
     /// Says that a transaction is open already.

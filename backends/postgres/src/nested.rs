@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::store::StoreError;
-use apportion_sql::{Connection, Failure, Fetched, Session, Statement};
+use apportion::time::Timestamp;
+use apportion_sql::{Connection, Ended, Failure, Fetched, Session, Statement, Tables, write_receipt};
 use async_trait::async_trait;
 use sqlx_core::transaction::Transaction;
 use sqlx_postgres::{PgConnection, Postgres};
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
-use crate::error::{commit_failure, leaves_connection, unavailable};
+use crate::error::{commit_failure, leaves_connection, nothing_happened, unavailable};
 use crate::link::{Link, Meter};
+use crate::open::millis;
 
 /// A transaction of the application's.
 pub(crate) type Host = Transaction<'static, Postgres>;
@@ -20,17 +23,23 @@ pub(crate) type Host = Transaction<'static, Postgres>;
 /// A transaction in which each unit of work is a savepoint.
 ///
 /// Around the units of one call is a savepoint of the call's. It stays until the next call, so that what a caller
-/// began who went away before it had the answer can still be undone.
+/// began who went away before it had the answer can still be undone. Inside it, waiting for rows has the store's limit: a
+/// row that somebody else keeps is then a refusal, and not the end of the connection.
 pub(crate) struct Nested {
     /// None once the transaction has ended or was given back.
     link: Option<Link<Host>>,
     call_timeout: Duration,
+    lock_limit: Duration,
     /// The number of the last call, from 1.
     call: u64,
-    /// Its savepoint is still there.
-    held: bool,
+    /// Its savepoint is still there: the limit on waiting for rows that the application had set before.
+    held: Option<String>,
     /// It has begun, and nobody has its answer.
     torn: bool,
+    /// Once a batch was tried: the time of the last one that was accepted.
+    tried: Option<Timestamp>,
+    /// Once it was to be ended: how it ended, or may have.
+    ended: Option<Ended>,
 }
 
 impl fmt::Debug for Nested {
@@ -40,10 +49,10 @@ impl fmt::Debug for Nested {
 }
 
 impl Nested {
-    pub(crate) fn new(host: Host, call_timeout: Duration, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(host: Host, call_timeout: Duration, lock_limit: Duration, meter: Arc<Meter>) -> Self {
         let deadline = Instant::now() + call_timeout;
-        let link = Link::new(host, "".into(), deadline, meter).adopt();
-        Self { link: Some(link), call_timeout, call: 0, held: false, torn: false }
+        let link = Some(Link::new(host, "".into(), deadline, meter).adopt());
+        Self { link, call_timeout, lock_limit, call: 0, held: None, torn: false, tried: None, ended: None }
     }
 
     /// Whether a call has begun whose answer nobody has.
@@ -53,19 +62,26 @@ impl Nested {
 
     /// Begins a call. Until it is settled its caller may go away.
     pub(crate) async fn tear(&mut self) -> Result<(), Failure> {
-        self.release().await?;
+        let release = self.release();
         self.call += 1;
-        self.run(&format!("SAVEPOINT apportion_call_{}", self.call)).await?;
-        (self.held, self.torn) = (true, true);
+        // SHOW takes no snapshot, so that the transaction's is still that of its first batch.
+        let begin = format!(
+            "{release}SAVEPOINT apportion_call_{}; SHOW lock_timeout; SET LOCAL lock_timeout = {}",
+            self.call,
+            millis(self.lock_limit)
+        );
+        let before = self.timed()?.ask(&begin).await?;
+        (self.held, self.torn) = (Some(before), true);
         Ok(())
     }
 
-    /// Lets go of the last call's savepoint, with which those of the application would go that were made since.
-    async fn release(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.held) {
-            self.run(&format!("RELEASE SAVEPOINT apportion_call_{}", self.call)).await?;
-        }
-        Ok(())
+    /// What lets go of the last call's savepoint, with which those of the application would go that were made since, and
+    /// puts the application's limit on waiting for rows back. Empty where there is nothing to let go of.
+    fn release(&mut self) -> String {
+        let Some(mut before) = self.held.take() else { return String::new() };
+        // A number and a unit. Nothing else can get into the statement.
+        before.retain(|letter| letter.is_ascii_alphanumeric());
+        format!("RELEASE SAVEPOINT apportion_call_{}; SET LOCAL lock_timeout = '{before}'; ", self.call)
     }
 
     /// Says that the caller has the answer.
@@ -83,20 +99,46 @@ impl Nested {
         Ok(())
     }
 
-    /// The connection, for statements of the application.
+    /// Says that a batch is tried, or was accepted at this time.
+    pub(crate) fn tried(&mut self, at: Timestamp) {
+        self.tried = self.tried.max(Some(at));
+    }
+
+    /// Prepares for statements of the application.
     pub(crate) async fn lend(&mut self) -> Result<(), Failure> {
-        self.release().await
+        let release = self.release();
+        if release.is_empty() { Ok(()) } else { self.run(&release).await }
     }
 
     pub(crate) fn connection_mut(&mut self) -> Option<&mut PgConnection> {
         self.link.as_mut()?.lent().ok()
     }
 
-    /// Makes the whole transaction durable.
-    pub(crate) async fn finish(mut self) -> Result<(), Failure> {
+    /// How the transaction has ended, once it was to be ended.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.ended.clone()
+    }
+
+    /// Makes the whole transaction durable. Where a batch was tried in it, it gets a receipt of its own, under this id.
+    pub(crate) async fn commit(&mut self, tables: &Tables, id: Uuid, now: Timestamp) {
+        let receipt = self.tried.map(|latest| (id, now.max(latest)));
+        let id = receipt.map_or(Uuid::nil(), |(id, _)| id);
+        // Where this does not get to its end, nobody knows more.
+        self.ended = Some(Ended::Unknown(id));
+        let done = self.finish(tables, receipt).await;
+        // Where it was not committed, this undoes it.
+        self.link = None;
+        self.ended = Some(Ended::by_commit(done, id, nothing_happened));
+    }
+
+    async fn finish(&mut self, tables: &Tables, receipt: Option<(Uuid, Timestamp)>) -> Result<(), Failure> {
         // The server takes COMMIT in a transaction that it has given up for a ROLLBACK, without a word; and one that
         // the application has ended by itself is none. A savepoint is refused in both.
-        self.run("SAVEPOINT apportion_end").await?;
+        let savepoint = format!("{}SAVEPOINT apportion_end", self.release());
+        self.run(&savepoint).await?;
+        if let Some((id, at)) = receipt {
+            write_receipt(self, tables, id, at).await?;
+        }
         let Some(link) = self.link.take() else { return Err(ended().into()) };
         match timeout(self.call_timeout, link.into_inner().commit()).await {
             Ok(Ok(())) => Ok(()),
@@ -105,13 +147,20 @@ impl Nested {
         }
     }
 
-    /// Takes the transaction out of its place, to be ended or given back.
-    pub(crate) fn take(&mut self) -> Self {
-        Self { link: self.link.take(), ..*self }
+    /// Undoes the whole transaction.
+    ///
+    /// Where the server does not answer in time the transaction is dropped as it is. It cannot be committed any more: the
+    /// driver undoes it before anybody else has the connection.
+    pub(crate) async fn undo(&mut self) {
+        self.ended = Some(Ended::RolledBack);
+        if let Some(host) = self.take() {
+            drop(timeout(self.call_timeout, host.rollback()).await);
+        }
     }
 
-    pub(crate) fn into_host(self) -> Option<Host> {
-        self.link.map(Link::into_inner)
+    /// Takes the transaction out of its place.
+    pub(crate) fn take(&mut self) -> Option<Host> {
+        self.link.take().map(Link::into_inner)
     }
 
     async fn run(&mut self, sql: &str) -> Result<(), Failure> {

@@ -163,8 +163,6 @@ impl Opening {
 /// for all values, and without reading whole tables: what is bound are always arrays of keys, and looking each up in its
 /// index is right for a table of any size, while a plan that was made when the table was small would stay.
 pub(crate) fn begin(how: &str, limit: Duration, idle: Duration, options: &PostgresOptions) -> Arc<str> {
-    // Longer ones are as good as none, and the server would refuse the number.
-    let millis = |limit: Duration| limit.as_millis().min(1 << 30);
     let lock = millis(options.lock_timeout);
     let limit = millis(limit.saturating_add(Duration::from_secs(1)));
     let idle = millis(idle.saturating_add(Duration::from_secs(1)));
@@ -177,6 +175,12 @@ pub(crate) fn begin(how: &str, limit: Duration, idle: Duration, options: &Postgr
          WHERE current_setting(s.name, true) IS NOT NULL"
     )
     .into()
+}
+
+/// A limit as the server counts it. Zero would be none for it; what is longer than this is as good as none, and the
+/// server would refuse the number.
+pub(crate) fn millis(limit: Duration) -> u128 {
+    limit.as_millis().clamp(1, 1 << 30)
 }
 
 fn changing(options: &PostgresOptions) -> Arc<str> {

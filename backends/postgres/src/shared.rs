@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use apportion::id::TimeOrderedIds;
 use apportion::store::{MAX_SNAPSHOTS, Metrics, SNAPSHOT_LIFETIME, StoreError};
 use apportion::time::Clock;
 use apportion_sql::{Committing, Tables};
@@ -25,6 +27,11 @@ pub(crate) struct Shared {
     /// Snapshots have connections of their own: holding one for long takes none from those that work.
     pub(crate) snapshot_units: Arc<Units>,
     pub(crate) snapshots: Snapshots,
+    /// The ids of the receipts that transactions of the application's have.
+    pub(crate) ids: TimeOrderedIds,
+    /// How long a statement in such a transaction waits for a row. The server has to give up before this side does, which
+    /// gives up the connection, and with it everything that was done in the transaction.
+    pub(crate) bound_lock_limit: Duration,
     /// Nothing more is accepted.
     pub(crate) closing: AtomicBool,
 }
@@ -46,6 +53,7 @@ impl Shared {
         let look = begin("REPEATABLE READ READ ONLY", limit, SNAPSHOT_LIFETIME, options);
         // Giving a position meets others who give one, and above READ COMMITTED that would be a conflict.
         let stamps = options.isolation == Isolation::ReadCommitted;
+        let ids = TimeOrderedIds::new(Arc::clone(&clock));
         Self {
             committing: Committing { tables, clock: Arc::clone(&clock), stamps },
             clock,
@@ -54,6 +62,8 @@ impl Shared {
             snapshot_units: Arc::new(Units::new(apart, true, limit, look, Arc::clone(&meter))),
             meter,
             snapshots: Snapshots::default(),
+            ids,
+            bound_lock_limit: options.lock_timeout.min(limit / 2),
             closing: AtomicBool::new(false),
         }
     }

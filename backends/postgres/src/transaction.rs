@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex as Plain, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use apportion::id::IdSource as _;
 use apportion::store::{
     Batch, Changes, Cursor, Prepared, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot,
     Store, StoreError,
 };
-use apportion_sql::{Failure, read};
+use apportion::time::Timestamp;
+use apportion_sql::{Ended, Failure, read};
 use async_trait::async_trait;
 use sqlx_core::transaction::Transaction;
 use sqlx_postgres::{PgConnection, Postgres};
@@ -24,10 +26,12 @@ use crate::store::{PostgresStore, pause};
 /// A transaction in which the application's own statements and the store's batches happen together or not at all.
 ///
 /// It is a [`Store`] itself, so everything that works on a store works in it; what it reads shows what was done in it
-/// before. A refused batch is answered like anywhere else, and the transaction goes on without it. Rows that a batch
-/// changes or guards stay locked until the transaction ends: keep it short, and do not call the store that it came from
-/// meanwhile, which would wait for those rows until its time is over. Snapshots, the feed, `resolve` and `prune` are not
-/// to be had in it.
+/// before. A refused batch is answered like anywhere else, and the transaction goes on without it; so is one that would
+/// have to wait for longer than [`PostgresOptions::lock_timeout`](crate::PostgresOptions::lock_timeout), or half of
+/// [`PostgresOptions::call_timeout`](crate::PostgresOptions::call_timeout), for a row of somebody else's. The
+/// application's own `lock_timeout` holds for its own statements. Rows that a batch changes or guards stay locked until the
+/// transaction ends: keep it short, and do not call the store that it came from meanwhile, which would wait for those rows
+/// until its time is over. Snapshots, the feed, `resolve` and `prune` are not to be had in it.
 ///
 /// Nothing is repeated inside. Above READ COMMITTED a batch that other transactions disturb is answered as
 /// [`StoreError::Unavailable`], and the application repeats the whole transaction.
@@ -40,8 +44,6 @@ use crate::store::{PostgresStore, pause};
 pub struct PostgresTransaction {
     shared: Arc<Shared>,
     nested: Arc<Mutex<Nested>>,
-    /// The last batch that was accepted, to be asked for where it is not known whether the transaction happened.
-    last: Plain<Option<Uuid>>,
 }
 
 /// The connection of a transaction, lent to the application; see [`PostgresTransaction::sql`].
@@ -72,13 +74,15 @@ impl PostgresStore {
     /// [`PostgresTransaction::into_inner`].
     pub fn bind(&self, transaction: Transaction<'static, Postgres>) -> PostgresTransaction {
         let shared = Arc::clone(self.shared());
-        let nested = Nested::new(transaction, shared.units.call_timeout(), Arc::clone(&shared.meter));
-        PostgresTransaction { shared, nested: Arc::new(Mutex::new(nested)), last: Plain::new(None) }
+        let limits = (shared.units.call_timeout(), shared.bound_lock_limit);
+        let nested = Nested::new(transaction, limits.0, limits.1, Arc::clone(&shared.meter));
+        PostgresTransaction { shared, nested: Arc::new(Mutex::new(nested)) }
     }
 }
 
 impl PostgresTransaction {
-    /// The connection, for the application's own statements. They must not end the transaction.
+    /// The connection, for the application's own statements. They must not end the transaction. Everything else in the
+    /// transaction waits until it is given back.
     pub async fn sql(&self) -> Result<Sql<'_>, StoreError> {
         let mut nested = self.nested.lock().await;
         nested.heal().await.map_err(nothing_happened)?;
@@ -90,30 +94,40 @@ impl PostgresTransaction {
 
     /// Makes everything that was done in the transaction durable.
     ///
+    /// Its last statement writes a receipt of the transaction's own, where any batch was tried in it: no batch, and no
+    /// record in the feed, but an id that [`Store::resolve`] answers for the transaction as a whole.
+    ///
+    /// Where this future is dropped the commit goes on. Whoever asks again, here or with
+    /// [`PostgresTransaction::rollback`], waits for it and is told what it came to.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] where nothing of it happened: also where a batch was dropped and not undone since,
-    /// after which the transaction goes on. [`StoreError::Unknown`] with its last batch where nobody can say.
+    /// after which the transaction goes on. [`StoreError::Unknown`] where nobody can say, with the id of that receipt,
+    /// to be resolved with the store that the transaction was bound to; with the nil id where no batch was tried, as then
+    /// there is no receipt, and only the application can look whether its own statements happened.
     pub async fn commit(&self) -> Result<(), StoreError> {
-        let mut nested = self.nested.lock().await;
+        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        if let Some(ended) = nested.ended() {
+            return ended.committed();
+        }
         untorn(&nested)?;
-        let (ending, id) = (nested.take(), self.last());
-        let ended = self.apart(ending.finish()).await;
-        ended.map_err(|failure| match failure {
-            Failure::Unknown => StoreError::Unknown { id },
-            failure => nothing_happened(failure),
-        })
+        let shared = Arc::clone(&self.shared);
+        let committing = async move {
+            nested.commit(shared.tables(), shared.ids.next_id(), shared.clock.now()).await;
+        };
+        self.end(committing).await?.committed()
     }
 
     /// Undoes everything that was done in the transaction.
+    ///
+    /// Where the server does not answer in time, it is still to undo it when this returns, and whoever is given the
+    /// connection next waits for that.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where it was committed before, and [`StoreError::Unknown`] where nobody can say whether
+    /// it was; see [`PostgresTransaction::commit`].
     pub async fn rollback(&self) -> Result<(), StoreError> {
-        let ending = self.nested.lock().await.take();
-        let Some(host) = ending.into_host() else { return Ok(()) };
-        // Where it cannot be undone the connection is broken, and that undoes it.
-        let undoing = self.apart(async move {
-            drop(host.rollback().await);
-            Ok(())
-        });
-        undoing.await.map_err(nothing_happened)
+        self.undo().await?.rolled_back()
     }
 
     /// Gives the transaction back, with everything that was done in it. The application ends it.
@@ -125,11 +139,28 @@ impl PostgresTransaction {
         let mut nested = self.nested.lock().await;
         untorn(&nested)?;
         nested.lend().await.map_err(nothing_happened)?;
-        nested.take().into_host().ok_or_else(|| unavailable("the transaction has ended"))
+        nested.take().ok_or_else(|| unavailable("the transaction has ended"))
     }
 
-    fn last(&self) -> Uuid {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
+    /// Undoes it, unless it has ended, and says how it has.
+    async fn undo(&self) -> Result<Ended, StoreError> {
+        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        match nested.ended() {
+            Some(ended) => Ok(ended),
+            None => self.end(async move { nested.undo().await }).await,
+        }
+    }
+
+    /// Ends it, and says how it has ended.
+    async fn end(&self, ending: impl Future<Output = ()> + Send + 'static) -> Result<Ended, StoreError> {
+        let ending = self.apart(async {
+            ending.await;
+            Ok(())
+        });
+        drop(ending.await);
+        // Where there is nothing, it was not even begun.
+        let ended = self.nested.lock().await.ended();
+        ended.ok_or_else(|| unavailable("the work ended without an answer"))
     }
 
     /// Does a piece of work in a task that no caller's drop cancels.
@@ -171,6 +202,7 @@ impl PostgresTransaction {
         let shared = Arc::clone(&self.shared);
         let ids: Vec<Uuid> = members.iter().map(|member| member.id).collect();
         let writing = self.apart(async move {
+            nested.tried(Timestamp::MIN);
             let judged = match nested.tear().await {
                 Ok(()) => shared.committing.commit(&mut *nested, &members, &pause).await,
                 Err(failure) => {
@@ -184,13 +216,11 @@ impl PostgresTransaction {
             Ok((mut nested, judged)) => {
                 // From here to the answer nothing is waited for.
                 nested.settle();
+                judged.iter().flatten().for_each(|receipt| nested.tried(receipt.at));
                 judged
             }
             Err(_) => ids.into_iter().map(|id| Err(StoreError::Unknown { id })).collect(),
         };
-        if let Some(receipt) = judged.iter().rev().find_map(|answer| answer.as_ref().ok()) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(receipt.batch);
-        }
         let mut judged = judged.into_iter();
         let gone = || Err(StoreError::Closed);
         answers.into_iter().map(|answer| answer.or_else(|| judged.next()).unwrap_or_else(gone)).collect()
@@ -259,8 +289,8 @@ impl Store for PostgresTransaction {
         Err(refused("prune"))
     }
 
-    /// Undoes the transaction, like [`PostgresTransaction::rollback`].
+    /// Undoes the transaction, like [`PostgresTransaction::rollback`], unless it has ended.
     async fn close(&self) -> Result<(), StoreError> {
-        self.rollback().await
+        self.undo().await?.closed()
     }
 }

@@ -229,7 +229,7 @@ async fn look_up<S: Session>(
 }
 
 /// Notes the time of a commit in the head.
-fn touch(tables: &Tables, at: Timestamp) -> Statement {
+pub(crate) fn touch(tables: &Tables, at: Timestamp) -> Statement {
     let mut params = Params::new(&tables.names);
     let at = params.bind(Param::One(Kind::Time, Value::Time(at)));
     let head = tables.names.table("kernel_head");

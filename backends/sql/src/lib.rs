@@ -8,6 +8,7 @@ mod catalogue;
 mod commit;
 mod connection;
 mod ddl;
+mod ended;
 mod feed;
 mod gather;
 mod load;
@@ -30,6 +31,7 @@ pub use catalogue::{
 pub use commit::{Committing, backoff};
 pub use connection::{Connection, Failure, Session, Violation};
 pub use ddl::{check_names, create_table, history_table, kernel_tables};
+pub use ended::{Ended, write_receipt};
 pub use feed::{Fresh, changes, fresh, prune, resolve, stamp_waiting};
 pub use gather::{Answering, Gather};
 pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, wanted};

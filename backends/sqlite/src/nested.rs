@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use apportion::store::StoreError;
-use apportion_sql::{Connection, Failure, Fetched, Session, Statement};
+use apportion::time::Timestamp;
+use apportion_sql::{Connection, Ended, Failure, Fetched, Session, Statement, Tables, write_receipt};
 use async_trait::async_trait;
+use sqlx_core::connection::Connection as _;
 use sqlx_core::executor::Executor as _;
 use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_sqlite::SqliteConnection;
+use uuid::Uuid;
 
-use crate::error::failure;
+use crate::error::{failure, plain};
 use crate::link::Meter;
 use crate::wire;
 
@@ -30,6 +33,10 @@ pub(crate) struct Nested {
     torn: bool,
     /// Something ran that may have ended the transaction: a statement that failed, or one of the application's.
     doubt: bool,
+    /// Once a batch was tried: the time of the last one that was accepted.
+    tried: Option<Timestamp>,
+    /// Once it was to be ended: how it ended, or may have.
+    ended: Option<Ended>,
 }
 
 impl fmt::Debug for Nested {
@@ -42,7 +49,16 @@ impl Nested {
     /// Begins a transaction, waiting for the right to write.
     pub(crate) async fn begin(mut connection: SqliteConnection, meter: Arc<Meter>) -> Result<Self, Failure> {
         connection.execute("BEGIN IMMEDIATE").await.map_err(failure)?;
-        Ok(Self { connection: Some(connection), meter, call: 0, held: false, torn: false, doubt: false })
+        Ok(Self {
+            connection: Some(connection),
+            meter,
+            call: 0,
+            held: false,
+            torn: false,
+            doubt: false,
+            tried: None,
+            ended: None,
+        })
     }
 
     /// Whether a call has begun whose answer nobody has.
@@ -69,6 +85,11 @@ impl Nested {
     /// Says that the caller has the answer.
     pub(crate) const fn settle(&mut self) {
         self.torn = false;
+    }
+
+    /// Says that a batch is tried, or was accepted at this time.
+    pub(crate) fn tried(&mut self, at: Timestamp) {
+        self.tried = self.tried.max(Some(at));
     }
 
     /// The connection, for statements of the application.
@@ -105,19 +126,38 @@ impl Nested {
         Ok(())
     }
 
-    /// Makes the whole transaction durable.
-    pub(crate) async fn finish(mut self) -> Result<(), Failure> {
+    /// How the transaction has ended, once it was to be ended.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.ended.clone()
+    }
+
+    /// Makes the whole transaction durable. Where a batch was tried in it, it gets a receipt of its own, under this id.
+    pub(crate) async fn commit(&mut self, tables: &Tables, id: Uuid, now: Timestamp) {
+        let receipt = self.tried.map(|latest| (id, now.max(latest)));
+        let id = receipt.map_or(Uuid::nil(), |(id, _)| id);
+        // Where this does not get to its end, nobody knows more.
+        self.ended = Some(Ended::Unknown(id));
+        let done = self.finish(tables, receipt).await;
+        // Where it was not committed, this undoes it.
+        self.connection = None;
+        self.ended = Some(Ended::by_commit(done, id, plain));
+    }
+
+    async fn finish(&mut self, tables: &Tables, receipt: Option<(Uuid, Timestamp)>) -> Result<(), Failure> {
+        if let Some((id, at)) = receipt {
+            write_receipt(self, tables, id, at).await?;
+        }
         let meter = Arc::clone(&self.meter);
         meter.commit(self.connection()?).await
     }
 
-    /// Takes what goes on out of its place, to be ended.
-    pub(crate) fn take(&mut self) -> Self {
-        Self { connection: self.connection.take(), meter: Arc::clone(&self.meter), ..*self }
-    }
-
-    pub(crate) fn into_connection(self) -> Option<SqliteConnection> {
-        self.connection
+    /// Undoes the whole transaction.
+    pub(crate) async fn undo(&mut self) {
+        self.ended = Some(Ended::RolledBack);
+        if let Some(connection) = self.connection.take() {
+            // Closing a connection undoes what it has not committed, and so does whatever keeps it from being closed.
+            drop(connection.close().await);
+        }
     }
 
     async fn run(&mut self, sql: String) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use apportion::id::TimeOrderedIds;
 use apportion::store::{Metrics, StoreError};
 use apportion::time::Clock;
 use apportion_sql::{Committing, Tables};
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) connector: Connector,
     pub(crate) meter: Arc<Meter>,
     pub(crate) snapshots: Snapshots,
+    /// The ids of the receipts that transactions of the application's have.
+    pub(crate) ids: TimeOrderedIds,
     pub(crate) readers: Pool<Sqlite>,
     /// The one connection that writes; none where it was given up, or the store is closed.
     pub(crate) writer: Arc<Mutex<Option<Link>>>,
@@ -45,6 +48,7 @@ impl Shared {
         metrics: Arc<dyn Metrics>,
     ) -> Self {
         let readers = connector.readers();
+        let ids = TimeOrderedIds::new(Arc::clone(&clock));
         // One writer at a time gives positions in the order of its commits.
         let committing = Committing { tables, clock: Arc::clone(&clock), stamps: true };
         Self {
@@ -54,6 +58,7 @@ impl Shared {
             connector,
             meter,
             snapshots: Snapshots::default(),
+            ids,
             readers,
             writer: Arc::new(Mutex::new(Some(link))),
             closing: AtomicBool::new(false),

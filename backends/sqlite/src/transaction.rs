@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex as Plain, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use apportion::id::IdSource as _;
 use apportion::store::{
     Batch, Changes, Cursor, Prepared, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot,
     Store, StoreError,
 };
-use apportion_sql::{Failure, read};
+use apportion::time::Timestamp;
+use apportion_sql::{Ended, read};
 use async_trait::async_trait;
-use sqlx_core::connection::Connection as _;
 use sqlx_sqlite::SqliteConnection;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use uuid::Uuid;
@@ -35,9 +36,7 @@ use crate::store::{SqliteStore, apart, pause};
 #[derive(Debug)]
 pub struct SqliteTransaction {
     shared: Arc<Shared>,
-    nested: Mutex<Nested>,
-    /// The last batch that was accepted, to be asked for where it is not known whether the transaction happened.
-    last: Plain<Option<Uuid>>,
+    nested: Arc<Mutex<Nested>>,
 }
 
 /// The connection of a transaction, lent to the application; see [`SqliteTransaction::sql`].
@@ -72,14 +71,15 @@ impl SqliteStore {
         apart(async move {
             let connection = shared.connector.another_writer().await.map_err(store_error)?;
             let nested = Nested::begin(connection, Arc::clone(&shared.meter)).await.map_err(plain)?;
-            Ok(SqliteTransaction { shared, nested: Mutex::new(nested), last: Plain::new(None) })
+            Ok(SqliteTransaction { shared, nested: Arc::new(Mutex::new(nested)) })
         })
         .await
     }
 }
 
 impl SqliteTransaction {
-    /// The connection, for the application's own statements. They must not end the transaction.
+    /// The connection, for the application's own statements. They must not end the transaction. Everything else in the
+    /// transaction waits until it is given back.
     pub async fn sql(&self) -> Result<Sql<'_>, StoreError> {
         let mut nested = self.healed().await?;
         nested.lend().await.map_err(plain)?;
@@ -88,42 +88,63 @@ impl SqliteTransaction {
 
     /// Makes everything that was done in the transaction durable.
     ///
+    /// Its last statement writes a receipt of the transaction's own, where any batch was tried in it: no batch, and no
+    /// record in the feed, but an id that [`Store::resolve`] answers for the transaction as a whole.
+    ///
+    /// Where this future is dropped the commit goes on. Whoever asks again, here or with
+    /// [`SqliteTransaction::rollback`], waits for it and is told what it came to.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] where nothing of it happened: also where a batch was dropped and not undone since,
-    /// after which the transaction goes on. [`StoreError::Unknown`] with its last batch where nobody can say.
+    /// after which the transaction goes on. [`StoreError::Unknown`] where nobody can say, with the id of that receipt,
+    /// to be resolved with the store that the transaction came from; with the nil id where no batch was tried, as then
+    /// there is no receipt, and only the application can look whether its own statements happened.
     pub async fn commit(&self) -> Result<(), StoreError> {
-        let mut nested = self.nested.lock().await;
+        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        if let Some(ended) = nested.ended() {
+            return ended.committed();
+        }
         if nested.is_torn() {
-            return Err(StoreError::Unavailable {
-                reason: "a batch of the transaction was dropped, and has to be undone before it can commit"
-                    .into(),
-                source: None,
-            });
+            return Err(unavailable(
+                "a batch of the transaction was dropped, and has to be undone before it can commit",
+            ));
         }
         nested.heal().await.map_err(plain)?;
-        let (ending, id) = (nested.take(), self.last());
-        apart(async move {
-            match ending.finish().await {
-                Ok(()) => Ok(()),
-                Err(Failure::Unknown) => Err(StoreError::Unknown { id }),
-                Err(failure) => Err(plain(failure)),
-            }
-        })
-        .await
+        let shared = Arc::clone(&self.shared);
+        let committing = async move {
+            nested.commit(shared.tables(), shared.ids.next_id(), shared.clock.now()).await;
+        };
+        self.end(committing).await?.committed()
     }
 
     /// Undoes everything that was done in the transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where it was committed before, and [`StoreError::Unknown`] where nobody can say whether
+    /// it was; see [`SqliteTransaction::commit`].
     pub async fn rollback(&self) -> Result<(), StoreError> {
-        let ending = self.nested.lock().await.take();
-        match ending.into_connection() {
-            // Closing a connection undoes what it has not committed.
-            Some(connection) => apart(async move { connection.close().await.map_err(store_error) }).await,
-            None => Ok(()),
+        self.undo().await?.rolled_back()
+    }
+
+    /// Undoes it, unless it has ended, and says how it has.
+    async fn undo(&self) -> Result<Ended, StoreError> {
+        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        match nested.ended() {
+            Some(ended) => Ok(ended),
+            None => self.end(async move { nested.undo().await }).await,
         }
     }
 
-    fn last(&self) -> Uuid {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
+    /// Ends it in a task that no caller's drop cancels, and says how it has ended.
+    async fn end(&self, ending: impl Future<Output = ()> + Send + 'static) -> Result<Ended, StoreError> {
+        let ending = apart(async {
+            ending.await;
+            Ok(())
+        });
+        drop(ending.await);
+        // Where there is nothing, it was not even begun.
+        let ended = self.nested.lock().await.ended();
+        ended.ok_or_else(|| unavailable("the work ended without an answer"))
     }
 
     /// The connection, with nothing on it that was dropped.
@@ -154,19 +175,22 @@ impl SqliteTransaction {
                 Err(error) => Some(Err(error)),
             });
         }
+        nested.tried(Timestamp::MIN);
         let judged = match nested.tear().await.map_err(plain) {
             Ok(()) => self.shared.committing.commit(&mut *nested, &members, &pause).await,
             Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
         };
         // From here to the answer nothing is waited for.
         nested.settle();
-        if let Some(receipt) = judged.iter().rev().find_map(|answer| answer.as_ref().ok()) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(receipt.batch);
-        }
+        judged.iter().flatten().for_each(|receipt| nested.tried(receipt.at));
         let mut judged = judged.into_iter();
         let gone = || Err(StoreError::Closed);
         answers.into_iter().map(|answer| answer.or_else(|| judged.next()).unwrap_or_else(gone)).collect()
     }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable { reason: reason.into(), source: None }
 }
 
 fn in_time(batch: Prepared, waited: Duration) -> Result<Prepared, StoreError> {
@@ -212,8 +236,8 @@ impl Store for SqliteTransaction {
         Err(refused("prune"))
     }
 
-    /// Undoes the transaction, like [`SqliteTransaction::rollback`].
+    /// Undoes the transaction, like [`SqliteTransaction::rollback`], unless it has ended.
     async fn close(&self) -> Result<(), StoreError> {
-        self.rollback().await
+        self.undo().await?.closed()
     }
 }

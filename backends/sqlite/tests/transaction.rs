@@ -10,15 +10,18 @@ use std::time::Duration;
 use apportion::ControlPlane;
 use apportion::entity;
 use apportion::plane::NewUser;
-use apportion::store::{Batch, Cursor, Prune, Query, Scan, Store, StoreError, StoreExt as _, Write};
+use apportion::store::{
+    Batch, Cursor, Prune, Query, Resolution, Scan, Store, StoreError, StoreExt as _, Write,
+};
 use apportion::time::SystemClock;
 use apportion_sqlite::{SqliteOptions, SqliteStore};
 use common::{
-    ACCOUNTS, UNITS, account, check, feed, file, ids, open, open_with, other_program, rows, take,
+    ACCOUNTS, MS, UNITS, account, check, feed, file, ids, open, open_with, other_program, rows, take,
     with_account,
 };
 use sqlx_core::executor::Executor as _;
 use sqlx_core::row::Row as _;
+use uuid::Uuid;
 
 async fn invoices(path: &Path) -> i64 {
     let mut connection = other_program(path).await;
@@ -52,9 +55,12 @@ async fn statements_and_batches_happen_together() {
     // It has ended.
     let again = inside.commit(take(ids.next_id(), ids.next_id(), owner)).await;
     assert!(matches!(again, Err(StoreError::Unavailable { .. })), "{again:?}");
-    assert!(bound.commit().await.is_err());
     assert!(bound.sql().await.is_err());
-    bound.rollback().await.unwrap();
+    // Whoever asks again is told how.
+    bound.commit().await.unwrap();
+    let undone = bound.rollback().await;
+    assert!(matches!(undone, Err(StoreError::Invalid { .. })), "{undone:?}");
+    inside.close().await.unwrap();
     assert_eq!((invoices(&path).await, check(&*store, &[]).await), (1, 1));
 }
 
@@ -199,4 +205,80 @@ async fn the_control_plane_works_in_a_transaction() {
     assert!(ControlPlane::new(store.clone()).create_user(ada()).await.is_err(), "the address is taken");
     assert_eq!(rows(&*store, &entity::USERS).await.len(), 1);
     drop(open(&path));
+}
+
+/// The receipts that are no batch's.
+async fn receipts_of_transactions(path: &Path) -> Vec<Uuid> {
+    let sql = "SELECT batch FROM apportion_kernel_receipts WHERE fingerprint = zeroblob(16) ORDER BY batch";
+    let rows = other_program(path).await.fetch_all(sql).await.unwrap();
+    rows.iter().map(|row| Uuid::from_slice(row.get(0)).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_transaction_in_which_a_batch_was_tried_has_a_receipt_of_its_own() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    for (tries, commits) in [(false, true), (true, false), (true, true)] {
+        let bound = store.begin().await.unwrap();
+        let inside: &dyn Store = &bound;
+        bound.sql().await.unwrap().execute("INSERT INTO invoices VALUES (7)").await.unwrap();
+        if tries {
+            bound.sql().await.unwrap().execute("SAVEPOINT mine").await.unwrap();
+            inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+            bound.sql().await.unwrap().execute("ROLLBACK TO mine").await.unwrap();
+        }
+        if commits {
+            bound.commit().await.unwrap();
+        } else {
+            bound.rollback().await.unwrap();
+        }
+        assert_eq!(receipts_of_transactions(&path).await.len(), usize::from(tries && commits));
+    }
+    let id = receipts_of_transactions(&path).await.pop().unwrap();
+    let Resolution::Committed(receipt) = store.resolve(id).await.unwrap() else { panic!("it was committed") };
+    assert_eq!(receipt.batch, id);
+    let reused = store.commit(take(id, ids.next_id(), owner)).await;
+    assert!(matches!(reused, Err(StoreError::UnusableId { .. })), "{reused:?}");
+    assert_eq!((invoices(&path).await, check(&*store, &[]).await), (2, 0));
+    assert_eq!(feed(&*store).await.len(), 1, "a transaction's receipt is no record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_again_after_a_dropped_commit_is_told_what_it_came_to() {
+    let (_folder, path) = file();
+    other_program(&path).await.execute("CREATE TABLE invoices (amount INTEGER)").await.unwrap();
+    let (store, ids) = (open_with(&path, SqliteOptions::default().slow_commits(100 * MS)).await, ids());
+    let owner = with_account(&*store).await;
+    for round in 0..3 {
+        let bound = store.begin().await.unwrap();
+        let inside: &dyn Store = &bound;
+        bound.sql().await.unwrap().execute("INSERT INTO invoices VALUES (7)").await.unwrap();
+        inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+        let dropped = tokio::time::timeout(20 * MS, bound.commit()).await;
+        assert!(dropped.is_err(), "it was to be dropped: {dropped:?}");
+        match round {
+            0 => bound.commit().await.unwrap(),
+            1 => {
+                let undone = bound.rollback().await;
+                assert!(matches!(undone, Err(StoreError::Invalid { .. })), "{undone:?}");
+            }
+            _ => inside.close().await.unwrap(),
+        }
+        assert_eq!(invoices(&path).await, round + 1);
+    }
+    assert_eq!(check(&*store, &[]).await, 3);
+}
+
+#[tokio::test]
+async fn what_was_rolled_back_is_not_committed_afterwards() {
+    let (_folder, path) = file();
+    let store = hosted(&path).await;
+    let bound = store.begin().await.unwrap();
+    bound.sql().await.unwrap().execute("INSERT INTO invoices VALUES (7)").await.unwrap();
+    bound.rollback().await.unwrap();
+    bound.rollback().await.unwrap();
+    let committed = bound.commit().await;
+    assert!(matches!(committed, Err(StoreError::Unavailable { .. })), "{committed:?}");
+    assert_eq!(invoices(&path).await, 0);
 }
