@@ -1,5 +1,4 @@
 //! One member of a group that cannot have what it needs: the others neither wait for it long nor fall with it.
-
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
