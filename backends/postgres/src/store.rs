@@ -11,8 +11,8 @@ use apportion::store::{
 };
 use apportion::time::Clock;
 use apportion_sql::{
-    Answering, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, backoff, changes, prune, read, resolve,
-    stamp_waiting,
+    Answering, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, backoff, changes, prune, read,
+    resolve, stamp_waiting,
 };
 use async_trait::async_trait;
 use sqlx_postgres::PgPool;
