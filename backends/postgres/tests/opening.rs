@@ -295,15 +295,3 @@ async fn a_migration_that_somebody_holds_up_ends_by_the_deadline() {
     held.rollback().await.unwrap();
     open(&url, hasty()).await.unwrap();
 }
-
-#[tokio::test]
-async fn a_pool_of_the_application_is_taken_and_stays_open() {
-    let url = server().fresh_database().unwrap();
-    let pool = PgPool::connect(&url).await.unwrap();
-    let store = PostgresStore::with_pool(pool.clone(), &TABLES, clock(), hasty()).await.unwrap();
-    drop(store);
-    sqlx_core::query::query("SELECT 1").execute(&pool).await.unwrap();
-    pool.close().await;
-    let error = PostgresStore::with_pool(pool, &TABLES, clock(), hasty()).await.unwrap_err();
-    assert!(matches!(error, StoreError::CannotOpen { .. }), "{error:?}");
-}
