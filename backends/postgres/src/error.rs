@@ -142,6 +142,10 @@ pub(crate) fn open_problem(error: &Error) -> OpenProblem {
         Error::Configuration(_) | Error::InvalidArgument(_) => {
             OpenProblem::Other("the address is none of a Postgres database".into())
         }
-        _ => OpenProblem::Foreign("what answers is no Postgres server".into()),
+        _ => foreign(),
     }
+}
+
+pub(crate) fn foreign() -> OpenProblem {
+    OpenProblem::Foreign("what answers is no Postgres server".into())
 }

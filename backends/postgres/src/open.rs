@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::link::{Link, Meter};
 use crate::migrate::Target;
 use crate::options::PostgresOptions;
-use crate::reach::{Reach, within};
+use crate::reach::{Reach, reach};
 use crate::store::PostgresStore;
 
 impl PostgresStore {
@@ -47,7 +47,7 @@ impl PostgresStore {
         let cannot = |what: &str, reason| StoreError::CannotOpen { what: what.into(), reason };
         let connect = address(url).map_err(|reason| cannot("the database", reason))?;
         let what = told(&connect, &options);
-        let connection = within(options.call_timeout, connect.connect()).await;
+        let connection = reach(&connect, options.call_timeout).await;
         let connection = connection.map_err(|reason| cannot(&what, reason))?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
