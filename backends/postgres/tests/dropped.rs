@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use apportion::store::{Cursor, Query, Scan, Store, StoreExt};
 use apportion_postgres::{Isolation, PostgresOptions, PostgresStore};
-use common::{Taken, Told, UNITS, check, database, ids, open, open_transactions, rows, take, with_account};
+use common::{Taken, Told, UNITS, check, database, ids, nothing_stays_open, open, rows, take, with_account};
 use uuid::Uuid;
 
 /// How many futures are dropped while they are under way.
@@ -54,16 +54,6 @@ where
     }
     assert!(dropped.load(Ordering::Relaxed) >= DROPS);
     all
-}
-
-/// Waits until no connection is inside a transaction. What was left open would stay so.
-async fn nothing_stays_open(url: &str) {
-    let ended = async {
-        while open_transactions(url) > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
 }
 
 /// Commits, reads and looks, one behind the other and many at once, so that every connection is used again.
