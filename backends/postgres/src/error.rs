@@ -120,18 +120,21 @@ fn meaning(code: &str) -> &'static str {
     }
 }
 
+/// Why a database cannot be opened whose server refuses with this code.
+pub(crate) fn refused(code: &str) -> OpenProblem {
+    let told = || format!("{} (SQLSTATE {code})", meaning(code));
+    match code {
+        "28000" | "28P01" | "42501" => OpenProblem::Forbidden,
+        "3D000" => OpenProblem::Missing,
+        "53300" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => OpenProblem::Unreachable(told()),
+        _ => OpenProblem::Other(told()),
+    }
+}
+
 /// Why a database cannot be opened.
 pub(crate) fn open_problem(error: &Error) -> OpenProblem {
-    match code(error) {
-        "" => {}
-        "28000" | "28P01" | "42501" => return OpenProblem::Forbidden,
-        "3D000" => return OpenProblem::Missing,
-        code @ ("53300" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05") => {
-            return OpenProblem::Unreachable(format!("{} (SQLSTATE {code})", meaning(code)));
-        }
-        code => return OpenProblem::Other(format!("{} (SQLSTATE {code})", meaning(code))),
-    }
     match error {
+        said if !code(said).is_empty() => refused(code(said)),
         // What the resolver says has no number of the operating system, nor a kind that could be named.
         Error::Io(error) if error.raw_os_error().is_none() && error.kind() > io::ErrorKind::Other => {
             OpenProblem::Unreachable("the host is not known".into())
@@ -143,6 +146,10 @@ pub(crate) fn open_problem(error: &Error) -> OpenProblem {
         Error::Configuration(_) | Error::InvalidArgument(_) => {
             OpenProblem::Other("the address is none of a Postgres database".into())
         }
-        _ => OpenProblem::Foreign("what answers is no Postgres server".into()),
+        _ => foreign(),
     }
+}
+
+pub(crate) fn foreign() -> OpenProblem {
+    OpenProblem::Foreign("what answers is no Postgres server".into())
 }

@@ -63,6 +63,7 @@ mod migrate;
 mod nested;
 mod open;
 mod options;
+mod reach;
 mod shared;
 mod snapshot;
 mod store;

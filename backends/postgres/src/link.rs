@@ -36,7 +36,7 @@ pub(crate) struct Link<C> {
     state: State,
     wrote: bool,
     late: bool,
-    /// What the server said last when it refused a statement.
+    /// What the server said when it refused the last step.
     refusal: Refusal,
     meter: Arc<Meter>,
 }
@@ -130,6 +130,13 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
         &self.refusal
     }
 
+    /// Goes on with another connection, on which nothing is open.
+    pub(crate) fn replace(&mut self, connection: C) {
+        self.connection = connection;
+        self.state = State::Idle;
+        self.late = false;
+    }
+
     pub(crate) fn into_inner(self) -> C {
         self.connection
     }
@@ -175,6 +182,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
 
     /// Marks the connection as broken until what is now begun has ended, and gives the state before.
     fn leave(&mut self) -> Result<State, Failure> {
+        self.refusal = Refusal::default();
         match std::mem::replace(&mut self.state, State::Broken) {
             State::Broken => Err(unavailable("the connection has failed before").into()),
             state => Ok(state),
@@ -260,6 +268,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Session for Link<C> {
                 Ok(())
             }
             Ok(Err(error)) => {
+                self.refusal = refusal(&error);
                 let failure = commit_failure(error);
                 if !matches!(failure, Failure::Unknown) {
                     self.state = State::Idle;

@@ -1,6 +1,5 @@
 //! Bringing a database to the declarations: [`bring`].
 
-use std::ops::DerefMut;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +7,15 @@ use apportion::store::{Kind, OpenProblem, Schema, StoreError, Value};
 use apportion::time::Timestamp;
 use apportion_sql::{
     Branch, Cell, Connection as _, Dialect, Difference, Failure, LiveTable, Migration, Names, Param,
-    Session as _, Statement, Violation, catalogue, compare, growth, history_table, live_tables, pending,
-    wanted,
+    Session as _, Statement, Violation, catalogue, compare, create_schema, growth, history_table,
+    live_tables, pending, wanted,
 };
 use sqlx_postgres::PgConnection;
 
-use crate::link::Link;
+use crate::error::refused;
+use crate::link::{Link, Refusal};
 use crate::options::Migrate;
+use crate::reach::Reach;
 
 const TEXT: Kind = Kind::Text { max_bytes: usize::MAX };
 const HISTORY: &str = "kernel_migrations";
@@ -22,10 +23,14 @@ const META: &str = "kernel_meta";
 /// The pauses between attempts, where somebody else was faster.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often in a row something may be there that is to be made. Who is only faster makes a few things and is done.
+const MAX_TAKEN: u32 = 20;
 
 /// What is brought to the declarations.
-pub(crate) struct Target<C> {
-    pub(crate) link: Link<C>,
+pub(crate) struct Target {
+    pub(crate) link: Link<Box<PgConnection>>,
+    /// Where there is another connection, should this one fail: for one time.
+    pub(crate) spare: Option<Reach>,
     pub(crate) names: Names,
     pub(crate) schema: Arc<Schema>,
     pub(crate) migrate: Migrate,
@@ -42,6 +47,9 @@ pub(crate) struct Target<C> {
 enum Stopped {
     /// Somebody else was faster, or is at it: what is left is to be looked at again.
     Again,
+    /// What is to be made is there or is being made. Either somebody else was faster, and a look shows it, or it stays
+    /// in the way, which is this problem.
+    Taken(OpenProblem),
     Because(OpenProblem),
 }
 
@@ -56,7 +64,7 @@ enum Next {
 
 type Step<T> = Result<T, Stopped>;
 
-impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
+impl Target {
     /// Does what is left to do, one transaction a step.
     ///
     /// Any number of processes may do so at once. A migration is claimed by its row in the history: who comes second
@@ -64,16 +72,18 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
     pub(crate) async fn bring(&mut self) -> Result<(), OpenProblem> {
         let mut pause = FIRST_PAUSE;
         let mut may_write = false;
+        let mut taken = 0;
         loop {
             let step = if may_write { self.step().await } else { self.may_write().await.map(|()| false) };
             may_write |= step.is_ok();
             match step {
                 Ok(true) => return Ok(()),
-                Ok(false) => pause = FIRST_PAUSE,
+                Ok(false) => (pause, taken) = (FIRST_PAUSE, 0),
                 Err(Stopped::Because(problem)) => return Err(problem),
-                Err(Stopped::Again) => {
-                    let undone = self.link.rollback().await;
-                    undone.map_err(|failure| problem_of(&failure))?;
+                Err(Stopped::Taken(problem)) if taken == MAX_TAKEN => return Err(problem),
+                Err(again) => {
+                    taken += u32::from(matches!(again, Stopped::Taken(_)));
+                    self.undo().await?;
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -81,8 +91,18 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
         }
     }
 
+    /// Undoes what a step has begun. A connection that failed is replaced, once: where it has taken the answer to a
+    /// commit with it, looking again shows what happened.
+    async fn undo(&mut self) -> Result<(), OpenProblem> {
+        let Err(failure) = self.link.rollback().await else { return Ok(()) };
+        let spare = self.spare.take().ok_or_else(|| problem_of(&failure))?;
+        self.link.replace(Box::new(spare.acquire().await?));
+        Ok(())
+    }
+
     async fn may_write(&mut self) -> Step<()> {
-        let found = self.texts("SELECT 0::bigint, current_setting('transaction_read_only')", 1).await?;
+        let found =
+            self.texts("SELECT 0::bigint, current_setting('transaction_read_only')", Vec::new(), 1).await?;
         if found.first().is_some_and(|row| row.iter().any(|setting| setting == "on")) {
             return Err(Stopped::Because(OpenProblem::Other("the server can only be read".into())));
         }
@@ -104,16 +124,30 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
                 let all = self.differences().await?;
                 return Err(unmigrated(told(&all)));
             }
-            (Next::History, Migrate::Apply) => {
-                for statement in history_table(&self.names) {
-                    let done = self.link.run(&statement).await;
-                    self.made(done)?;
-                }
-            }
+            (Next::History, Migrate::Apply) => self.make_history().await?,
             (Next::Migration(migration), Migrate::Apply) => self.apply(migration).await?,
             (Next::Growth(statements), Migrate::Apply) => self.grow(&statements).await?,
         }
         Ok(false)
+    }
+
+    async fn make_history(&mut self) -> Step<()> {
+        let schema = vec![Param::One(TEXT, self.names.schema().into())];
+        let sql =
+            "SELECT 0::bigint, nspname::text FROM pg_catalog.pg_namespace WHERE nspname::text = $1::text";
+        // One that is there may be used by who must not make any.
+        let is_there = !self.texts(sql, schema, 1).await?.is_empty();
+        if let Some(statement) = create_schema(&self.names).filter(|_| !is_there) {
+            self.make(&statement).await?;
+        }
+        for statement in history_table(&self.names) {
+            self.make(&statement).await?;
+            // A view, say, of that name is passed over without a word.
+            if find(&self.live().await?, HISTORY).is_none() {
+                return Err(Stopped::Because(in_the_way(&statement)));
+            }
+        }
+        Ok(())
     }
 
     /// Looks at what is there and what is left to do, all at one moment.
@@ -178,8 +212,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
             claimed => self.made(claimed)?,
         };
         for statement in migration.text(&self.names) {
-            let done = self.link.run(&statement).await;
-            self.made(done)?;
+            self.make(&statement).await?;
         }
         tracing::info!(migration = migration.name, schema = self.names.schema(), "migrated");
         self.commit().await
@@ -191,17 +224,25 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
         let table = self.names.table(META);
         let lock =
             format!("SELECT 0::bigint, \"value\" FROM {table} WHERE \"key\" = 'min_writer' FOR UPDATE");
-        self.texts(&lock, 1).await?;
+        self.texts(&lock, Vec::new(), 1).await?;
         let live = self.live().await?;
         // Somebody else may have done it, or some of it, while this waited for the lock.
         if growth(&self.names, &self.schema, &live).ok().as_deref() != Some(statements) {
             return Err(Stopped::Again);
         }
         for statement in statements {
-            let done = self.link.run(statement).await;
-            self.made(done)?;
+            self.make(statement).await?;
         }
         self.commit().await
+    }
+
+    /// Runs a statement that makes something.
+    async fn make(&mut self, statement: &str) -> Step<()> {
+        let done = self.link.run(statement).await;
+        match taken(self.link.refusal(), statement) {
+            Some(problem) => Err(Stopped::Taken(problem)),
+            None => self.made(done),
+        }
     }
 
     async fn begin(&mut self, how: Arc<str>) -> Step<()> {
@@ -239,7 +280,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
         }
         let sql = format!("SELECT 0::bigint, \"name\", \"checksum\" FROM {}", self.names.table(HISTORY));
         let mut applied = Vec::new();
-        for row in self.texts(&sql, 2).await? {
+        for row in self.texts(&sql, Vec::new(), 2).await? {
             let mut texts = row.into_iter();
             applied.push((texts.next().unwrap_or_default(), texts.next().unwrap_or_default()));
         }
@@ -248,13 +289,13 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
         }
         let table = self.names.table(META);
         let sql = format!("SELECT 0::bigint, \"value\" FROM {table} WHERE \"key\" = 'min_writer'");
-        let min_writer = self.texts(&sql, 1).await?.pop().and_then(|mut row| row.pop());
+        let min_writer = self.texts(&sql, Vec::new(), 1).await?.pop().and_then(|mut row| row.pop());
         Ok((applied, min_writer))
     }
 
-    async fn texts(&mut self, sql: &str, columns: usize) -> Step<Vec<Vec<String>>> {
+    async fn texts(&mut self, sql: &str, params: Vec<Param>, columns: usize) -> Step<Vec<Vec<String>>> {
         let columns = (1..=columns).map(|at| (at, Cell::Of(TEXT))).collect();
-        let statement = Statement { sql: sql.into(), params: Vec::new(), branches: vec![Branch { columns }] };
+        let statement = Statement { sql: sql.into(), params, branches: vec![Branch { columns }] };
         let found = self.link.rows(&statement).await;
         let text = |value: Value| match value {
             Value::Text(text) => text.to_string(),
@@ -272,19 +313,40 @@ impl<C: DerefMut<Target = PgConnection> + Send> Target<C> {
         let refusal = self.link.refusal();
         Err(match failure {
             Failure::Serialization | Failure::LockTimeout | Failure::Unknown => Stopped::Again,
-            Failure::Constraint(_) if refusal.in_catalogue => Stopped::Again,
             Failure::Constraint(_) => {
                 incompatible(format!("rows that are there break {}", refusal.constraint))
             }
-            Failure::Store(error) => match refusal.code.as_str() {
-                // It has been made meanwhile: a schema, a table, the type of a table's rows; the last is "tuple concurrently
-                // updated".
-                "42P06" | "42P07" | "42710" | "XX000" => Stopped::Again,
-                "42501" => Stopped::Because(OpenProblem::Forbidden),
-                _ => Stopped::Because(problem_of(&Failure::Store(error))),
-            },
+            Failure::Store(StoreError::Unavailable { .. }) if !refusal.code.is_empty() => {
+                Stopped::Because(refused(&refusal.code))
+            }
+            failure @ Failure::Store(_) => Stopped::Because(problem_of(&failure)),
         })
     }
+}
+
+/// Why a statement that makes something is refused, where that may pass: somebody else may be making it.
+fn taken(refusal: &Refusal, statement: &str) -> Option<OpenProblem> {
+    match refusal.code.as_str() {
+        // There is a schema, a table, a type of this name; or there will be, when another transaction commits.
+        "42P06" | "42P07" | "42710" => Some(in_the_way(statement)),
+        "23505" if refusal.in_catalogue => Some(in_the_way(statement)),
+        // "Tuple concurrently updated", and whatever else the server did not expect.
+        "XX000" => Some(OpenProblem::Other(format!(
+            "the server refuses {} again and again (SQLSTATE XX000)",
+            beginning(statement)
+        ))),
+        _ => None,
+    }
+}
+
+fn in_the_way(statement: &str) -> OpenProblem {
+    let made = beginning(statement);
+    OpenProblem::Incompatible(format!("something that no migration has made is in the way of {made}"))
+}
+
+/// What a statement makes, without what it is made of.
+fn beginning(statement: &str) -> &str {
+    statement.split(" (").next().unwrap_or(statement)
 }
 
 fn problem_of(failure: &Failure) -> OpenProblem {

@@ -8,14 +8,13 @@ use apportion::store::{OpenProblem, Schema, StoreError, Table};
 use apportion::time::Clock;
 use apportion_sql::{Names, Tables, check_names};
 use sqlx_core::connection::{ConnectOptions as _, Connection as _};
-use sqlx_core::error::Error;
 use sqlx_postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio::time::{Instant, timeout};
 
-use crate::error::open_problem;
 use crate::link::{Link, Meter};
 use crate::migrate::Target;
 use crate::options::PostgresOptions;
+use crate::reach::{Reach, reach};
 use crate::store::PostgresStore;
 
 impl PostgresStore {
@@ -48,7 +47,7 @@ impl PostgresStore {
         let cannot = |what: &str, reason| StoreError::CannotOpen { what: what.into(), reason };
         let connect = address(url).map_err(|reason| cannot("the database", reason))?;
         let what = told(&connect, &options);
-        let connection = within(options.call_timeout, connect.connect()).await;
+        let connection = reach(&connect, options.call_timeout).await;
         let connection = connection.map_err(|reason| cannot(&what, reason))?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
@@ -61,8 +60,11 @@ impl PostgresStore {
     /// Opens the store on connections of a pool that the application made. The pool stays the application's: closing the
     /// store does not close it.
     ///
-    /// Where none of its connections answers any more, the store goes on with a pool of its own, made with the same
-    /// options.
+    /// Where none of its connections answers any more, or none becomes free in time, the store goes on with a pool of its
+    /// own, made with the same options.
+    ///
+    /// A pool waits for a server that refuses connections, as it may be starting. So does this, for
+    /// [`PostgresOptions::call_timeout`], or less where the pool has less patience.
     ///
     /// # Errors
     /// See [`PostgresStore::connect_with`].
@@ -74,17 +76,17 @@ impl PostgresStore {
     ) -> Result<Self, StoreError> {
         let tables = declared(tables, &options)?;
         let what = told(&pool.connect_options(), &options);
-        let acquired = within(options.call_timeout, pool.acquire()).await;
+        let reach = Reach { pool: pool.clone(), limit: options.call_timeout };
+        let acquired = reach.acquire().await;
         let connection = acquired.map_err(|reason| StoreError::CannotOpen { what: what.clone(), reason })?;
-        // Opening may be given up in the middle, and the pool is not to have such a connection back.
-        let connection = connection.detach();
         let opening = Opening { what, tables, clock, options };
         opening.finish(connection, pool, false).await
     }
 }
 
 /// Everything that opening an empty database makes, as plain SQL, for an application that migrates with a tool of its own.
-/// A database to which it was applied opens without any change.
+/// A database to which it was applied opens without any change. Its first statement, which makes the schema, needs the right
+/// to create in the database even where the schema is there.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] where the declarations or the name of the schema cannot be used.
@@ -135,6 +137,7 @@ impl Opening {
         let link = Link::new(Box::new(connection), Arc::clone(&look), deadline, Arc::clone(&meter));
         let mut target = Target {
             link,
+            spare: Some(Reach { pool: pool.clone(), limit: self.options.call_timeout }),
             names: self.tables.names().clone(),
             schema: Arc::clone(self.tables.schema()),
             migrate: self.options.migrate,
@@ -206,14 +209,4 @@ fn told(connect: &PgConnectOptions, options: &PostgresOptions) -> String {
         None => format!("{}:{}", connect.get_host(), connect.get_port()),
     };
     format!("schema {} of database {database} at {server}", options.schema)
-}
-
-async fn within<T>(
-    limit: Duration,
-    connecting: impl Future<Output = Result<T, Error>>,
-) -> Result<T, OpenProblem> {
-    match timeout(limit, connecting).await {
-        Ok(connected) => connected.map_err(|error| open_problem(&error)),
-        Err(_) => Err(OpenProblem::Unreachable(format!("there was no answer for {limit:?}"))),
-    }
 }

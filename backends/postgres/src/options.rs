@@ -33,7 +33,8 @@ impl Isolation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Migrate {
-    /// Makes what is missing. The user of the database needs the right to create in it.
+    /// Makes what is missing. The user of the database needs the right to create in it, or in the schema where that is
+    /// there already.
     #[default]
     Apply,
     /// Makes nothing, and does not open where something is missing. For applications that migrate by themselves, with

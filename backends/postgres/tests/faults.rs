@@ -11,10 +11,21 @@ use apportion_postgres::PostgresOptions;
 use apportion_throwaway_postgres::proxy::{Fault, FaultProxy, What, When};
 use uuid::Uuid;
 
-use common::{MS, Taken, Told, UNITS, check, database, ids, open, server, take, with_account};
+use common::{
+    Taken, Told, UNITS, check, database, ids, nothing_stays_open, open, server, take, with_account,
+};
+
+/// How long a call may take, and twenty times as long: what has not ended by then hangs.
+const CALL_TIMEOUT: Duration = Duration::from_millis(500);
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn quick() -> PostgresOptions {
-    PostgresOptions::default().call_timeout(500 * MS).max_connections(4)
+    PostgresOptions::default().call_timeout(CALL_TIMEOUT).max_connections(4)
+}
+
+/// What comes of a call, which has to end.
+async fn ended<T>(call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, call).await.unwrap()
 }
 
 async fn proxied(url: &str) -> (FaultProxy, String) {
@@ -97,10 +108,12 @@ async fn two_hundred_cut_commits_under_several_callers_have_one_effect_each_or_n
     let owner = with_account(&*store).await;
     let ids = Arc::new(ids());
     let mut taken = Vec::new();
-    let (mut unknown, mut happened) = (0, 0);
+    let (mut unknown, mut happened, mut stalled) = (0, 0, [0; 3]);
     for round in 0..CUTS {
-        let when = [When::BeforeCommit, When::AtCommit, When::AfterCommit][round % 3].clone();
-        let what = if round % 21 == 20 { What::Stall } else { [What::Cut, What::Reset][round % 2] };
+        let moment = round % 3;
+        let when = [When::BeforeCommit, When::AtCommit, When::AfterCommit][moment].clone();
+        let what = if round % 35 == 34 { What::Stall } else { [What::Cut, What::Reset][round % 2] };
+        stalled[moment] += i32::from(what == What::Stall);
         proxy.arm(Fault::once(when, what));
         let callers: Vec<_> = (0..4)
             .map(|_| {
@@ -146,7 +159,41 @@ async fn two_hundred_cut_commits_under_several_callers_have_one_effect_each_or_n
     }
     println!("{CUTS} commits cut: {unknown} batches were unknown, {happened} batches had happened");
     assert!(unknown >= CUTS && happened > 0);
+    assert!(stalled.iter().all(|times| *times >= 2), "{stalled:?} stalls at the moments of a commit");
     check(&*store, &taken).await;
+}
+
+/// A commit whose message or answer is on its way for twice as long as its caller waits, and what came of it.
+async fn late(when: When) -> Told {
+    let url = database();
+    let (proxy, through) = proxied(&url).await;
+    let store = open(&through, quick()).await;
+    let owner = with_account(&*store).await;
+    // Somebody with more time, who asks the server itself.
+    let asking = open(&url, PostgresOptions::default().lock_timeout(LIMIT)).await;
+    proxy.arm(Fault::once(when, What::Delay(2 * CALL_TIMEOUT)));
+    let (batch, unit) = (ids().next_id(), ids().next_id());
+    let error = ended(store.commit(take(batch, unit, owner))).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unknown { id } if id == batch), "{error:?}");
+    // It may not have happened yet, and who only looked would not find it.
+    let (own, told) = tokio::join!(resolved(&*store, batch), resolved(&*asking, batch));
+    // Everything that was on its way has arrived.
+    nothing_stays_open(&url).await;
+    check(&*asking, &[Taken { batch, unit, told }]).await;
+    assert_eq!(own, told);
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_late_commit_is_waited_for_by_who_asks_for_it() {
+    let moments = [When::BeforeCommit, When::BeforeCommit, When::AtCommit, When::AfterCommit];
+    let commits: Vec<_> = moments.map(|when| tokio::spawn(late(when))).into();
+    let mut told = Vec::new();
+    for commit in commits {
+        told.push(commit.await.unwrap());
+    }
+    assert_eq!(told[2..], [Told::Yes; 2], "what the server has heard of happens");
+    println!("of two commits that were late on their way to the server came {:?}", &told[..2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -182,27 +229,89 @@ async fn a_stalled_server_is_told_within_the_deadline_and_served_again_afterward
         .map(|_| {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
-                let read = store.read(vec![Query::Scan(Scan::of(&UNITS))]).await.map(drop);
-                let commit = store.commit(take(ids().next_id(), ids().next_id(), owner)).await.map(drop);
-                (read, commit)
+                let read = ended(store.read(vec![Query::Scan(Scan::of(&UNITS))])).await.map(drop);
+                let commit = take(ids().next_id(), ids().next_id(), owner);
+                (read, ended(store.commit(commit)).await.map(drop))
             })
         })
         .collect();
-    let limit = Duration::from_secs(30);
     for caller in callers {
-        let (read, commit) = tokio::time::timeout(limit, caller).await.unwrap().unwrap();
+        let (read, commit) = caller.await.unwrap();
         assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
         assert!(
             matches!(commit, Err(StoreError::Unavailable { .. } | StoreError::Unknown { .. })),
             "{commit:?}"
         );
     }
-    assert!(snapshot.read(vec![Query::Scan(Scan::of(&UNITS))]).await.is_err());
+    assert!(ended(snapshot.read(vec![Query::Scan(Scan::of(&UNITS))])).await.is_err());
     proxy.heal();
     let (batch, unit) = (ids().next_id(), ids().next_id());
-    store.commit(take(batch, unit, owner)).await.unwrap();
-    drop(store.snapshot().await.unwrap());
+    ended(store.commit(take(batch, unit, owner))).await.unwrap();
+    drop(ended(store.snapshot()).await.unwrap());
     check(&*store, &[Taken { batch, unit, told: Told::Yes }]).await;
+}
+
+/// Ten commits and reads, each of which ends; what was told about the commits.
+async fn busy(store: &dyn Store, owner: Uuid) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    for _ in 0..10 {
+        let (batch, unit) = (ids().next_id(), ids().next_id());
+        let told = match ended(store.commit(take(batch, unit, owner))).await {
+            Ok(_) => Told::Yes,
+            Err(StoreError::Unavailable { .. }) => Told::No,
+            Err(StoreError::Unknown { .. }) => Told::Maybe,
+            Err(error) => panic!("{error:?}"),
+        };
+        taken.push(Taken { batch, unit, told });
+        let read = ended(store.read(vec![Query::Scan(Scan::of(&UNITS))])).await;
+        assert!(matches!(read, Ok(_) | Err(StoreError::Unavailable { .. })), "{read:?}");
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_whose_connections_are_all_dead_works_on_with_new_ones() {
+    let url = database();
+    let (proxy, through) = proxied(&url).await;
+    let store = open(&through, quick()).await;
+    let owner = with_account(&*store).await;
+    let snapshot = store.snapshot().await.unwrap();
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { busy(&*store, owner).await })
+        })
+        .collect();
+    // In the middle of a commit; and then whatever is open. None of them ever goes on.
+    proxy.arm(Fault::once(When::BeforeCommit, What::Stall));
+    ended(proxy.wait_until_fired(1)).await;
+    proxy.arm(Fault::always(When::Now, What::Stall));
+    let dead = proxy.fired();
+    assert!(dead > 2, "{dead} connections were open");
+    let mut taken = Vec::new();
+    for caller in callers {
+        taken.extend(caller.await.unwrap());
+    }
+    assert!(taken.iter().any(|one| one.told == Told::Maybe), "no commit was lost");
+    // The server keeps the rows of a transaction that nobody ends, but not for long.
+    let (batch, unit) = (ids().next_id(), ids().next_id());
+    ended(repeated(&*store, &take(batch, unit, owner))).await.unwrap();
+    taken.push(Taken { batch, unit, told: Told::Yes });
+    assert!(ended(snapshot.read(vec![Query::Scan(Scan::of(&UNITS))])).await.is_err());
+    let again = async { while store.snapshot().await.is_err() {} };
+    ended(again).await;
+    // Nobody else finds them: one call that fails is enough.
+    busy(&*store, owner).await;
+    proxy.arm(Fault::always(When::Now, What::Stall));
+    let (batch, unit) = (ids().next_id(), ids().next_id());
+    let failed = ended(store.commit(take(batch, unit, owner))).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+    taken.push(Taken { batch, unit, told: Told::No });
+    let (batch, unit) = (ids().next_id(), ids().next_id());
+    ended(store.commit(take(batch, unit, owner))).await.unwrap();
+    taken.push(Taken { batch, unit, told: Told::Yes });
+    assert!(proxy.open_connections() > usize::try_from(dead - 1).unwrap(), "the dead ones were let go on");
+    check(&*store, &taken).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -213,6 +322,6 @@ async fn closing_a_store_whose_server_stalls_ends_all_the_same() {
     with_account(&*store).await;
     let snapshot = store.snapshot().await.unwrap();
     proxy.stall_all();
-    tokio::time::timeout(Duration::from_secs(30), store.close()).await.unwrap().unwrap();
+    ended(store.close()).await.unwrap();
     assert!(matches!(snapshot.read(Vec::new()).await, Err(StoreError::SnapshotExpired)));
 }

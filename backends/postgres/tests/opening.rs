@@ -8,6 +8,8 @@ use apportion::store::{Column, OpenProblem, Reference, StoreError, Table, Unique
 use apportion::time::{Clock, SystemClock};
 use apportion_postgres::{Migrate, PgPool, PostgresOptions, PostgresStore, migrations_sql};
 use apportion_throwaway_postgres::{Options, ThrowawayPostgres};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 static SHELVES: Table = Table::new("shelves", &[Column::uuid("id"), Column::text("name", 40)], &["id"])
     .uniques(&[Unique::new("shelves_name", &["name"])]);
@@ -80,6 +82,34 @@ async fn an_address_that_leads_nowhere_is_told_apart() {
     let missing = problem(&url.replace(&name_of(&url), "no_such_database"), hasty()).await;
     assert_eq!(missing, OpenProblem::Missing);
     assert_eq!(tables(&name_of(&url)), "");
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_and_is_no_postgres_server_is_foreign() {
+    let short = hasty().call_timeout(Duration::from_millis(500));
+    for answer in
+        ["HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "SSH-2.0-OpenSSH_9.9\r\n", "220 ready\r\n"]
+    {
+        for hangs_up in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let peer = tokio::spawn(async move {
+                let mut clients = Vec::new();
+                loop {
+                    let (mut client, _) = listener.accept().await.unwrap();
+                    // It waits for a request, since what closes before it has read resets.
+                    let _ = client.read(&mut [0; 1024]).await.unwrap();
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                    if !hangs_up {
+                        clients.push(client);
+                    }
+                }
+            });
+            let foreign = problem(&format!("postgres://u:hush@127.0.0.1:{port}/x"), short.clone()).await;
+            assert!(matches!(foreign, OpenProblem::Foreign(_)), "{answer:?} {hangs_up}: {foreign:?}");
+            peer.abort();
+        }
+    }
 }
 
 #[tokio::test]
@@ -294,16 +324,4 @@ async fn a_migration_that_somebody_holds_up_ends_by_the_deadline() {
     assert!(!tables(&database).contains("books"));
     held.rollback().await.unwrap();
     open(&url, hasty()).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_pool_of_the_application_is_taken_and_stays_open() {
-    let url = server().fresh_database().unwrap();
-    let pool = PgPool::connect(&url).await.unwrap();
-    let store = PostgresStore::with_pool(pool.clone(), &TABLES, clock(), hasty()).await.unwrap();
-    drop(store);
-    sqlx_core::query::query("SELECT 1").execute(&pool).await.unwrap();
-    pool.close().await;
-    let error = PostgresStore::with_pool(pool, &TABLES, clock(), hasty()).await.unwrap_err();
-    assert!(matches!(error, StoreError::CannotOpen { .. }), "{error:?}");
 }

@@ -187,6 +187,31 @@ async fn who_needs_the_same_row_waits_and_is_told_when_it_takes_too_long() {
 }
 
 #[tokio::test]
+async fn what_is_inside_a_transaction_stays_unknown_until_it_ends() {
+    let (hosted, ids) = (Hosted::new().await, ids());
+    let store = &hosted.store;
+    let owner = with_account(&**store).await;
+    for commits in [true, false] {
+        let bound = hosted.begin().await;
+        let batch = ids.next_id();
+        bound.commit_many(vec![take(batch, ids.next_id(), owner)]).await.pop().unwrap().unwrap();
+        for _ in 0..2 {
+            let open = store.resolve(batch).await;
+            assert!(matches!(open, Err(StoreError::Unknown { id }) if id == batch), "{open:?}");
+        }
+        if commits {
+            bound.commit().await.unwrap();
+        } else {
+            bound.rollback().await.unwrap();
+        }
+        let ended = store.resolve(batch).await.unwrap();
+        assert_eq!(matches!(ended, Resolution::Committed(_)), commits, "{ended:?}");
+        assert_eq!(ended == Resolution::NotCommitted, !commits);
+    }
+    assert_eq!(check(&**store, &[]).await, 1);
+}
+
+#[tokio::test]
 async fn a_transaction_that_the_server_has_given_up_is_not_committed() {
     let (hosted, ids) = (Hosted::new().await, ids());
     let store = &hosted.store;

@@ -33,17 +33,20 @@ pub fn kernel_tables(names: &Names) -> Vec<String> {
     statements
 }
 
-/// The statements that make the history of migrations where there is none: what must be there before the first
-/// migration can be looked for, and for openers that wait for one another. They may be run again and again.
+/// The statement that makes the schema; none in SQLite, which has no schemas.
+///
+/// Postgres asks for the right to create in the database before it looks whether the schema is there. Who may lack it
+/// looks first.
+pub fn create_schema(names: &Names) -> Option<String> {
+    let has_schema = names.dialect() == Dialect::Postgres;
+    has_schema.then(|| format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(names.schema())))
+}
+
+/// The statements that make the history of migrations where there is none, in a schema that is there: what must be
+/// there before the first migration can be looked for, and for openers that wait for one another. They may be run
+/// again and again.
 pub fn history_table(names: &Names) -> Vec<String> {
-    let mut statements = Vec::new();
-    if names.dialect() == Dialect::Postgres {
-        statements.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(names.schema())));
-    }
-    for shape in kernel_shapes().iter().filter(|shape| shape.shared) {
-        statements.extend(create(names, shape));
-    }
-    statements
+    kernel_shapes().iter().filter(|shape| shape.shared).flat_map(|shape| create(names, shape)).collect()
 }
 
 /// The statements that make a table of this shape.

@@ -92,6 +92,16 @@ pub(crate) fn open_transactions(url: &str) -> i64 {
     server().psql_in(name_of(url), sql).unwrap().parse().unwrap()
 }
 
+/// Waits until no connection is inside a transaction. What was left open would stay so.
+pub(crate) async fn nothing_stays_open(url: &str) {
+    let ended = async {
+        while open_transactions(url) > 0 {
+            tokio::time::sleep(20 * MS).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+}
+
 pub(crate) async fn with_account(store: &dyn Store) -> Uuid {
     let owner = ids().next_id();
     let first = Batch::new(ids().next_id(), "open").with(account(owner, "a", None));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use apportion::store::Schema;
 
 use super::wanted;
-use crate::ddl::{check_names, create_table, history_table};
+use crate::ddl::{check_names, create_schema, create_table, history_table};
 use crate::names::{Dialect, Names};
 
 /// The whole of what opening an empty database would do, as plain SQL: migrations with their rows in
@@ -24,7 +24,7 @@ pub fn migrations_sql(names: &Names, schema: &Schema) -> Result<String, String> 
         out.push_str(statement);
         out.push_str(";\n\n");
     };
-    for statement in history_table(names) {
+    for statement in create_schema(names).into_iter().chain(history_table(names)) {
         add(&statement);
     }
     let mut made: BTreeSet<&str> = BTreeSet::new();
