@@ -6,12 +6,15 @@ WITH w0 AS (SELECT h.id
   FROM w0 h;
 SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, NULL::uuid, NULL::timestamptz, t."hall"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" >= s.c1 AND t."number" <= s.c1
+  ORDER BY t."number" LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($3::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -35,12 +38,15 @@ WITH w0 AS (SELECT h.id
   FROM w0 h;
 SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, NULL::uuid, NULL::timestamptz, t."hall"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" >= s.c1 AND t."number" <= s.c1
+  ORDER BY t."number" LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($3::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -64,24 +70,32 @@ WITH w0 AS (SELECT h.id
   FROM w0 h;
 SELECT 0::bigint, t."flag", t."shut", t."count", t."count_limit", t."number", t."revision", t."version", t."id", t."above", t."starts", t."ends", t."realm", t."state", t."hint", t."document"::text, t."hall", t."above_realm"
   FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."everything" t
-  WHERE t."realm" = s.c0 AND t."id" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."everything" t
+  WHERE t."realm" = s.c0 AND t."id" >= s.c1 AND t."id" <= s.c1
+  ORDER BY t."id" LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::boolean, NULL::boolean, t."number", NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::timestamptz, t."hall", NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" >= s.c1 AND t."number" <= s.c1
+  ORDER BY t."number" LIMIT 1) t
   UNION ALL SELECT 2::bigint, NULL::boolean, NULL::boolean, s.n, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, NULL::timestamptz, t."realm", NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($5::text[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."everything" t
-  WHERE t."state" = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."everything" t
+  WHERE t."state" = s.c0 LIMIT 1) t
   UNION ALL SELECT 3::bigint, NULL::boolean, NULL::boolean, s.n, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, NULL::timestamptz, t."realm", NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($6::text[], $7::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."everything" t
-  WHERE t."hall" = s.c0 AND t."count" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."everything" t
+  WHERE t."hall" = s.c0 AND t."count" >= s.c1 AND t."count" <= s.c1
+  ORDER BY t."count" LIMIT 1) t
   UNION ALL SELECT 4::bigint, NULL::boolean, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($8::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 5::bigint, NULL::boolean, NULL::boolean, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), NULL::bigint, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -92,8 +106,10 @@ rollback;
 -- update
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR NO KEY UPDATE OF t), w1 AS (SELECT h.id
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t), w1 AS (SELECT h.id
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t
@@ -101,12 +117,14 @@ WITH w0 AS (SELECT t.*
   FROM w1 h;
 SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz
   FROM unnest($1::text[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."plants" t
-  WHERE t."name" = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."name" = s.c0 LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -126,8 +144,10 @@ commit;
 -- delete
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR UPDATE OF t), w1 AS (SELECT h.id
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR UPDATE) t), w1 AS (SELECT h.id
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t
@@ -135,8 +155,9 @@ WITH w0 AS (SELECT t.*
   FROM w1 h;
 SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -157,8 +178,10 @@ commit;
 -- delete a parent
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n) JOIN "apportion"."parents" t ON t."hall" = s.c0 AND t."number" = s.c1
-  ORDER BY t."hall", t."number" FOR UPDATE OF t), w1 AS (SELECT h.id
+  FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" = s.c1 FOR UPDATE) t), w1 AS (SELECT h.id
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."open", t."number", t."revision", t."version", t."hall"
   FROM w0 t
@@ -171,8 +194,9 @@ SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, t."r
   WHERE t."hall" = s.c0 AND t."number" = s.c1 LIMIT $3) t
   UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($4::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -183,8 +207,10 @@ rollback;
 -- guard
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR SHARE OF t), w1 AS (SELECT h.id
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR SHARE) t), w1 AS (SELECT h.id
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t
@@ -192,8 +218,9 @@ WITH w0 AS (SELECT t.*
   FROM w1 h;
 SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -208,12 +235,15 @@ commit;
 begin;
 SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, NULL::uuid, NULL::timestamptz, t."hall"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" >= s.c1 AND t."number" <= s.c1
+  ORDER BY t."number" LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($3::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -232,12 +262,15 @@ commit;
 begin;
 SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, NULL::uuid, NULL::timestamptz, t."hall"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" >= s.c1 AND t."number" <= s.c1
+  ORDER BY t."number" LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($3::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -256,24 +289,32 @@ commit;
 begin;
 SELECT 0::bigint, t."flag", t."shut", t."count", t."count_limit", t."number", t."revision", t."version", t."id", t."above", t."starts", t."ends", t."realm", t."state", t."hint", t."document"::text, t."hall", t."above_realm"
   FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."everything" t
-  WHERE t."realm" = s.c0 AND t."id" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."everything" t
+  WHERE t."realm" = s.c0 AND t."id" >= s.c1 AND t."id" <= s.c1
+  ORDER BY t."id" LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::boolean, NULL::boolean, t."number", NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::timestamptz, t."hall", NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" >= s.c1 AND t."number" <= s.c1
+  ORDER BY t."number" LIMIT 1) t
   UNION ALL SELECT 2::bigint, NULL::boolean, NULL::boolean, s.n, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, NULL::timestamptz, t."realm", NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($5::text[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."everything" t
-  WHERE t."state" = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."everything" t
+  WHERE t."state" = s.c0 LIMIT 1) t
   UNION ALL SELECT 3::bigint, NULL::boolean, NULL::boolean, s.n, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, NULL::timestamptz, t."realm", NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($6::text[], $7::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
-  CROSS JOIN "apportion"."everything" t
-  WHERE t."hall" = s.c0 AND t."count" = s.c1
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."everything" t
+  WHERE t."hall" = s.c0 AND t."count" >= s.c1 AND t."count" <= s.c1
+  ORDER BY t."count" LIMIT 1) t
   UNION ALL SELECT 4::bigint, NULL::boolean, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM unnest($8::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 5::bigint, NULL::boolean, NULL::boolean, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), NULL::bigint, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -284,17 +325,21 @@ rollback;
 -- update, without giving positions
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR NO KEY UPDATE OF t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t;
 SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz
   FROM unnest($1::text[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."plants" t
-  WHERE t."name" = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."name" = s.c0 LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -313,13 +358,16 @@ commit;
 -- delete, without giving positions
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR UPDATE OF t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t;
 SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -339,8 +387,10 @@ commit;
 -- delete a parent, without giving positions
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n) JOIN "apportion"."parents" t ON t."hall" = s.c0 AND t."number" = s.c1
-  ORDER BY t."hall", t."number" FOR UPDATE OF t) SELECT 0::bigint, t."open", t."number", t."revision", t."version", t."hall"
+  FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."parents" t
+  WHERE t."hall" = s.c0 AND t."number" = s.c1 FOR UPDATE) t) SELECT 0::bigint, t."open", t."number", t."revision", t."version", t."hall"
   FROM w0 t;
 SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, t."realm"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
@@ -349,8 +399,9 @@ SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, t."r
   WHERE t."hall" = s.c0 AND t."number" = s.c1 LIMIT $3) t
   UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($4::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -361,13 +412,16 @@ rollback;
 -- guard, without giving positions
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR SHARE OF t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR SHARE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t;
 SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -381,8 +435,10 @@ commit;
 -- while records wait for positions
 begin;
 WITH w0 AS (SELECT t.*
-  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n) JOIN "apportion"."plants" t ON t."id" = s.c0
-  ORDER BY t."id" FOR NO KEY UPDATE OF t), w1 AS (SELECT h.id
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t), w1 AS (SELECT h.id
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t
@@ -390,12 +446,14 @@ WITH w0 AS (SELECT t.*
   FROM w1 h;
 SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz
   FROM unnest($1::text[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."plants" t
-  WHERE t."name" = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."name" = s.c0 LIMIT 1) t
   UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."kernel_receipts" r
-  WHERE r.batch = s.c0
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
   UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -428,8 +486,9 @@ SELECT 0::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::
   WHERE h.id = 1
   UNION ALL SELECT 1::bigint, t."age", t."revision", t."version", s.n, t."id", NULL::timestamptz, t."name"
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
-  CROSS JOIN "apportion"."plants" t
-  WHERE t."id" = s.c0;
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 LIMIT 1) t;
 -- a page
 SELECT 0::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
