@@ -12,6 +12,7 @@ use crate::link::Meter;
 use crate::open::begin;
 use crate::options::{Isolation, PostgresOptions};
 use crate::snapshot::Snapshots;
+use crate::stamping::Stamping;
 use crate::units::Units;
 
 /// What the handle of a store shares with the tasks that work for it.
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     /// Snapshots have connections of their own: holding one for long takes none from those that work.
     pub(crate) snapshot_units: Arc<Units>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) stamping: Stamping,
     /// Nothing more is accepted.
     pub(crate) closing: AtomicBool,
 }
@@ -44,16 +46,18 @@ impl Shared {
         let apart = apart.connect_lazy_with((*pool.connect_options()).clone());
         let work = begin(options.isolation.sql(), limit, limit, options);
         let look = begin("REPEATABLE READ READ ONLY", limit, SNAPSHOT_LIFETIME, options);
+        let stamping = Stamping::new(begin(Isolation::ReadCommitted.sql(), limit, limit, options));
         // Giving a position meets others who give one, and above READ COMMITTED that would be a conflict.
         let stamps = options.isolation == Isolation::ReadCommitted;
         Self {
-            committing: Committing { tables, clock: Arc::clone(&clock), stamps },
+            committing: Committing::new(tables, Arc::clone(&clock), stamps),
             clock,
             metrics: Arc::clone(&options.metrics),
             units: Arc::new(Units::new(pool, ours, limit, work, Arc::clone(&meter))),
             snapshot_units: Arc::new(Units::new(apart, true, limit, look, Arc::clone(&meter))),
             meter,
             snapshots: Snapshots::default(),
+            stamping,
             closing: AtomicBool::new(false),
         }
     }

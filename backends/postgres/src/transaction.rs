@@ -98,6 +98,7 @@ impl PostgresTransaction {
         untorn(&nested)?;
         let (ending, id) = (nested.take(), self.last());
         let ended = self.apart(ending.finish()).await;
+        self.stamp_soon();
         ended.map_err(|failure| match failure {
             Failure::Unknown => StoreError::Unknown { id },
             failure => nothing_happened(failure),
@@ -125,11 +126,20 @@ impl PostgresTransaction {
         let mut nested = self.nested.lock().await;
         untorn(&nested)?;
         nested.lend().await.map_err(nothing_happened)?;
+        // The application probably ends it before long, and nobody would be told when.
+        self.stamp_soon();
         nested.take().into_host().ok_or_else(|| unavailable("the transaction has ended"))
     }
 
     fn last(&self) -> Uuid {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
+    }
+
+    /// Has the records stamped that it leaves, where it leaves any: it takes no positions itself.
+    fn stamp_soon(&self) {
+        if !self.last().is_nil() {
+            self.shared.stamp_soon();
+        }
     }
 
     /// Does a piece of work in a task that no caller's drop cancels.

@@ -30,8 +30,9 @@ pub use catalogue::{
 pub use commit::{Committing, backoff};
 pub use connection::{Connection, Failure, Session, Violation};
 pub use ddl::{check_names, create_table, history_table, kernel_tables};
-pub use feed::{Fresh, changes, fresh, prune, resolve, stamp_waiting};
+pub use feed::{Fresh, changes, fresh, is_unstamped, prune, prune_some, resolve, stamp_waiting};
 pub use gather::{Answering, Gather};
+pub use log::Take;
 pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, wanted};
 pub use names::{Dialect, MAX_NAME_BYTES, Names};
 pub use queue::{GroupCommit, Queue, QueueOptions};

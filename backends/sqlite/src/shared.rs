@@ -46,7 +46,7 @@ impl Shared {
     ) -> Self {
         let readers = connector.readers();
         // One writer at a time gives positions in the order of its commits.
-        let committing = Committing { tables, clock: Arc::clone(&clock), stamps: true };
+        let committing = Committing::new(tables, Arc::clone(&clock), true);
         Self {
             committing,
             clock,
