@@ -45,7 +45,7 @@
 //!
 //! Rows are locked before a batch is judged, and the promises hold at each [`Isolation`]. The default, READ COMMITTED, is also
 //! the fastest: batches that charge the same counter wait for one another. Above it they are repeated. Records get their
-//! positions in the feed with the commit, or from whoever reads the feed next.
+//! positions in the feed with the commit, or from whoever reads the feed next, or in the background about a second later.
 //!
 //! # Beside an application
 //!
@@ -66,6 +66,7 @@ mod options;
 mod reach;
 mod shared;
 mod snapshot;
+mod stamping;
 mod store;
 mod transaction;
 mod units;

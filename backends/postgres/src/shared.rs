@@ -14,6 +14,7 @@ use crate::link::Meter;
 use crate::open::begin;
 use crate::options::{Isolation, PostgresOptions};
 use crate::snapshot::Snapshots;
+use crate::stamping::Stamping;
 use crate::units::Units;
 
 /// What the handle of a store shares with the tasks that work for it.
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     /// How long a statement in such a transaction waits for a row. The server has to give up before this side does, which
     /// gives up the connection, and with it everything that was done in the transaction.
     pub(crate) bound_lock_limit: Duration,
+    pub(crate) stamping: Stamping,
     /// Nothing more is accepted.
     pub(crate) closing: AtomicBool,
 }
@@ -51,11 +53,12 @@ impl Shared {
         let apart = apart.connect_lazy_with((*pool.connect_options()).clone());
         let work = begin(options.isolation.sql(), limit, limit, options);
         let look = begin("REPEATABLE READ READ ONLY", limit, SNAPSHOT_LIFETIME, options);
+        let stamping = Stamping::new(begin(Isolation::ReadCommitted.sql(), limit, limit, options));
         // Giving a position meets others who give one, and above READ COMMITTED that would be a conflict.
         let stamps = options.isolation == Isolation::ReadCommitted;
         let ids = TimeOrderedIds::new(Arc::clone(&clock));
         Self {
-            committing: Committing { tables, clock: Arc::clone(&clock), stamps },
+            committing: Committing::new(tables, Arc::clone(&clock), stamps),
             clock,
             metrics: Arc::clone(&options.metrics),
             units: Arc::new(Units::new(pool, ours, limit, work, Arc::clone(&meter))),
@@ -64,6 +67,7 @@ impl Shared {
             snapshots: Snapshots::default(),
             ids,
             bound_lock_limit: options.lock_timeout.min(limit / 2),
+            stamping,
             closing: AtomicBool::new(false),
         }
     }

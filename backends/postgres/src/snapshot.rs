@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apportion::store::{Cursor, MAX_SNAPSHOTS, Query, Reads, SNAPSHOT_LIFETIME, Snapshot, StoreError};
 use apportion::time::Timestamp;
-use apportion_sql::{Session as _, fresh, read};
+use apportion_sql::{Session as _, Take, fresh, read};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -121,6 +121,10 @@ impl PostgresSnapshot {
     }
 
     async fn begin(shared: Arc<Shared>) -> Result<Self, StoreError> {
+        // Those that have no position yet are told one by one. What others are just about is left to them.
+        if let Err(failure) = shared.stamp(&shared.snapshot_units, Take::IfFree).await {
+            tracing::debug!(?failure, "a snapshot begins while records have no positions");
+        }
         let held = shared.snapshots.reserve(shared.clock.monotonic())?;
         let mut lease = shared.snapshot_units.lease().await?;
         let Some(link) = lease.link.as_mut() else { return Err(unavailable("there is no connection")) };

@@ -11,11 +11,12 @@ use apportion::store::{
 };
 use apportion::time::Clock;
 use apportion_sql::{
-    Answering, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, backoff, changes, prune, read,
-    resolve, stamp_waiting,
+    Answering, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, Take, backoff, changes, prune_some,
+    read, resolve, stamp_waiting,
 };
 use async_trait::async_trait;
 use sqlx_postgres::PgPool;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::{nothing_happened, unavailable};
@@ -81,7 +82,11 @@ impl GroupCommit for Committer {
         let committing = self.0.units.run(move |link| {
             Box::pin(async move { Ok(shared.committing.commit(link, &members, &pause).await) })
         });
-        match committing.await {
+        let committed = committing.await;
+        if self.0.committing.take_unstamped() {
+            self.0.stamp_soon();
+        }
+        match committed {
             Ok(answers) => answers,
             Err(Failure::Unknown) => ids.into_iter().map(|id| Err(StoreError::Unknown { id })).collect(),
             Err(failure) => {
@@ -130,12 +135,39 @@ where
         let (with, work) = (Arc::clone(shared), work.clone());
         match shared.units.run(move |link| work(with, link)).await {
             Err(Failure::Serialization) if tries < ATTEMPTS => {
-                tokio::time::sleep(pause(tries)).await;
+                rest(shared, tries).await;
                 tries += 1;
             }
             done => return done,
         }
     }
+}
+
+/// The same, also where it needs the right to give positions and others have that for longer than a lock is waited for:
+/// again, for as long as a call may take. Whoever has it is a moment before its end, or gone, which the server notices.
+async fn patiently<T, W>(shared: &Arc<Shared>, work: W) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    W: for<'l> Fn(Arc<Shared>, &'l mut Pooled) -> Work<'l, T> + Clone + Send + 'static,
+{
+    let until = shared.units.deadline();
+    let mut tries = 1;
+    loop {
+        match calmly(shared, work.clone()).await {
+            Err(Failure::LockTimeout) if Instant::now() < until => {
+                rest(shared, tries).await;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Waits before a repetition, by the timer of the store's runtime: the caller's executor may have none.
+async fn rest(shared: &Shared, tries: u32) {
+    let pause = pause(tries);
+    // Where that runtime is gone the repetition says so.
+    drop(shared.units.runtime().spawn(async move { tokio::time::sleep(pause).await }).await);
 }
 
 #[async_trait]
@@ -169,13 +201,17 @@ impl Store for PostgresStore {
     }
 
     async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        let reading = calmly(&self.shared, move |shared, link| {
+        let reading = patiently(&self.shared, move |shared, link| {
             Box::pin(async move {
                 if let Some(changes) = changes(link, shared.tables(), after, limit, false).await? {
                     return Ok(Some(changes));
                 }
-                stamp_waiting(link, shared.tables()).await?;
-                // What came since was not acknowledged when this was asked.
+                // Each step has its own time: the more records wait, the longer they would keep waiting.
+                link.extend(shared.units.deadline());
+                link.begin_with(Arc::clone(&shared.stamping.begin));
+                stamp_waiting(link, shared.tables(), Take::Waiting).await?;
+                link.extend(shared.units.deadline());
+                // What came since was not acknowledged when this was asked; and more than fill a page have positions now.
                 changes(link, shared.tables(), after, limit, true).await
             })
         });
@@ -186,10 +222,26 @@ impl Store for PostgresStore {
     }
 
     async fn prune(&self, what: Prune) -> Result<Pruned, StoreError> {
-        let pruning = calmly(&self.shared, move |shared, link| {
-            Box::pin(async move { prune(link, shared.tables(), what, shared.clock.now()).await })
-        });
-        pruning.await.map_err(nothing_happened)
+        let mut pruned = Pruned::new(0, 0, 0);
+        loop {
+            // One piece of work for each some thousands, so that each has its own time.
+            let pruning = patiently(&self.shared, move |shared, link| {
+                Box::pin(async move {
+                    link.begin_with(Arc::clone(&shared.stamping.begin));
+                    prune_some(link, shared.tables(), what, shared.clock.now(), pruned).await
+                })
+            });
+            match pruning.await {
+                Ok((so_far, true)) => pruned = so_far,
+                Ok((so_far, false)) => return Ok(so_far),
+                // It has happened, as far as it went, and an error would say that it had not.
+                Err(failure) if pruned.records + pruned.receipts > 0 => {
+                    tracing::debug!(?failure, "pruning ended early");
+                    return Ok(pruned);
+                }
+                Err(failure) => return Err(nothing_happened(failure)),
+            }
+        }
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -115,7 +115,10 @@ impl PostgresTransaction {
         let committing = async move {
             nested.commit(shared.tables(), shared.ids.next_id(), shared.clock.now()).await;
         };
-        self.end(committing).await?.committed()
+        let ended = self.end(committing).await?.committed();
+        // It takes no positions itself.
+        self.shared.stamp_soon();
+        ended
     }
 
     /// Undoes everything that was done in the transaction.
@@ -139,6 +142,8 @@ impl PostgresTransaction {
         let mut nested = self.nested.lock().await;
         untorn(&nested)?;
         nested.lend().await.map_err(nothing_happened)?;
+        // The application probably ends it before long, and nobody would be told when.
+        self.shared.stamp_soon();
         nested.take().ok_or_else(|| unavailable("the transaction has ended"))
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use apportion::id::IdSource;
 use apportion::store::{
-    Batch, Cursor, Record, Refusal, Row, Store as _, StoreError, StoreExt as _, Value, Verb, Write,
+    Batch, Cause, Cursor, Record, Refusal, Row, Store as _, StoreError, StoreExt as _, Value, Verb, Write,
 };
 use apportion_postgres::{PgPool, PostgresOptions, PostgresStore};
 use common::{ACCOUNTS, MS, UNITS, database, ids, open, open_transactions, rows, unit, with_account};
@@ -21,6 +21,8 @@ const WRITERS: usize = 16;
 /// How many of the writers work in transactions of their own.
 const BOUND: usize = 4;
 const ROWS: usize = 20;
+/// How many further rows come and go.
+const GUESTS: usize = 6;
 const READERS: usize = 3;
 const WHILE: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,7 @@ struct World {
     ids: Arc<dyn IdSource>,
     account: Uuid,
     units: Arc<Vec<Uuid>>,
+    guests: Arc<Vec<Uuid>>,
     over: Arc<AtomicBool>,
 }
 
@@ -68,15 +71,17 @@ impl World {
             stores[0].commit(batch).await.unwrap();
         }
         let pool = PgPool::connect(&url).await.unwrap();
+        let guests = Arc::new((0..GUESTS).map(|_| ids.next_id()).collect());
         let (stores, units, over) = (Arc::new(stores), Arc::new(units), Arc::default());
-        Self { url, stores, pool, ids, account, units, over }
+        Self { url, stores, pool, ids, account, units, guests, over }
     }
 
     fn store(&self, at: usize) -> &Arc<PostgresStore> {
         &self.stores[at % HANDLES]
     }
 
-    /// A batch that changes one or two of the rows, each once, in the order of their keys.
+    /// A batch that changes one or two of the rows, each once, in the order of their keys; now and then also one in which a
+    /// row comes or goes.
     async fn batch(&self, store: &PostgresStore, numbers: &mut Numbers) -> Batch {
         let mut batch = Batch::new(self.ids.next_id(), "change");
         if numbers.below(8) == 0 {
@@ -94,8 +99,20 @@ impl World {
                 batch.push(Write::record(&UNITS, id, "seen", 1));
             }
         }
+        if numbers.below(3) == 0 {
+            let id = self.guests[numbers.below(GUESTS)];
+            batch.push(match store.get(&UNITS, id).await.unwrap().value {
+                Some(row) => Write::delete(&UNITS, id, row.revision()),
+                None => unit(id, self.account, None),
+            });
+        }
         batch
     }
+}
+
+/// Somebody else has changed, inserted or deleted the row meanwhile.
+fn is_too_late(refusal: &Refusal) -> bool {
+    refusal.is_conflict() || matches!(refusal.cause, Cause::Duplicate { .. })
 }
 
 /// Commits until it is over.
@@ -111,7 +128,7 @@ async fn write(world: World, seed: usize) -> Done {
         for (id, answer) in asked.into_iter().zip(store.commit_many(batches).await) {
             match answer {
                 Ok(_) => done.happened.insert(id),
-                Err(error) if error.refusal().is_some_and(Refusal::is_conflict) => done.did_not.insert(id),
+                Err(error) if error.refusal().is_some_and(is_too_late) => done.did_not.insert(id),
                 Err(error) => panic!("{error:?}"),
             };
         }
@@ -129,7 +146,7 @@ async fn write_bound(world: World, seed: usize) -> Done {
         let id = batch.id;
         let accepted = match bound.commit_many(vec![batch]).await.pop().unwrap() {
             Ok(_) => true,
-            Err(error) if error.refusal().is_some_and(Refusal::is_conflict) => false,
+            Err(error) if error.refusal().is_some_and(is_too_late) => false,
             Err(error) => panic!("{error:?}"),
         };
         tokio::time::sleep(MS * u32::try_from(numbers.below(20)).unwrap()).await;
@@ -248,6 +265,10 @@ fn the_copy_is<'r>(records: &[Arc<Record>], found: impl Iterator<Item = &'r Row>
         let (revision, version, columns) = copy.entry(place).or_default();
         assert_eq!(change.version, *version + 1, "a change of {place:?} is out of order");
         assert_eq!(change.verb == Verb::Insert, *version == 0);
+        if change.verb == Verb::Delete {
+            copy.remove(&place);
+            continue;
+        }
         (*revision, *version) = (change.revision, change.version);
         columns.extend(change.columns.iter().cloned());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apportion::store::eval::{Effects, Group, Loaded, Needs};
@@ -12,7 +13,7 @@ use apportion::time::{Clock, Timestamp};
 
 use crate::connection::{Failure, Session, Violation};
 use crate::load::{self, State};
-use crate::log::{stamp, write_log};
+use crate::log::write_log;
 use crate::names::Dialect;
 use crate::tables::Tables;
 use crate::write::{Written, steps, write};
@@ -30,12 +31,25 @@ pub struct Committing {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Whether a group gives its records their positions, where nobody else is about to. Only at READ COMMITTED, where
-    /// taking that right never conflicts; elsewhere readers of the feed do it. Always in SQLite.
+    /// taking that right never conflicts; elsewhere others do it. Always in SQLite.
     pub stamps: bool,
+    /// Whether records were left without positions.
+    unstamped: AtomicBool,
 }
 
 /// The answers of a group so far.
 type Answers = Vec<Option<Result<Receipt, StoreError>>>;
+
+/// What a unit of work wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrote {
+    /// Everything was refused, or repeated.
+    Nothing,
+    /// Everything that there is to write.
+    Everything,
+    /// Everything but the positions of its records.
+    ButPositions,
+}
 
 /// Some members of a group that are tried together: their places, and how often they were tried.
 struct Part {
@@ -48,6 +62,17 @@ struct Part {
 }
 
 impl Committing {
+    /// Commits groups into these tables.
+    pub fn new(tables: Tables, clock: Arc<dyn Clock>, stamps: bool) -> Self {
+        Self { tables, clock, stamps, unstamped: AtomicBool::new(false) }
+    }
+
+    /// Whether since this was last asked a group has left records without positions, so that somebody is to
+    /// stamp them.
+    pub fn take_unstamped(&self) -> bool {
+        self.unstamped.swap(false, Ordering::AcqRel)
+    }
+
     /// Judges and commits a group in as few units of work as possible, and answers each member.
     ///
     /// A unit that meets somebody else's commit begins again; one that cannot get a lock goes on without those who need it;
@@ -220,8 +245,13 @@ impl Committing {
         session.begin().await?;
         let mine: Vec<_> = part.members.iter().filter_map(|at| members.get(*at)).collect();
         match self.inside(session, &mine, part.stepwise).await {
-            Ok((answers, true)) => session.commit().await.map(|()| answers),
-            Ok((answers, false)) => session.rollback().await.map(|()| answers),
+            Ok((answers, Wrote::Nothing)) => session.rollback().await.map(|()| answers),
+            Ok((answers, wrote)) => {
+                let committed = session.commit().await;
+                // Not before they can be seen. What is not certainly committed may be.
+                self.unstamped.fetch_or(wrote == Wrote::ButPositions, Ordering::AcqRel);
+                committed.map(|()| answers)
+            }
             Err(failure) => {
                 // Where it cannot be undone its owner gives the session up, which undoes it.
                 drop(session.rollback().await);
@@ -230,24 +260,19 @@ impl Committing {
         }
     }
 
-    /// Judges and writes; says whether anything was written.
+    /// Judges and writes; says what was written.
     async fn inside<S: Session>(
         &self,
         session: &mut S,
         members: &[&Prepared],
         stepwise: bool,
-    ) -> Result<(Vec<Result<Receipt, StoreError>>, bool), Failure> {
+    ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
         let mut loaded = Loaded::new();
         let mut state = State::default();
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        // Somebody else's transaction may last: it must not keep the head from everybody.
-        let with_head = self.stamps && session.may_retry();
-        if let Some(lock) = load::lock(&self.tables, &needs, with_head) {
+        if let Some(lock) = load::lock(&self.tables, &needs) {
             let rows = session.rows(&lock.statement).await?;
             lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
-        }
-        if self.tables.dialect() == Dialect::Sqlite {
-            state.head_is_ours = true;
         }
         self.fetch(session, &needs, &mut loaded, &mut state).await?;
         for _ in 0..MAX_FETCHES {
@@ -258,11 +283,11 @@ impl Committing {
                 continue;
             }
             if effects.receipts.is_empty() {
-                return Ok((answers, false));
+                return Ok((answers, Wrote::Nothing));
             }
             let stages = if stepwise { self.stages(&loaded, members, at) } else { None };
-            self.write(session, &effects, stages, at, &state).await?;
-            return Ok((answers, true));
+            let wrote = self.write(session, &effects, stages, at, &state).await?;
+            return Ok((answers, wrote));
         }
         Err(Failure::Store(StoreError::Unavailable {
             reason: "what the group needs could not be fetched".into(),
@@ -316,7 +341,7 @@ impl Committing {
         stages: Option<Vec<Written>>,
         at: Timestamp,
         state: &State,
-    ) -> Result<(), Failure> {
+    ) -> Result<Wrote, Failure> {
         let statements = stages.unwrap_or_else(|| write(&self.tables, &effects.rows));
         for Written { statement, rows } in statements {
             let changed = match rows.as_slice() {
@@ -334,13 +359,10 @@ impl Committing {
                 )));
             }
         }
-        for statement in write_log(&self.tables, effects, at, state) {
-            session.execute(&statement).await?;
-        }
-        if state.head_is_ours && state.unstamped && !effects.records.is_empty() {
-            session.execute(&stamp(&self.tables)).await?;
-        }
-        Ok(())
+        // Somebody else's transaction may last: it must not keep the head from everybody.
+        let gives = self.stamps && session.may_retry();
+        let positions = write_log(session, &self.tables, effects, at, state.head, gives).await?;
+        Ok(if positions { Wrote::Everything } else { Wrote::ButPositions })
     }
 }
 

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::connection::{Connection, Failure, Session};
 use crate::load::{read_state, read_stored, state};
-use crate::log::{int, stamp, take_head};
+use crate::log::{MAX_STAMPED, Take, int, stamp, take_head};
+use crate::names::Dialect;
 use crate::statement::{Cell, Fetched, Param, Statement};
 use crate::tables::{Own, Tables};
 use crate::union::{Params, Selected, Union};
@@ -87,14 +88,18 @@ pub async fn changes<C: Connection>(
         ("f.fingerprint".into(), UUID),
         ("f.changes".into(), Cell::Bytes),
     ];
+    // As the index has them, or the server would sort everything behind the cursor. In SQLite nulls are first anyhow.
+    let nulls = if tables.dialect() == Dialect::Postgres { " NULLS FIRST" } else { "" };
     // A limit that is not allowed is refused below.
     let from = format!(
-        "FROM (SELECT * FROM {feed} f WHERE f.position > {position} ORDER BY f.position LIMIT {}) f",
+        "FROM (SELECT * FROM {feed} f WHERE f.position > {position} ORDER BY f.position{nulls} LIMIT {}) f",
         limit.min(apportion::store::MAX_CHANGES)
     );
     union.part(columns, from);
+    let (columns, from) = waiting(tables);
+    let waiting_part = union.part(columns, from);
     let (mut low_water, mut found, mut records) = (Cursor::START, None, Vec::new());
-    let mut now = crate::load::State::default();
+    let (mut now, mut unstamped) = (crate::load::State::default(), false);
     for row in connection.rows(&union.finish()).await? {
         let mut own = Own::new("the log", &row);
         if row.branch == state_part {
@@ -103,11 +108,13 @@ pub async fn changes<C: Connection>(
             low_water = Cursor { position: own.position()?, batch: own.uuid()? };
         } else if row.branch == found_part {
             found = Some(own.uuid()?);
+        } else if row.branch == waiting_part {
+            unstamped = own.bool()?;
         } else {
             records.push(Arc::new(record(tables, &row)?));
         }
     }
-    if now.unstamped && !as_they_are {
+    if unstamped && !as_they_are {
         return Ok(None);
     }
     after.check(limit, low_water, now.head, found)?;
@@ -131,15 +138,40 @@ fn record(tables: &Tables, row: &Fetched) -> Result<Record, StoreError> {
     })
 }
 
-/// Gives positions to the records that wait for one. One unit of work, alone with the head.
-pub async fn stamp_waiting<S: Session>(session: &mut S, tables: &Tables) -> Result<(), Failure> {
+/// The part of a statement that tells whether records wait for their positions.
+fn waiting(tables: &Tables) -> (Vec<Selected>, String) {
+    let (head, feed) = (tables.names.table("kernel_head"), tables.names.table("kernel_feed"));
+    let exists = format!("EXISTS (SELECT 1 FROM {feed} f WHERE f.position IS NULL)");
+    (vec![(exists, Cell::Of(Kind::Bool))], format!("FROM {head} h WHERE h.id = 1"))
+}
+
+/// Whether records wait for their positions.
+pub async fn is_unstamped<C: Connection>(connection: &mut C, tables: &Tables) -> Result<bool, Failure> {
+    let mut union = Union::new(&tables.names);
+    let (columns, from) = waiting(tables);
+    union.part(columns, from);
+    let rows = connection.rows(&union.finish()).await?;
+    let waits = rows.first().map(|row| Own::new("kernel_feed", row).bool()).transpose()?;
+    Ok(waits.unwrap_or_default())
+}
+
+/// Gives positions to records that wait for one, to some thousands of them: one unit of work, alone with the head.
+/// Says whether more may wait.
+pub async fn stamp_waiting<S: Session>(
+    session: &mut S,
+    tables: &Tables,
+    take: Take,
+) -> Result<bool, Failure> {
     session.begin().await?;
     let done = async {
-        session.execute(&take_head(tables)).await?;
+        if session.rows(&take_head(tables, take)).await?.is_empty() {
+            return Ok(0);
+        }
         session.execute(&stamp(tables)).await
     };
     match done.await {
-        Ok(_) => session.commit().await,
+        Ok(0) => session.rollback().await.map(|()| false),
+        Ok(stamped) => session.commit().await.map(|()| stamped >= MAX_STAMPED),
         Err(failure) => {
             drop(session.rollback().await);
             Err(failure)
@@ -193,7 +225,7 @@ async fn resolve_inside<S: Session>(
     let sql =
         format!("INSERT INTO {receipts} (batch, at) VALUES ({id_bound}, {at_bound}) ON CONFLICT DO NOTHING");
     if session.execute(&params.statement(sql)).await? > 0 {
-        if tables.dialect() == crate::Dialect::Sqlite {
+        if tables.dialect() == Dialect::Sqlite {
             session.execute(&touch(tables, at)).await?;
         }
         return Ok((Resolution::NotCommitted, true));
@@ -246,31 +278,46 @@ pub async fn prune<S: Session>(
 ) -> Result<Pruned, Failure> {
     let mut pruned = Pruned::new(0, 0, 0);
     loop {
-        session.begin().await?;
-        match prune_some(session, tables, prune, clock, &mut pruned).await {
-            Ok(more) => {
-                session.commit().await?;
-                if !more {
-                    return Ok(pruned);
-                }
-            }
-            Err(failure) => {
-                drop(session.rollback().await);
-                return Err(failure);
-            }
+        let (so_far, more) = prune_some(session, tables, prune, clock, pruned).await?;
+        if !more {
+            return Ok(so_far);
+        }
+        pruned = so_far;
+    }
+}
+
+/// One unit of work of [`prune`]: adds what it threw away to what was before, and says whether there may be more.
+/// Records that wait for their positions get them first.
+pub async fn prune_some<S: Session>(
+    session: &mut S,
+    tables: &Tables,
+    prune: Prune,
+    clock: Timestamp,
+    mut pruned: Pruned,
+) -> Result<(Pruned, bool), Failure> {
+    session.begin().await?;
+    match prune_inside(session, tables, prune, clock, &mut pruned).await {
+        Ok(more) => session.commit().await.map(|()| (pruned, more)),
+        Err(failure) => {
+            drop(session.rollback().await);
+            Err(failure)
         }
     }
 }
 
 /// Says whether there may be more.
-async fn prune_some<S: Session>(
+async fn prune_inside<S: Session>(
     session: &mut S,
     tables: &Tables,
     prune: Prune,
     clock: Timestamp,
     pruned: &mut Pruned,
 ) -> Result<bool, Failure> {
-    session.execute(&take_head(tables)).await?;
+    session.rows(&take_head(tables, Take::Waiting)).await?;
+    let stamped = match tables.dialect() {
+        Dialect::Postgres => session.execute(&stamp(tables)).await?,
+        Dialect::Sqlite => 0,
+    };
     let Some(consumers) = tables.schema.find(CONSUMERS.name) else {
         return Ok(false);
     };
@@ -297,7 +344,8 @@ async fn prune_some<S: Session>(
         pruned.records += session.execute(&cut(tables, up_to)).await?;
         pruned.low_water = up_to;
     }
-    let mut more = up_to < bound;
+    // Those that still wait may be among what is to go.
+    let mut more = up_to < bound || (stamped >= MAX_STAMPED && prune.records_up_to > now.head.position);
     if prune.receipts {
         let gone = session.execute(&drop_receipts(tables, clock.max(now.last_at))).await?;
         pruned.receipts += gone;

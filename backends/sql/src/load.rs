@@ -28,7 +28,6 @@ enum Want {
     Child(TableId, usize, Vec<Key>),
     Stored,
     State,
-    HeadIsOurs,
 }
 
 /// A statement that fetches, and what its parts are for.
@@ -45,15 +44,11 @@ pub(crate) struct State {
     pub(crate) last_at: Timestamp,
     /// The last position that was given.
     pub(crate) head: Cursor,
-    /// Whether records wait for their position.
-    pub(crate) unstamped: bool,
-    /// Whether this transaction has locked the head, and may give positions.
-    pub(crate) head_is_ours: bool,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { last_at: Timestamp::MIN, head: Cursor::START, unstamped: false, head_is_ours: false }
+        Self { last_at: Timestamp::MIN, head: Cursor::START }
     }
 }
 
@@ -72,22 +67,15 @@ enum Wait {
     Never,
 }
 
-/// Locks the rows that the group changes or guards, table by table and in the order of their keys; `with_head` also
-/// takes the right to give positions, where nobody else has it. `None` where there is nothing to lock, and in
-/// SQLite, where a transaction that may write is alone.
-pub(crate) fn lock(tables: &Tables, needs: &Needs, with_head: bool) -> Option<Fetch> {
+/// Locks the rows that the group changes or guards, table by table and in the order of their keys. `None` where there is
+/// nothing to lock, and in SQLite, where a transaction that may write is alone.
+pub(crate) fn lock(tables: &Tables, needs: &Needs) -> Option<Fetch> {
     if tables.dialect() == Dialect::Sqlite {
         return None;
     }
     let mut making = Making::new(tables);
     for locks in &needs.locks {
         making.rows(locks.table, &locks.keys, Some((locks.lock, Wait::Long)));
-    }
-    if with_head {
-        let head = tables.names.table("kernel_head");
-        let locked =
-            making.union.with(&format!("SELECT h.id FROM {head} h WHERE h.id = 1 FOR UPDATE SKIP LOCKED"));
-        making.want(Want::HeadIsOurs, vec![("h.id".into(), INT)], format!("FROM {locked} h"));
     }
     making.finish()
 }
@@ -259,15 +247,10 @@ impl<'t> Making<'t> {
     }
 }
 
-/// The part of a statement that tells the state: time of the last commit, head, whether records wait.
+/// The part of a statement that tells the state: time of the last commit, and the head.
 pub(crate) fn state(tables: &Tables) -> (Vec<crate::union::Selected>, String) {
-    let (head, feed) = (tables.names.table("kernel_head"), tables.names.table("kernel_feed"));
-    let columns = vec![
-        (last_at(tables), TIME),
-        ("h.position".into(), INT),
-        ("h.batch".into(), UUID),
-        (format!("(SELECT min(f.place) FROM {feed} f WHERE f.position IS NULL)"), INT),
-    ];
+    let head = tables.names.table("kernel_head");
+    let columns = vec![(last_at(tables), TIME), ("h.position".into(), INT), ("h.batch".into(), UUID)];
     (columns, format!("FROM {head} h WHERE h.id = 1"))
 }
 
@@ -286,12 +269,7 @@ pub(crate) fn last_at(tables: &Tables) -> String {
 /// Reads an answer of the part that [`state`] makes.
 pub(crate) fn read_state(fetched: &Fetched) -> Result<State, StoreError> {
     let mut own = Own::new("kernel_head", fetched);
-    Ok(State {
-        last_at: own.time()?,
-        head: Cursor { position: own.position()?, batch: own.uuid()? },
-        unstamped: own.opt_int()?.is_some(),
-        head_is_ours: false,
-    })
+    Ok(State { last_at: own.time()?, head: Cursor { position: own.position()?, batch: own.uuid()? } })
 }
 
 /// What is stored under a batch id, from its columns.
@@ -349,11 +327,7 @@ impl Fetch {
                     let (id, stored) = read_stored(&mut Own::new("kernel_receipts", &fetched))?;
                     loaded.put_stored(id, stored);
                 }
-                Want::State => {
-                    let head_is_ours = state.head_is_ours;
-                    *state = State { head_is_ours, ..read_state(&fetched)? };
-                }
-                Want::HeadIsOurs => state.head_is_ours = true,
+                Want::State => *state = read_state(&fetched)?,
             }
         }
         Ok(())

@@ -6,67 +6,112 @@ use apportion::store::{Cursor, Kind, Record, Value};
 use apportion::time::Timestamp;
 use uuid::Uuid;
 
-use crate::load::State;
+use crate::connection::{Failure, Session};
 use crate::names::Dialect;
 use crate::source::{Given, source};
-use crate::statement::{Param, Statement};
-use crate::tables::Tables;
-use crate::union::Params;
+use crate::statement::{Cell, Param, Statement};
+use crate::tables::{Own, Tables};
+use crate::union::{Params, Union};
 
-/// The statements that write the log of a group, which come last: in Postgres the arrival number is taken here,
-/// under all locks, so that records of one row arrive in the order in which it changed.
+/// Writes the log of a group, which comes last: in Postgres the arrival number is taken here, under all locks, so that
+/// records of one row arrive in the order in which it changed. Says whether the records certainly have positions.
 ///
-/// Where this transaction may give positions and no earlier record waits for one, its records get theirs at once;
-/// otherwise they wait for [`stamp`].
-pub(crate) fn write_log(tables: &Tables, effects: &Effects, at: Timestamp, state: &State) -> Vec<Statement> {
-    let positions = state.head_is_ours && !state.unstamped;
-    let head = effects.records.last().filter(|_| positions).map(|last| {
-        let count = u64::try_from(effects.records.len()).unwrap_or(u64::MAX);
-        Cursor { position: state.head.position.saturating_add(count), batch: last.batch }
-    });
+/// In SQLite they get those behind `head`. In Postgres they get them at once where this transaction `gives` positions,
+/// nobody else is about to, and no earlier record waits for one; otherwise they wait for [`stamp`].
+pub(crate) async fn write_log<S: Session>(
+    session: &mut S,
+    tables: &Tables,
+    effects: &Effects,
+    at: Timestamp,
+    head: Cursor,
+    gives: bool,
+) -> Result<bool, Failure> {
+    let records = &effects.records;
     match tables.dialect() {
-        Dialect::Postgres => vec![postgres(tables, effects, at, state, head)],
         Dialect::Sqlite => {
-            let mut statements = vec![receipts(tables, effects, at)];
-            if !effects.records.is_empty() {
-                statements.push(feed(tables, &effects.records, state));
+            session.execute(&receipts(tables, effects, at)).await?;
+            if !records.is_empty() {
+                session.execute(&feed(tables, records, head)).await?;
             }
-            statements.push(move_head(tables, head.unwrap_or(state.head), at));
-            statements
+            session.execute(&move_head(tables, behind(head, records), at)).await?;
+            Ok(true)
+        }
+        Dialect::Postgres if records.is_empty() => {
+            session.execute(&receipts(tables, effects, at)).await?;
+            Ok(true)
+        }
+        Dialect::Postgres if !gives => {
+            session.execute(&arrive(tables, effects, at)).await?;
+            Ok(false)
+        }
+        Dialect::Postgres => {
+            let head = session.rows(&arrive_and_stand(tables, effects, at)).await?;
+            let stand = head.first().map(|row| Own::new("kernel_head", row).bool()).transpose()?;
+            if stand == Some(false) {
+                // The head is ours, and what waits comes first.
+                session.execute(&stamp(tables)).await?;
+            }
+            Ok(stand == Some(true))
         }
     }
 }
 
-fn postgres(
-    tables: &Tables,
-    effects: &Effects,
-    at: Timestamp,
-    state: &State,
-    head: Option<Cursor>,
-) -> Statement {
+/// The head when records stand behind it.
+fn behind(head: Cursor, records: &[Record]) -> Cursor {
+    let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    let moved = |last: &Record| Cursor { position: head.position.saturating_add(count), batch: last.batch };
+    records.last().map_or(head, moved)
+}
+
+/// Receipts and records, without positions.
+fn arrive(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
     let mut params = Params::new(&tables.names);
-    let insert_receipts = insert_receipts(tables, &mut params, effects, at);
-    if effects.records.is_empty() {
-        return params.statement(insert_receipts);
-    }
-    let mut with = vec![format!("r AS ({insert_receipts})")];
-    if let Some(head) = head {
-        let name = tables.names.table("kernel_head");
-        let position = params.bind(Param::One(Kind::Int, int(head.position)));
-        let batch = params.bind(Param::One(Kind::Uuid, Value::Uuid(head.batch)));
-        let at = params.bind(Param::One(Kind::Time, Value::Time(at)));
-        with.push(format!(
-            "h AS (UPDATE {name} SET position = {position}, batch = {batch}, last_at = greatest(last_at, {at}) \
-             WHERE id = 1)"
-        ));
-    }
-    let arrivals = tables.names.table("kernel_arrivals");
-    with.push(format!("a AS (SELECT nextval('{arrivals}') AS arrival)"));
-    // Bound, so that the text is always the same and is prepared once.
-    let base = head.map(|_| params.bind(Param::One(Kind::Int, int(state.head.position))));
-    let insert =
-        insert_feed(tables, &mut params, &effects.records, "a.arrival", base.as_deref(), " CROSS JOIN a");
-    params.statement(format!("WITH {} {insert}", with.join(", ")))
+    let receipts = insert_receipts(tables, &mut params, effects, at);
+    let arrival = next_arrival(tables);
+    let feed = insert_feed(tables, &mut params, &effects.records, "a.arrival", "NULL", " CROSS JOIN a");
+    params.statement(format!("WITH r AS ({receipts}), a AS ({arrival}) {feed}"))
+}
+
+/// Receipts and records, with positions where that is right: whether it is can only be said here. A row that this
+/// transaction had to wait for may have changed since it fetched what it knows, more than once, and those records come
+/// first. They were committed before the row was given, so this statement sees whether they wait.
+///
+/// The head is taken last, when nothing else is waited for, and is not waited for either: nobody waits long for whoever
+/// has it. Its row tells whether positions were given; there is none where somebody else has it.
+fn arrive_and_stand(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
+    let (head, feed) = (tables.names.table("kernel_head"), tables.names.table("kernel_feed"));
+    let mut union = Union::new(&tables.names);
+    let receipts = insert_receipts(tables, &mut union.params, effects, at);
+    // Another process may be committing one of the batches, and is waited for here.
+    let receipts = union.with(&format!("{receipts} RETURNING batch"));
+    let taken = union.with(&format!(
+        "SELECT h.position, NOT EXISTS (SELECT 1 FROM {feed} f WHERE f.position IS NULL) AS free FROM {head} h \
+         WHERE h.id = 1 AND (SELECT count(*) FROM {receipts}) > 0 FOR UPDATE OF h SKIP LOCKED"
+    ));
+    let arrival = union.with(&next_arrival(tables));
+    let insert = insert_feed(
+        tables,
+        &mut union.params,
+        &effects.records,
+        "a.arrival",
+        "CASE WHEN d.free THEN d.position + s.n END",
+        &format!(" CROSS JOIN {arrival} a LEFT JOIN {taken} d ON true"),
+    );
+    union.with(&insert);
+    let moved = behind(Cursor::START, &effects.records);
+    let count = union.params.bind(Param::One(Kind::Int, int(moved.position)));
+    let batch = union.params.bind(Param::One(Kind::Uuid, Value::Uuid(moved.batch)));
+    let at = union.params.bind(Param::One(Kind::Time, Value::Time(at)));
+    union.with(&format!(
+        "UPDATE {head} AS h SET position = d.position + {count}, batch = {batch}, \
+         last_at = greatest(h.last_at, {at}) FROM {taken} d WHERE h.id = 1 AND d.free"
+    ));
+    union.part(vec![("d.free".into(), Cell::Of(Kind::Bool))], format!("FROM {taken} d"));
+    union.finish()
+}
+
+fn next_arrival(tables: &Tables) -> String {
+    format!("SELECT nextval('{}') AS arrival", tables.names.table("kernel_arrivals"))
 }
 
 fn receipts(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
@@ -91,11 +136,12 @@ fn insert_receipts(tables: &Tables, params: &mut Params, effects: &Effects, at: 
     format!("INSERT INTO {name} (batch, at, fingerprint) SELECT s.c0, {at}, s.c1 FROM {rows} ORDER BY s.c0")
 }
 
-fn feed(tables: &Tables, records: &[Record], state: &State) -> Statement {
+fn feed(tables: &Tables, records: &[Record], head: Cursor) -> Statement {
     let mut params = Params::new(&tables.names);
-    let base = params.bind(Param::One(Kind::Int, int(state.head.position)));
+    let base = params.bind(Param::One(Kind::Int, int(head.position)));
+    let position = format!("{base} + s.n");
     // The position says all that an arrival number would.
-    let sql = insert_feed(tables, &mut params, records, &format!("{base} + s.n"), Some(&base), "");
+    let sql = insert_feed(tables, &mut params, records, &position, &position, "");
     params.statement(sql)
 }
 
@@ -104,7 +150,7 @@ fn insert_feed(
     params: &mut Params,
     records: &[Record],
     arrival: &str,
-    base: Option<&str>,
+    position: &str,
     more: &str,
 ) -> String {
     let column = |kind, value: fn(&Record) -> Value| Given::Values(kind, records.iter().map(value).collect());
@@ -117,7 +163,6 @@ fn insert_feed(
         Given::Bytes(records.iter().map(|record| encode_changes(&tables.schema, &record.changes)).collect()),
     ];
     let rows = source(params, tables.dialect(), given);
-    let position = base.map_or("NULL".into(), |base| format!("{base} + s.n"));
     format!(
         "INSERT INTO {} (batch, arrival, place, position, at, actor, operation, fingerprint, changes) \
          SELECT s.c0, {arrival}, s.n, {position}, s.c1, s.c2, s.c3, s.c4, s.c5 FROM {rows}{more}",
@@ -136,28 +181,45 @@ fn move_head(tables: &Tables, head: Cursor, at: Timestamp) -> Statement {
     ))
 }
 
-/// Takes the only right to give positions, waiting for it.
-pub(crate) fn take_head(tables: &Tables) -> Statement {
-    let lock = if tables.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+/// Takes the only right to give positions; a row says that it is had. It is waited for, or only taken where nobody has
+/// it.
+pub(crate) fn take_head(tables: &Tables, take: Take) -> Statement {
+    let lock = match (tables.dialect(), take) {
+        (Dialect::Sqlite, _) => "",
+        (Dialect::Postgres, Take::Waiting) => " FOR UPDATE",
+        (Dialect::Postgres, Take::IfFree) => " FOR UPDATE SKIP LOCKED",
+    };
+    let mut union = Union::new(&tables.names);
     let name = tables.names.table("kernel_head");
-    Params::new(&tables.names).statement(format!("SELECT id FROM {name} WHERE id = 1{lock}"))
+    union.part(vec![("h.id".into(), Cell::Of(Kind::Int))], format!("FROM {name} h WHERE h.id = 1{lock}"));
+    union.finish()
 }
 
-/// Gives positions to the records that wait for one, in the order in which they arrived. Needs the head.
+/// Whether the right to give positions is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Until whoever has it ends.
+    Waiting,
+    /// It is not: whoever has it may be left to it.
+    IfFree,
+}
+
+/// Gives positions to records that wait for one, to [`MAX_STAMPED`] of them, in the order in which they arrived; as
+/// many rows change. Needs the head, taken by an earlier statement. Postgres only.
 pub(crate) fn stamp(tables: &Tables) -> Statement {
     let (head, feed) = (tables.names.table("kernel_head"), tables.names.table("kernel_feed"));
     Params::new(&tables.names).statement(format!(
         "WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k FROM {feed} \
          WHERE position IS NULL ORDER BY arrival, place LIMIT {MAX_STAMPED}), \
-         u AS (UPDATE {feed} AS f SET position = h.position + n.k FROM n, {head} AS h \
-         WHERE f.batch = n.batch AND h.id = 1 RETURNING f.position, f.batch), \
-         l AS (SELECT position, batch FROM u ORDER BY position DESC LIMIT 1) \
-         UPDATE {head} AS h SET position = l.position, batch = l.batch FROM l WHERE h.id = 1"
+         l AS (SELECT batch, k FROM n ORDER BY k DESC LIMIT 1), \
+         u AS (UPDATE {head} AS h SET position = h.position + l.k, batch = l.batch FROM l WHERE h.id = 1) \
+         UPDATE {feed} AS f SET position = h.position + n.k FROM n, {head} AS h \
+         WHERE f.batch = n.batch AND h.id = 1"
     ))
 }
 
 /// How many records one statement gives positions to.
-const MAX_STAMPED: u32 = 10_000;
+pub(crate) const MAX_STAMPED: u64 = 10_000;
 
 /// A position as the database keeps it.
 pub(crate) fn int(position: u64) -> Value {

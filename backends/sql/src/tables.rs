@@ -185,6 +185,13 @@ impl<'f> Own<'f> {
         }
     }
 
+    pub(crate) fn bool(&mut self) -> Result<bool, StoreError> {
+        match self.values.next() {
+            Some(Value::Bool(value)) => Ok(*value),
+            _ => Err(self.wrong("a boolean")),
+        }
+    }
+
     pub(crate) fn text(&mut self) -> Result<&'f str, StoreError> {
         match self.values.next() {
             Some(Value::Text(text)) => Ok(text),

@@ -50,7 +50,7 @@ impl Shared {
         let readers = connector.readers();
         let ids = TimeOrderedIds::new(Arc::clone(&clock));
         // One writer at a time gives positions in the order of its commits.
-        let committing = Committing { tables, clock: Arc::clone(&clock), stamps: true };
+        let committing = Committing::new(tables, Arc::clone(&clock), true);
         Self {
             committing,
             clock,

@@ -1,9 +1,5 @@
 -- insert a parent
 begin;
-WITH w0 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, h.id
-  FROM w0 h;
 SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, NULL::uuid, NULL::timestamptz, t."hall"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
   CROSS JOIN LATERAL (SELECT *
@@ -15,27 +11,28 @@ SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, N
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion"."parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
   FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[], $5::bigint[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, n);
-WITH r AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
+WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
   FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  ORDER BY s.c0), h AS (UPDATE "apportion"."kernel_head" SET position = $4, batch = $5, last_at = greatest(last_at, $6)
-  WHERE id = 1), a AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival) INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, $7 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
-  FROM unnest($8::uuid[], $9::timestamptz[], $10::uuid[], $11::text[], $12::uuid[], $13::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
-  CROSS JOIN a;
+  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL) AS free
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 AND (SELECT count(*)
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
+  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
+  FROM w1 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
+  FROM w1 d;
 commit;
 -- ensure a parent
 begin;
-WITH w0 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, h.id
-  FROM w0 h;
 SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, NULL::uuid, NULL::timestamptz, t."hall"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
   CROSS JOIN LATERAL (SELECT *
@@ -47,27 +44,28 @@ SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, N
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion"."parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
   FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[], $5::bigint[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, n);
-WITH r AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
+WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
   FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  ORDER BY s.c0), h AS (UPDATE "apportion"."kernel_head" SET position = $4, batch = $5, last_at = greatest(last_at, $6)
-  WHERE id = 1), a AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival) INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, $7 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
-  FROM unnest($8::uuid[], $9::timestamptz[], $10::uuid[], $11::text[], $12::uuid[], $13::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
-  CROSS JOIN a;
+  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL) AS free
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 AND (SELECT count(*)
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
+  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
+  FROM w1 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
+  FROM w1 d;
 commit;
 -- insert a child
 begin;
-WITH w0 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, h.id
-  FROM w0 h;
 SELECT 0::bigint, t."flag", t."shut", t."count", t."count_limit", t."number", t."revision", t."version", t."id", t."above", t."starts", t."ends", t."realm", t."state", t."hint", t."document"::text, t."hall", t."above_realm"
   FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
   CROSS JOIN LATERAL (SELECT *
@@ -96,9 +94,7 @@ SELECT 0::bigint, t."flag", t."shut", t."count", t."count_limit", t."number", t.
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 5::bigint, NULL::boolean, NULL::boolean, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 5::bigint, NULL::boolean, NULL::boolean, h.position, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -109,37 +105,38 @@ WITH w0 AS (SELECT t.*
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
-  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t), w1 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
-  FROM w0 t
-  UNION ALL SELECT 1::bigint, h.id, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text
-  FROM w1 h;
-SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz
+  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM w0 t;
+SELECT 0::bigint, s.n, t."id", NULL::uuid, NULL::timestamptz
   FROM unnest($1::text[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
   WHERE t."name" = s.c0 LIMIT 1) t
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+  UNION ALL SELECT 1::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
 UPDATE "apportion"."plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
   FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS s(c0, c1, c2, c3, n)
   WHERE t."id" = s.c0;
-WITH r AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
+WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
   FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  ORDER BY s.c0), h AS (UPDATE "apportion"."kernel_head" SET position = $4, batch = $5, last_at = greatest(last_at, $6)
-  WHERE id = 1), a AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival) INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, $7 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
-  FROM unnest($8::uuid[], $9::timestamptz[], $10::uuid[], $11::text[], $12::uuid[], $13::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
-  CROSS JOIN a;
+  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL) AS free
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 AND (SELECT count(*)
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
+  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
+  FROM w1 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
+  FROM w1 d;
 commit;
 -- delete
 begin;
@@ -147,20 +144,14 @@ WITH w0 AS (SELECT t.*
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
-  WHERE t."id" = s.c0 FOR UPDATE) t), w1 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
-  FROM w0 t
-  UNION ALL SELECT 1::bigint, h.id, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text
-  FROM w1 h;
-SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+  WHERE t."id" = s.c0 FOR UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM w0 t;
+SELECT 0::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 1::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -168,12 +159,19 @@ DELETE
   FROM "apportion"."plants" AS t
   WHERE (t."id") IN (SELECT s.c0
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n));
-WITH r AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
+WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
   FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  ORDER BY s.c0), h AS (UPDATE "apportion"."kernel_head" SET position = $4, batch = $5, last_at = greatest(last_at, $6)
-  WHERE id = 1), a AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival) INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, $7 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
-  FROM unnest($8::uuid[], $9::timestamptz[], $10::uuid[], $11::text[], $12::uuid[], $13::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
-  CROSS JOIN a;
+  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL) AS free
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 AND (SELECT count(*)
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
+  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
+  FROM w1 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
+  FROM w1 d;
 commit;
 -- delete a parent
 begin;
@@ -181,25 +179,19 @@ WITH w0 AS (SELECT t.*
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."parents" t
-  WHERE t."hall" = s.c0 AND t."number" = s.c1 FOR UPDATE) t), w1 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."open", t."number", t."revision", t."version", t."hall"
-  FROM w0 t
-  UNION ALL SELECT 1::bigint, NULL::boolean, h.id, NULL::bigint, NULL::bigint, NULL::text
-  FROM w1 h;
-SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, t."realm"
+  WHERE t."hall" = s.c0 AND t."number" = s.c1 FOR UPDATE) t) SELECT 0::bigint, t."open", t."number", t."revision", t."version", t."hall"
+  FROM w0 t;
+SELECT 0::bigint, s.n, t."id", NULL::uuid, NULL::timestamptz, t."realm"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."everything" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1 LIMIT $3) t
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
+  UNION ALL SELECT 1::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($4::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -210,20 +202,14 @@ WITH w0 AS (SELECT t.*
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
-  WHERE t."id" = s.c0 FOR SHARE) t), w1 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
-  FROM w0 t
-  UNION ALL SELECT 1::bigint, h.id, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text
-  FROM w1 h;
-SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+  WHERE t."id" = s.c0 FOR SHARE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM w0 t;
+SELECT 0::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 1::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -244,9 +230,7 @@ SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, N
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -271,9 +255,7 @@ SELECT 0::bigint, t."open", t."number", t."revision", t."version", NULL::uuid, N
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, NULL::boolean, h.position, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -315,9 +297,7 @@ SELECT 0::bigint, t."flag", t."shut", t."count", t."count_limit", t."number", t.
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 5::bigint, NULL::boolean, NULL::boolean, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 5::bigint, NULL::boolean, NULL::boolean, h.position, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -330,19 +310,17 @@ WITH w0 AS (SELECT t.*
   FROM "apportion"."plants" t
   WHERE t."id" = s.c0 FOR NO KEY UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t;
-SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz
+SELECT 0::bigint, s.n, t."id", NULL::uuid, NULL::timestamptz
   FROM unnest($1::text[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
   WHERE t."name" = s.c0 LIMIT 1) t
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+  UNION ALL SELECT 1::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -363,14 +341,12 @@ WITH w0 AS (SELECT t.*
   FROM "apportion"."plants" t
   WHERE t."id" = s.c0 FOR UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t;
-SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+SELECT 0::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 1::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -392,19 +368,17 @@ WITH w0 AS (SELECT t.*
   FROM "apportion"."parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1 FOR UPDATE) t) SELECT 0::bigint, t."open", t."number", t."revision", t."version", t."hall"
   FROM w0 t;
-SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz, t."realm"
+SELECT 0::bigint, s.n, t."id", NULL::uuid, NULL::timestamptz, t."realm"
   FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS s(c0, c1, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."everything" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1 LIMIT $3) t
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
+  UNION ALL SELECT 1::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
   FROM unnest($4::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -417,14 +391,12 @@ WITH w0 AS (SELECT t.*
   FROM "apportion"."plants" t
   WHERE t."id" = s.c0 FOR SHARE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
   FROM w0 t;
-SELECT 0::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+SELECT 0::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 1::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 1::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
@@ -438,46 +410,48 @@ WITH w0 AS (SELECT t.*
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
-  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t), w1 AS (SELECT h.id
-  FROM "apportion"."kernel_head" h
-  WHERE h.id = 1 FOR UPDATE SKIP LOCKED) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
-  FROM w0 t
-  UNION ALL SELECT 1::bigint, h.id, NULL::bigint, NULL::bigint, NULL::uuid, NULL::text
-  FROM w1 h;
-SELECT 0::bigint, s.n, NULL::bigint, t."id", NULL::uuid, NULL::timestamptz
+  WHERE t."id" = s.c0 FOR NO KEY UPDATE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM w0 t;
+SELECT 0::bigint, s.n, t."id", NULL::uuid, NULL::timestamptz
   FROM unnest($1::text[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
   WHERE t."name" = s.c0 LIMIT 1) t
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+  UNION ALL SELECT 1::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = s.c0 LIMIT 1) r
-  UNION ALL SELECT 2::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  UNION ALL SELECT 2::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1;
 UPDATE "apportion"."plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
   FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS s(c0, c1, c2, c3, n)
   WHERE t."id" = s.c0;
-WITH r AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
+WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
   FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  ORDER BY s.c0), a AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival) INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, NULL, s.c1, s.c2, s.c3, s.c4, s.c5
+  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL) AS free
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 AND (SELECT count(*)
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
-  CROSS JOIN a;
+  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
+  FROM w1 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
+  FROM w1 d;
 WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
   FROM "apportion"."kernel_feed"
   WHERE position IS NULL
-  ORDER BY arrival, place LIMIT 10000), u AS (UPDATE "apportion"."kernel_feed" AS f SET position = h.position + n.k
-  FROM n, "apportion"."kernel_head" AS h
-  WHERE f.batch = n.batch AND h.id = 1 RETURNING f.position, f.batch), l AS (SELECT position, batch
-  FROM u
-  ORDER BY position DESC LIMIT 1) UPDATE "apportion"."kernel_head" AS h SET position = l.position, batch = l.batch
+  ORDER BY arrival, place LIMIT 10000), l AS (SELECT batch, k
+  FROM n
+  ORDER BY k DESC LIMIT 1), u AS (UPDATE "apportion"."kernel_head" AS h SET position = h.position + l.k, batch = l.batch
   FROM l
-  WHERE h.id = 1;
+  WHERE h.id = 1) UPDATE "apportion"."kernel_feed" AS f SET position = h.position + n.k
+  FROM n, "apportion"."kernel_head" AS h
+  WHERE f.batch = n.batch AND h.id = 1;
 commit;
 -- get
 SELECT 0::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
@@ -554,70 +528,97 @@ SELECT 0::bigint, NULL::bigint, NULL::bigint, greatest(h.last_at, (SELECT max(r.
   WHERE TRUE
   ORDER BY t."id" LIMIT 10001) t;
 -- the feed
-SELECT 0::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+SELECT 0::bigint, NULL::boolean, h.position, h.batch, NULL::uuid, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text, NULL::bytea
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1::bigint, h.low_position, NULL::bigint, h.low_batch, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::text, NULL::bytea
+  UNION ALL SELECT 1::bigint, NULL::boolean, h.low_position, h.low_batch, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::text, NULL::bytea
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 2::bigint, NULL::bigint, NULL::bigint, f.batch, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::text, NULL::bytea
+  UNION ALL SELECT 2::bigint, NULL::boolean, NULL::bigint, f.batch, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::text, NULL::bytea
   FROM "apportion"."kernel_feed" f
   WHERE f.position = $1
-  UNION ALL SELECT 3::bigint, f.position, NULL::bigint, f.batch, f.actor, f.fingerprint, f.at, f.operation, f.changes
+  UNION ALL SELECT 3::bigint, NULL::boolean, f.position, f.batch, f.actor, f.fingerprint, f.at, f.operation, f.changes
   FROM (SELECT *
   FROM "apportion"."kernel_feed" f
   WHERE f.position > $1
-  ORDER BY f.position LIMIT 10) f;
--- a snapshot begins
-SELECT 0::bigint, h.position, (SELECT min(f.place)
+  ORDER BY f.position NULLS FIRST LIMIT 10) f
+  UNION ALL SELECT 4::bigint, EXISTS (SELECT 1
   FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, greatest(h.last_at, (SELECT max(r.at)
+  WHERE f.position IS NULL), NULL::bigint, NULL::uuid, NULL::uuid, NULL::uuid, NULL::timestamptz, NULL::text, NULL::bytea
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1;
+-- a snapshot begins
+SELECT 0::bigint, h.position, h.batch, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, f.batch, NULL::timestamptz
+  UNION ALL SELECT 1::bigint, NULL::bigint, f.batch, NULL::timestamptz
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL;
 -- positions are given
+SELECT 0::bigint, EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL)
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1;
 begin;
-SELECT id
-  FROM "apportion"."kernel_head"
-  WHERE id = 1 FOR UPDATE;
+SELECT 0::bigint, h.id
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 FOR UPDATE;
 WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
   FROM "apportion"."kernel_feed"
   WHERE position IS NULL
-  ORDER BY arrival, place LIMIT 10000), u AS (UPDATE "apportion"."kernel_feed" AS f SET position = h.position + n.k
-  FROM n, "apportion"."kernel_head" AS h
-  WHERE f.batch = n.batch AND h.id = 1 RETURNING f.position, f.batch), l AS (SELECT position, batch
-  FROM u
-  ORDER BY position DESC LIMIT 1) UPDATE "apportion"."kernel_head" AS h SET position = l.position, batch = l.batch
+  ORDER BY arrival, place LIMIT 10000), l AS (SELECT batch, k
+  FROM n
+  ORDER BY k DESC LIMIT 1), u AS (UPDATE "apportion"."kernel_head" AS h SET position = h.position + l.k, batch = l.batch
   FROM l
-  WHERE h.id = 1;
+  WHERE h.id = 1) UPDATE "apportion"."kernel_feed" AS f SET position = h.position + n.k
+  FROM n, "apportion"."kernel_head" AS h
+  WHERE f.batch = n.batch AND h.id = 1;
+commit;
+begin;
+SELECT 0::bigint, h.id
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 FOR UPDATE SKIP LOCKED;
+WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
+  FROM "apportion"."kernel_feed"
+  WHERE position IS NULL
+  ORDER BY arrival, place LIMIT 10000), l AS (SELECT batch, k
+  FROM n
+  ORDER BY k DESC LIMIT 1), u AS (UPDATE "apportion"."kernel_head" AS h SET position = h.position + l.k, batch = l.batch
+  FROM l
+  WHERE h.id = 1) UPDATE "apportion"."kernel_feed" AS f SET position = h.position + n.k
+  FROM n, "apportion"."kernel_head" AS h
+  WHERE f.batch = n.batch AND h.id = 1;
 commit;
 -- resolve
 begin;
-SELECT 0::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+SELECT 0::bigint, h.position, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r))
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
+  UNION ALL SELECT 1::bigint, NULL::bigint, r.batch, r.fingerprint, r.at
   FROM "apportion"."kernel_receipts" r
   WHERE r.batch = $1;
 INSERT INTO "apportion"."kernel_receipts" (batch, at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 commit;
 -- prune
 begin;
-SELECT id
-  FROM "apportion"."kernel_head"
-  WHERE id = 1 FOR UPDATE;
-SELECT 0::bigint, h.position, (SELECT min(f.place)
-  FROM "apportion"."kernel_feed" f
-  WHERE f.position IS NULL), NULL::bigint, h.batch, greatest(h.last_at, (SELECT max(r.at)
+SELECT 0::bigint, h.id
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 FOR UPDATE;
+WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
+  FROM "apportion"."kernel_feed"
+  WHERE position IS NULL
+  ORDER BY arrival, place LIMIT 10000), l AS (SELECT batch, k
+  FROM n
+  ORDER BY k DESC LIMIT 1), u AS (UPDATE "apportion"."kernel_head" AS h SET position = h.position + l.k, batch = l.batch
+  FROM l
+  WHERE h.id = 1) UPDATE "apportion"."kernel_feed" AS f SET position = h.position + n.k
+  FROM n, "apportion"."kernel_head" AS h
+  WHERE f.batch = n.batch AND h.id = 1;
+SELECT 0::bigint, h.position, NULL::bigint, NULL::bigint, h.batch, greatest(h.last_at, (SELECT max(r.at)
   FROM "apportion"."kernel_receipts" r)), NULL::text
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1

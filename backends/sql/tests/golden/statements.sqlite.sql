@@ -10,9 +10,7 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
@@ -40,9 +38,7 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
@@ -85,9 +81,7 @@ SELECT 0, t."flag", t."shut", t."count", t."count_limit", t."number", t."revisio
   FROM json_each(?5)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 5, NULL, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, NULL, NULL, h.batch, NULL, h.last_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  UNION ALL SELECT 5, NULL, NULL, h.position, NULL, NULL, NULL, NULL, h.batch, NULL, h.last_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 rollback;
@@ -108,9 +102,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?3)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 3, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 3, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 UPDATE "apportion_plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
@@ -139,9 +131,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 DELETE
@@ -178,9 +168,7 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   FROM json_each(?4)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 3, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 3, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 rollback;
@@ -196,9 +184,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
@@ -220,9 +206,7 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
@@ -250,9 +234,7 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
@@ -295,9 +277,7 @@ SELECT 0, t."flag", t."shut", t."count", t."count_limit", t."number", t."revisio
   FROM json_each(?5)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 5, NULL, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, NULL, NULL, h.batch, NULL, h.last_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  UNION ALL SELECT 5, NULL, NULL, h.position, NULL, NULL, NULL, NULL, h.batch, NULL, h.last_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 rollback;
@@ -318,9 +298,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?3)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 3, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 3, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 UPDATE "apportion_plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
@@ -349,9 +327,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 DELETE
@@ -388,9 +364,7 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   FROM json_each(?4)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 3, NULL, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 3, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 rollback;
@@ -406,9 +380,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 2, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
@@ -435,9 +407,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM json_each(?3)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
-  UNION ALL SELECT 3, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, NULL, h.last_at, NULL
+  UNION ALL SELECT 3, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1;
 UPDATE "apportion_plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
@@ -453,16 +423,6 @@ INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor,
   FROM json_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
-WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
-  FROM "apportion_kernel_feed"
-  WHERE position IS NULL
-  ORDER BY arrival, place LIMIT 10000), u AS (UPDATE "apportion_kernel_feed" AS f SET position = h.position + n.k
-  FROM n, "apportion_kernel_head" AS h
-  WHERE f.batch = n.batch AND h.id = 1 RETURNING f.position, f.batch), l AS (SELECT position, batch
-  FROM u
-  ORDER BY position DESC LIMIT 1) UPDATE "apportion_kernel_head" AS h SET position = l.position, batch = l.batch
-  FROM l
-  WHERE h.id = 1;
 commit;
 -- get
 SELECT 0, NULL, NULL, NULL, NULL, NULL, h.last_at, NULL
@@ -532,55 +492,39 @@ SELECT 0, NULL, NULL, h.last_at
   WHERE TRUE
   ORDER BY t."id" LIMIT 10001) t;
 -- the feed
-SELECT 0, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL, NULL, h.last_at, NULL, NULL
+SELECT 0, NULL, h.position, h.batch, NULL, NULL, h.last_at, NULL, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1, h.low_position, NULL, h.low_batch, NULL, NULL, NULL, NULL, NULL
+  UNION ALL SELECT 1, NULL, h.low_position, h.low_batch, NULL, NULL, NULL, NULL, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1
   UNION ALL SELECT 2, NULL, NULL, f.batch, NULL, NULL, NULL, NULL, NULL
   FROM "apportion_kernel_feed" f
   WHERE f.position = ?1
-  UNION ALL SELECT 3, f.position, NULL, f.batch, f.actor, f.fingerprint, f.at, f.operation, f.changes
+  UNION ALL SELECT 3, NULL, f.position, f.batch, f.actor, f.fingerprint, f.at, f.operation, f.changes
   FROM (SELECT *
   FROM "apportion_kernel_feed" f
   WHERE f.position > ?1
-  ORDER BY f.position LIMIT 10) f;
--- a snapshot begins
-SELECT 0, h.position, (SELECT min(f.place)
+  ORDER BY f.position LIMIT 10) f
+  UNION ALL SELECT 4, EXISTS (SELECT 1
   FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), h.batch, h.last_at
+  WHERE f.position IS NULL), NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  FROM "apportion_kernel_head" h
+  WHERE h.id = 1;
+-- a snapshot begins
+SELECT 0, h.position, h.batch, h.last_at
   FROM "apportion_kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1, NULL, NULL, f.batch, NULL
+  UNION ALL SELECT 1, NULL, f.batch, NULL
   FROM "apportion_kernel_feed" f
   WHERE f.position IS NULL;
 -- positions are given
-begin;
-SELECT id
-  FROM "apportion_kernel_head"
-  WHERE id = 1;
-WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival, place) AS k
-  FROM "apportion_kernel_feed"
-  WHERE position IS NULL
-  ORDER BY arrival, place LIMIT 10000), u AS (UPDATE "apportion_kernel_feed" AS f SET position = h.position + n.k
-  FROM n, "apportion_kernel_head" AS h
-  WHERE f.batch = n.batch AND h.id = 1 RETURNING f.position, f.batch), l AS (SELECT position, batch
-  FROM u
-  ORDER BY position DESC LIMIT 1) UPDATE "apportion_kernel_head" AS h SET position = l.position, batch = l.batch
-  FROM l
-  WHERE h.id = 1;
-commit;
 -- resolve
 begin;
-SELECT 0, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), h.batch, NULL, h.last_at
+SELECT 0, h.position, h.batch, NULL, h.last_at
   FROM "apportion_kernel_head" h
   WHERE h.id = 1
-  UNION ALL SELECT 1, NULL, NULL, r.batch, r.fingerprint, r.at
+  UNION ALL SELECT 1, NULL, r.batch, r.fingerprint, r.at
   FROM "apportion_kernel_receipts" r
   WHERE r.batch = ?1;
 INSERT INTO "apportion_kernel_receipts" (batch, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
@@ -589,12 +533,10 @@ UPDATE "apportion_kernel_head" SET last_at = CASE WHEN last_at < ?1 THEN ?1 ELSE
 commit;
 -- prune
 begin;
-SELECT id
-  FROM "apportion_kernel_head"
-  WHERE id = 1;
-SELECT 0, h.position, (SELECT min(f.place)
-  FROM "apportion_kernel_feed" f
-  WHERE f.position IS NULL), NULL, h.batch, h.last_at, NULL
+SELECT 0, h.id
+  FROM "apportion_kernel_head" h
+  WHERE h.id = 1;
+SELECT 0, h.position, NULL, NULL, h.batch, h.last_at, NULL
   FROM "apportion_kernel_head" h
   WHERE h.id = 1
   UNION ALL SELECT 1, h.low_position, NULL, NULL, NULL, NULL, NULL
