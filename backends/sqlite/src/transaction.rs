@@ -64,14 +64,14 @@ impl DerefMut for Sql<'_> {
 }
 
 impl SqliteStore {
-    /// Begins a transaction of the application's, on a connection of its own. It waits for the right to write, for
-    /// [`SqliteOptions::lock_timeout`](crate::SqliteOptions::lock_timeout) at most.
+    /// Begins a transaction of the application's, on a connection of its own. It waits for the right to write, in its
+    /// turn among what this store commits, for [`SqliteOptions::lock_timeout`](crate::SqliteOptions::lock_timeout) at
+    /// most.
     pub async fn begin(&self) -> Result<SqliteTransaction, StoreError> {
         self.accepting()?;
         let shared = Arc::clone(self.shared());
         apart(async move {
-            let connection = shared.connector.another_writer().await.map_err(store_error)?;
-            let nested = Nested::begin(connection, Arc::clone(&shared.meter)).await.map_err(plain)?;
+            let nested = shared.begin().await?;
             Ok(SqliteTransaction { shared, nested: Mutex::new(nested), last: Plain::new(None) })
         })
         .await
@@ -80,6 +80,10 @@ impl SqliteStore {
 
 impl SqliteTransaction {
     /// The connection, for the application's own statements. They must not end the transaction.
+    ///
+    /// There is one: let go of what this gives before anything else is called on the transaction, which would wait for
+    /// it until [`SqliteOptions::lock_timeout`](crate::SqliteOptions::lock_timeout) is over, and then be
+    /// [`StoreError::Unavailable`].
     pub async fn sql(&self) -> Result<Sql<'_>, StoreError> {
         let mut nested = self.healed().await?;
         nested.lend().await.map_err(plain)?;
@@ -92,7 +96,7 @@ impl SqliteTransaction {
     /// [`StoreError::Unavailable`] where nothing of it happened: also where a batch was dropped and not undone since,
     /// after which the transaction goes on. [`StoreError::Unknown`] with its last batch where nobody can say.
     pub async fn commit(&self) -> Result<(), StoreError> {
-        let mut nested = self.nested.lock().await;
+        let mut nested = self.connection().await?;
         if nested.is_torn() {
             return Err(StoreError::Unavailable {
                 reason: "a batch of the transaction was dropped, and has to be undone before it can commit"
@@ -114,7 +118,7 @@ impl SqliteTransaction {
 
     /// Undoes everything that was done in the transaction.
     pub async fn rollback(&self) -> Result<(), StoreError> {
-        let ending = self.nested.lock().await.take();
+        let ending = self.connection().await?.take();
         match ending.into_connection() {
             // Closing a connection undoes what it has not committed.
             Some(connection) => apart(async move { connection.close().await.map_err(store_error) }).await,
@@ -126,9 +130,19 @@ impl SqliteTransaction {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
     }
 
+    /// The connection, once nobody else works on it. Whoever keeps it lent while he waits here would wait for ever.
+    async fn connection(&self) -> Result<MutexGuard<'_, Nested>, StoreError> {
+        let most = self.shared.connector.lock_timeout();
+        let lent = |_| StoreError::Unavailable {
+            reason: "the connection of the transaction is in use: let go of what sql() gave".into(),
+            source: None,
+        };
+        tokio::time::timeout(most, self.nested.lock()).await.map_err(lent)
+    }
+
     /// The connection, with nothing on it that was dropped.
     async fn healed(&self) -> Result<MutexGuard<'_, Nested>, StoreError> {
-        let mut nested = self.nested.lock().await;
+        let mut nested = self.connection().await?;
         nested.heal().await.map_err(plain)?;
         Ok(nested)
     }
