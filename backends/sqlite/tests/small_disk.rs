@@ -31,6 +31,7 @@ fn main() {
     runtime.block_on(async {
         a_new_file_is_not_half_made().await;
         the_file_of_an_application_stays_as_it_is().await;
+        a_store_on_a_full_disk_says_why_it_does_not_open().await;
         a_commit_on_a_full_disk_did_not_happen().await;
         a_file_that_can_only_be_read_is_forbidden().await;
     });
@@ -168,6 +169,24 @@ async fn the_file_of_an_application_stays_as_it_is() {
         disk.empty();
     }
     filled(&path, 3).await;
+}
+
+async fn a_store_on_a_full_disk_says_why_it_does_not_open() {
+    let disk = Disk::new(ROOMY);
+    let path = disk.file();
+    filled(&path, 3).await;
+    let before = fs::read(&path).unwrap();
+    // There is no room for the index of a log, and then none for what opening asks for.
+    for left in [0, 4 << 10, 16 << 10] {
+        disk.fill_but(left);
+        for migrate in [Migrate::Apply, Migrate::Verify] {
+            let options = SqliteOptions::default().migrate(migrate);
+            assert_eq!(opening(&path, options).await, Err(full()), "{left} bytes left, {migrate:?}");
+        }
+        assert!(fs::read(&path).unwrap() == before, "{left} bytes left");
+        disk.empty();
+        assert_eq!(rows(&*open(&path).await, &UNITS).await.len(), 3);
+    }
 }
 
 async fn a_commit_on_a_full_disk_did_not_happen() {
