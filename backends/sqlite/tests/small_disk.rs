@@ -176,17 +176,15 @@ async fn a_store_on_a_full_disk_says_why_it_does_not_open() {
     let path = disk.file();
     filled(&path, 3).await;
     let before = fs::read(&path).unwrap();
-    // There is no room for the index of a log, and then none for what opening asks for.
-    for left in [0, 4 << 10, 16 << 10] {
-        disk.fill_but(left);
-        for migrate in [Migrate::Apply, Migrate::Verify] {
-            let options = SqliteOptions::default().migrate(migrate);
-            assert_eq!(opening(&path, options).await, Err(full()), "{left} bytes left, {migrate:?}");
-        }
-        assert!(fs::read(&path).unwrap() == before, "{left} bytes left");
-        disk.empty();
-        assert_eq!(rows(&*open(&path).await, &UNITS).await.len(), 3);
+    // There is no room for the index of its log.
+    disk.fill_but(0);
+    for migrate in [Migrate::Apply, Migrate::Verify] {
+        let options = SqliteOptions::default().migrate(migrate);
+        assert_eq!(opening(&path, options).await, Err(full()), "{migrate:?}");
     }
+    assert!(fs::read(&path).unwrap() == before);
+    disk.empty();
+    assert_eq!(rows(&*open(&path).await, &UNITS).await.len(), 3);
 }
 
 async fn a_commit_on_a_full_disk_did_not_happen() {
