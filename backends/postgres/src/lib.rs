@@ -53,6 +53,8 @@
 //! when it is opened, one transaction a migration, and any number of processes may do so at once; or the application does,
 //! with the text of [`migrations_sql`], and the store only looks ([`Migrate::Verify`]). A transaction of the application's
 //! becomes a store with [`PostgresStore::bind`], so that its own statements and the store's batches happen together.
+//! It has one connection: let go of what `sql()` gives before anything else is called on the bound store, which would wait
+//! for it.
 //!
 //! It needs no advisory locks, triggers, notifications, enum types or functions of its own, so that it is not only Postgres
 //! itself that can run it.

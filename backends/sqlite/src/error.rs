@@ -21,13 +21,17 @@ mod code {
     pub(super) const PROTOCOL: i32 = 15;
     pub(super) const CONSTRAINT: i32 = 19;
     pub(super) const NOTADB: i32 = 26;
+    pub(super) const READONLY_ROLLBACK: i32 = 776;
     pub(super) const IOERR_WRITE: i32 = 778;
     pub(super) const CONSTRAINT_FOREIGNKEY: i32 = 787;
     pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
     pub(super) const CONSTRAINT_TRIGGER: i32 = 1811;
     pub(super) const CONSTRAINT_UNIQUE: i32 = 2067;
     pub(super) const CONSTRAINT_ROWID: i32 = 2579;
+    pub(super) const IOERR_SHMSIZE: i32 = 4874;
 }
+
+const FULL: &str = "the disk is full";
 
 /// The extended result code, where SQLite gave one.
 fn extended(error: &Error) -> Option<i32> {
@@ -41,6 +45,21 @@ fn primary(error: &Error) -> Option<i32> {
 /// Whether somebody else has the file, so that trying again can help.
 pub(crate) fn is_busy(error: &Error) -> bool {
     matches!(primary(error), Some(code::BUSY | code::LOCKED | code::PROTOCOL))
+}
+
+/// Whether there is no room: for the file, or for the index of its log, which SQLite tells in another way.
+fn is_full(error: &Error) -> bool {
+    primary(error) == Some(code::FULL) || extended(error) == Some(code::IOERR_SHMSIZE)
+}
+
+/// Whether a statement was refused as one that makes no sense here, without anything having failed.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    extended(error) == Some(code::ERROR)
+}
+
+/// Whether a change that a writer left unfinished has to be undone before the file can be read.
+pub(crate) fn is_unfinished(error: &Error) -> bool {
+    extended(error) == Some(code::READONLY_ROLLBACK)
 }
 
 /// A statement that failed, a commit excepted: nothing happened.
@@ -90,7 +109,7 @@ pub(crate) fn store_error(error: Error) -> StoreError {
                 return StoreError::corrupt("the file", None, "", said(&error));
             }
             Some(code::BUSY | code::LOCKED | code::PROTOCOL) => "somebody else has the file",
-            Some(code::FULL) => "the disk is full",
+            _ if is_full(&error) => FULL,
             Some(code::READONLY) => "the file can only be read",
             Some(code::IOERR) => "the file could not be read or written",
             Some(code::CANTOPEN) => "a file could not be opened",
@@ -108,9 +127,10 @@ fn said(error: &Error) -> String {
     }
 }
 
-/// Why a file cannot be opened.
-pub(crate) fn open_problem(error: &Error, path: &Path) -> OpenProblem {
+/// Why a file cannot be opened. `makes` says whether it was to be made where there is none.
+pub(crate) fn open_problem(error: &Error, path: &Path, makes: bool) -> OpenProblem {
     match primary(error) {
+        Some(code::CANTOPEN) if !makes && !path.exists() => OpenProblem::Missing,
         Some(code::CANTOPEN) => cannot_open(path),
         _ => problem(error),
     }
@@ -125,7 +145,7 @@ fn problem(error: &Error) -> OpenProblem {
         Some(code::CORRUPT) => OpenProblem::Damaged(said(error)),
         // The file is open; one beside it cannot be.
         Some(code::READONLY | code::CANTOPEN) => OpenProblem::Forbidden,
-        Some(code::FULL) => OpenProblem::Other("the disk is full".into()),
+        _ if is_full(error) => OpenProblem::Other(FULL.into()),
         _ => OpenProblem::Other(said(error)),
     }
 }

@@ -66,16 +66,20 @@
 //! than [`SqliteOptions::lock_timeout`] is told that the store is unavailable, and nothing happened. The file must lie
 //! on a local filesystem: its log needs shared memory.
 //!
-//! A caller that goes away tears nothing: its batch happens whole or not at all. A snapshot keeps the log from being
-//! cut for as long as it lives, a minute at most.
+//! A caller that goes away tears nothing: its batch happens whole or not at all. The log is cut when it
+//! has grown beyond 64 MiB, for which the writer waits a quarter of a second for those who read it. A snapshot keeps it
+//! from being cut for as long as it lives, a minute at most.
 //!
 //! # Beside your own tables
 //!
 //! The store's tables begin with a prefix and share a file with an application's, which they leave alone. They are made
 //! and changed in one transaction when the store is opened, however many open it at once; what is only declared, and
-//! not in a migration, is made from the declaration. [`SqliteStore::migrations_sql`] gives all of it as text. Tables
-//! that cannot be brought to the declarations, or were made by a later build that admits no older one, are refused, and
+//! not in a migration, is made from the declaration. [`SqliteStore::migrations_sql`] gives all of it as text, and with
+//! [`Migrate::Verify`] opening makes nothing. Tables that cannot be brought to the declarations, or were made by a later build that admits no older one, are refused, and
 //! nothing is changed.
+//!
+//! Once its tables are as declared the file is switched to a write-ahead log, and stays so: an application's own
+//! connections have to be able to work with that, on the same machine.
 //!
 //! Every table is `STRICT`: a UUID is a `BLOB` of 16 bytes, a time an `INTEGER` of microseconds since 1970, a boolean
 //! 0 or 1, a document canonical JSON text. References, unique keys and invariants are constraints of the schema, too.
@@ -96,6 +100,6 @@ mod store;
 mod transaction;
 mod wire;
 
-pub use options::{Durability, IntegrityCheck, SqliteOptions};
+pub use options::{Durability, IntegrityCheck, Migrate, SqliteOptions};
 pub use store::SqliteStore;
 pub use transaction::{Sql, SqliteTransaction};

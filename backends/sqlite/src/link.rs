@@ -13,6 +13,7 @@ use futures_util::future::join;
 use sqlx_core::executor::Executor as _;
 use sqlx_sqlite::SqliteConnection;
 
+use crate::connect::Connector;
 use crate::error::{commit_failure, failure};
 use crate::wire;
 
@@ -62,11 +63,37 @@ pub(crate) struct Link {
     meter: Arc<Meter>,
     /// It is inside a transaction, or not certainly outside of one.
     inside: bool,
+    /// What the log had grown to when it could not be cut, since somebody read it.
+    uncut_bytes: u64,
 }
 
 impl Link {
     pub(crate) fn new(connection: SqliteConnection, meter: Arc<Meter>) -> Self {
-        Self { connection: Some(connection), meter, inside: false }
+        Self { connection: Some(connection), meter, inside: false, uncut_bytes: 0 }
+    }
+
+    /// Whether the log has grown too long. SQLite begins it anew by itself, but only where nobody happens to read it,
+    /// which never comes where one reader begins before another ends.
+    pub(crate) fn has_long_log(&self, connector: &Connector) -> bool {
+        let limit = connector.log_limit();
+        // Where it could not be cut it is tried again when there is as much more as is worth the trouble.
+        connector.log_bytes() > limit.max(self.uncut_bytes.saturating_add(limit / 4))
+    }
+
+    /// Cuts the log, unless somebody reads it for long.
+    pub(crate) async fn cut_log(&mut self, connector: &Connector) {
+        let Some(connection) = self.connection.as_mut().filter(|_| !self.inside) else { return };
+        match connector.cut_log(connection).await {
+            Ok(true) => self.uncut_bytes = 0,
+            Ok(false) => {
+                self.uncut_bytes = connector.log_bytes();
+                tracing::debug!(bytes = self.uncut_bytes, "the log is read, and cannot be cut");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the log could not be cut");
+                self.connection = None;
+            }
+        }
     }
 
     /// Whether the next unit of work may begin on it.

@@ -3,8 +3,8 @@
 use apportion::store::{Kind, OpenProblem, Value};
 use apportion::time::Timestamp;
 use apportion_sql::{
-    Branch, Cell, Connection, Dialect, Failure, Fetched, LiveTable, Migration, Param, Session, Statement,
-    Tables, catalogue, compare, growth, history_table, live_tables, pending, wanted,
+    Branch, Cell, Connection, Dialect, Difference, Failure, Fetched, LiveTable, Migration, Param, Session,
+    Statement, Tables, catalogue, compare, growth, history_table, live_tables, pending, wanted,
 };
 
 use crate::error::while_opening;
@@ -39,13 +39,22 @@ impl From<OpenProblem> for Stopped {
 #[derive(Debug)]
 pub(crate) struct Plan {
     migrations: Vec<&'static Migration>,
-    /// Whether the declarations ask for more than the migrations make.
-    grows: bool,
+    /// What the declarations ask for beyond what the migrations make.
+    differences: Vec<Difference>,
 }
 
 impl Plan {
     pub(crate) fn is_empty(&self) -> bool {
-        self.migrations.is_empty() && !self.grows
+        self.migrations.is_empty() && self.differences.is_empty()
+    }
+
+    /// What is missing, where something is.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let told = || self.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        match self.migrations.first() {
+            Some(migration) => Some(format!("migration {} was not applied", migration.name)),
+            None => (!self.differences.is_empty()).then(told),
+        }
     }
 }
 
@@ -67,7 +76,8 @@ pub(crate) async fn plan(connection: &mut impl Connection, tables: &Tables) -> R
     }
     let to_come: Vec<&str> = left.iter().flat_map(|migration| migration.tables).copied().collect();
     let grows = !growth_of(tables, &live, &to_come)?.is_empty();
-    Ok(Plan { migrations: left, grows })
+    let differences = if grows { compare(tables.names(), tables.schema(), &live) } else { Vec::new() };
+    Ok(Plan { migrations: left, differences })
 }
 
 /// Does what is left, all of it or nothing.

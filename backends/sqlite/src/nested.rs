@@ -13,8 +13,9 @@ use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use crate::error::{failure, plain};
+use crate::error::{failure, is_refused, plain};
 use crate::link::Meter;
+use crate::options::Durability;
 use crate::wire;
 
 /// A connection inside a transaction, on which each unit of work is a savepoint.
@@ -25,6 +26,8 @@ pub(crate) struct Nested {
     /// None once the transaction has ended.
     connection: Option<SqliteConnection>,
     meter: Arc<Meter>,
+    /// What is refused inside a transaction, and outside of one changes nothing.
+    probe: &'static str,
     /// The number of the last call, from 1.
     call: u64,
     /// Its savepoint is still there.
@@ -46,12 +49,21 @@ impl fmt::Debug for Nested {
 }
 
 impl Nested {
-    /// Begins a transaction, waiting for the right to write.
-    pub(crate) async fn begin(mut connection: SqliteConnection, meter: Arc<Meter>) -> Result<Self, Failure> {
+    /// Begins a transaction, waiting for the right to write. `durability` is what the connection is set to.
+    pub(crate) async fn begin(
+        mut connection: SqliteConnection,
+        meter: Arc<Meter>,
+        durability: Durability,
+    ) -> Result<Self, Failure> {
         connection.execute("BEGIN IMMEDIATE").await.map_err(failure)?;
+        let probe = match durability {
+            Durability::Full => "PRAGMA synchronous = FULL",
+            Durability::ProcessCrash => "PRAGMA synchronous = NORMAL",
+        };
         Ok(Self {
             connection: Some(connection),
             meter,
+            probe,
             call: 0,
             held: false,
             torn: false,
@@ -115,15 +127,20 @@ impl Nested {
         if !self.doubt {
             return Ok(());
         }
-        let connection = self.connection()?;
         // SQLite ends a transaction by itself where the file can no longer be written; what came after it would be
-        // committed at once. Inside a transaction none can begin.
-        if connection.execute("BEGIN").await.is_ok() {
-            self.connection = None;
-            return Err(ended().into());
+        // committed at once. This setting is refused inside a transaction, and outside it stays what it is: so it does
+        // not matter whether anybody waits for the answer. A BEGIN whose caller went away would have begun another one.
+        let probe = self.probe;
+        match self.connection()?.execute(probe).await {
+            Err(error) if is_refused(&error) => {
+                self.doubt = false;
+                Ok(())
+            }
+            _ => {
+                self.connection = None;
+                Err(ended().into())
+            }
         }
-        self.doubt = false;
-        Ok(())
     }
 
     /// How the transaction has ended, once it was to be ended.

@@ -7,17 +7,19 @@ use std::time::Duration;
 use apportion::store::{NoMetrics, OpenProblem, Schema, StoreError, Table};
 use apportion::time::Clock;
 use apportion_sql::{Names, Tables, check_names, migrations_sql};
+use sqlx_core::connection::Connection as _;
 use sqlx_core::error::Error;
 use sqlx_core::executor::Executor as _;
 use sqlx_core::row::Row as _;
 use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_sqlite::SqliteConnection;
+use tokio::time::Instant;
 
 use crate::connect::Connector;
-use crate::error::{is_busy, open_problem};
+use crate::error::{is_busy, is_unfinished, open_problem};
 use crate::link::{Link, Meter, Reader};
 use crate::migrate::{Stopped, migrate, plan};
-use crate::options::{IntegrityCheck, SqliteOptions};
+use crate::options::{IntegrityCheck, Migrate, SqliteOptions};
 use crate::shared::Shared;
 use crate::store::SqliteStore;
 
@@ -27,7 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl SqliteStore {
-    /// Opens the store in the file at `path`, and makes it where there is none, in a folder that must be there.
+    /// Opens the store in the file at `path`, and makes it where there is none, in a folder that must be there. The file
+    /// is switched to a write-ahead log.
     ///
     /// It may be the database of an application: the store keeps to tables of its own.
     ///
@@ -60,10 +63,7 @@ impl SqliteStore {
         let path = path.map_err(|error| cannot(OpenProblem::Other(error.to_string())))?;
         let connector = Connector::new(path, &options);
         let opening = Opening { connector: &connector, tables: &tables, clock: &clock, options: &options };
-        let connection = match tokio::time::timeout(options.open_timeout, opening.ready()).await {
-            Ok(opened) => opened.map_err(cannot)?,
-            Err(_) => return Err(cannot(OpenProblem::InUse)),
-        };
+        let connection = opening.ready().await.map_err(cannot)?;
         let (metrics, slow) = (Arc::clone(&options.metrics), options.slow_commits);
         let meter = Arc::new(Meter::new(Arc::clone(&clock), metrics, slow));
         let link = Link::new(connection, Arc::clone(&meter));
@@ -135,42 +135,122 @@ struct Opening<'a> {
 impl Opening<'_> {
     /// A connection to a file that is as declared, tried again while somebody else has it.
     async fn ready(&self) -> Result<SqliteConnection, OpenProblem> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.attempt().await {
-                Ok(connection) => return Ok(connection),
-                Err(Stopped::Because(problem)) => return Err(problem),
-                Err(Stopped::Busy) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+        let mut waiting = Waiting::new(self.options.open_timeout);
+        let mut looked = loop {
+            let began = Instant::now();
+            match self.look().await {
+                Ok(looked) => {
+                    // Nobody was waited for meanwhile, and it may have taken long.
+                    waiting.until += began.elapsed();
+                    break looked;
                 }
+                Err(stopped) => waiting.again(stopped).await?,
+            }
+        };
+        loop {
+            match self.bring(looked.take()).await {
+                Ok(connection) => return Ok(connection),
+                Err(stopped) => waiting.again(stopped).await?,
             }
         }
     }
 
-    async fn attempt(&self) -> Result<SqliteConnection, Stopped> {
+    /// Looks for damage, once: reading a large file takes long. Nothing is changed, and where nothing is to be made the
+    /// file is not even opened for writing. Gives a connection that may write, if it has one.
+    async fn look(&self) -> Result<Option<SqliteConnection>, Stopped> {
         let stopped = |error: Error| self.stopped(&error);
-        let mut connection = self.connector.first_writer().await.map_err(stopped)?;
         let check = self.options.check_integrity_on_open;
+        if self.options.migrate == Migrate::Apply {
+            let mut connection = self.connect().await.map_err(stopped)?;
+            look_for_damage(&mut connection, check).await.map_err(stopped)?.map_or(Ok(()), Err)?;
+            return Ok(Some(connection));
+        }
+        let mut connection = self.connect_to_look().await.map_err(stopped)?;
         look_for_damage(&mut connection, check).await.map_err(stopped)?.map_or(Ok(()), Err)?;
+        let plan = plan(&mut Reader(&mut connection), self.tables).await?;
+        // It only read: there is nothing to lose.
+        drop(connection.close().await);
+        match plan.missing() {
+            Some(missing) => Err(OpenProblem::Unmigrated(missing).into()),
+            None => Ok(None),
+        }
+    }
+
+    async fn bring(&self, looked: Option<SqliteConnection>) -> Result<SqliteConnection, Stopped> {
+        let stopped = |error: Error| self.stopped(&error);
+        let mut connection = match looked {
+            Some(connection) => connection,
+            None => self.connect().await.map_err(stopped)?,
+        };
         // Nothing is changed in a file that will not do.
         let plan = plan(&mut Reader(&mut connection), self.tables).await?;
-        write_ahead(&mut connection).await.map_err(stopped)?.map_or(Ok(()), Err)?;
-        if plan.is_empty() {
-            may_write(&mut connection, self.connector.lock_timeout()).await.map_err(stopped)?;
-            return Ok(connection);
+        if let (Some(missing), Migrate::Verify) = (plan.missing(), self.options.migrate) {
+            return Err(OpenProblem::Unmigrated(missing).into());
         }
-        let meter = Meter::new(Arc::clone(self.clock), Arc::new(NoMetrics), None);
-        let mut link = Link::new(connection, Arc::new(meter));
-        migrate(&mut link, self.tables, self.clock.now()).await?;
-        link.into_connection().ok_or(Stopped::Busy)
+        if !plan.is_empty() {
+            let meter = Meter::new(Arc::clone(self.clock), Arc::new(NoMetrics), None);
+            let mut link = Link::new(connection, Arc::new(meter));
+            migrate(&mut link, self.tables, self.clock.now()).await?;
+            connection = link.into_connection().ok_or(Stopped::Busy)?;
+        }
+        // Last of all: the file of an application, in which no tables could be made, stays as it is.
+        write_ahead(&mut connection).await.map_err(stopped)?.map_or(Ok(()), Err)?;
+        may_write(&mut connection, self.connector.lock_timeout()).await.map_err(stopped)?;
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<SqliteConnection, Error> {
+        let makes = self.options.migrate == Migrate::Apply;
+        self.connector.first_writer(makes, self.options.open_timeout).await
+    }
+
+    async fn connect_to_look(&self) -> Result<SqliteConnection, Error> {
+        let mut connection = self.connector.onlooker(self.options.open_timeout).await;
+        if let Ok(looks) = &mut connection
+            && let Err(error) = text(looks, "SELECT count(*) || '' FROM sqlite_schema").await
+        {
+            connection = Err(error);
+        }
+        match connection {
+            // It cannot be read before a change that a writer left unfinished is undone.
+            Err(error) if is_unfinished(&error) => self.connect().await,
+            connection => connection,
+        }
     }
 
     fn stopped(&self, error: &Error) -> Stopped {
         if is_busy(error) {
             Stopped::Busy
         } else {
-            Stopped::Because(open_problem(error, self.connector.path()))
+            let (path, makes) = (self.connector.path(), self.options.migrate == Migrate::Apply);
+            Stopped::Because(open_problem(error, path, makes))
+        }
+    }
+}
+
+/// Waiting for others who have the file.
+struct Waiting {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Waiting {
+    fn new(most: Duration) -> Self {
+        // A time that no clock tells is never over.
+        let most = most.min(Duration::from_hours(24 * 365));
+        Self { until: Instant::now() + most, pause: FIRST_PAUSE }
+    }
+
+    /// Pauses where trying again can help, and there is time left.
+    async fn again(&mut self, stopped: Stopped) -> Result<(), OpenProblem> {
+        match stopped {
+            Stopped::Because(problem) => Err(problem),
+            Stopped::Busy if Instant::now() >= self.until => Err(OpenProblem::InUse),
+            Stopped::Busy => {
+                tokio::time::sleep(self.pause).await;
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                Ok(())
+            }
         }
     }
 }

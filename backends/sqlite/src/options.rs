@@ -19,6 +19,10 @@ pub enum Durability {
 }
 
 /// What opening looks for in a file. SQLite keeps no checksums, so that none of it finds everything.
+///
+/// The file is looked at as a whole, since damage to its free pages or to a table of an application's may reach every
+/// other. So a row of an application's that breaks one of its own constraints counts as damage, too: the reason names
+/// its table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IntegrityCheck {
@@ -31,6 +35,22 @@ pub enum IntegrityCheck {
     /// Also compares every index with its table, so that damage to an indexed value is found. About forty-five seconds
     /// a gigabyte (`integrity_check`).
     Thorough,
+}
+
+/// What opening does about tables that are not as declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Migrate {
+    /// Makes what is missing, and the file where there is none.
+    #[default]
+    Apply,
+    /// Makes nothing, and does not open where something is missing. For applications that migrate by themselves, with
+    /// what [`SqliteStore::migrations_sql`](crate::SqliteStore::migrations_sql) gives.
+    ///
+    /// A file is looked at with a connection that only reads, and one that will not do stays as it is to the last bit.
+    /// There is one exception: where a writer died in the middle of a change, and the file cannot be read before that is
+    /// undone, it is undone, as it is by whoever opens the file.
+    Verify,
 }
 
 /// How a store is opened. Start from [`SqliteOptions::default`].
@@ -49,16 +69,22 @@ pub struct SqliteOptions {
     pub check_integrity_on_open: IntegrityCheck,
     /// How many reads run beside one another: 4. Each has a connection and a thread.
     pub readers: u32,
-    /// How long a commit waits while another process, or a transaction of the application, has the file: 5 seconds.
+    /// How long a commit waits while another process, or a transaction of the application, has the file: 5 seconds. As
+    /// long waits a call inside a transaction whose connection is lent out.
     pub lock_timeout: Duration,
-    /// How long opening waits while others have the file, such as those that open it at the same time: a minute.
+    /// How long opening waits while others have the file, such as those that open it at the same time: a minute. What it
+    /// does itself takes as long as it takes: reading a large file for damage, migrating.
     pub open_timeout: Duration,
     /// The largest number of batches that are committed together: 1,024.
     pub max_group: usize,
     /// How many calls may wait for the writer before further ones wait for room: 4,096.
     pub queue: usize,
+    /// What opening does about tables that are not as declared: it makes them.
+    pub migrate: Migrate,
     /// Where figures are reported.
     pub metrics: Arc<dyn Metrics>,
+    /// What the log may take before its readers are waited for.
+    pub(crate) log_bytes: u64,
     pub(crate) slow_commits: Option<Duration>,
 }
 
@@ -74,7 +100,9 @@ impl Default for SqliteOptions {
             open_timeout: Duration::from_mins(1),
             max_group: 1024,
             queue: 4096,
+            migrate: Migrate::default(),
             metrics: Arc::new(NoMetrics),
+            log_bytes: 64 << 20,
             slow_commits: None,
         }
     }
@@ -135,9 +163,22 @@ impl SqliteOptions {
         self
     }
 
+    /// Says what opening does about tables that are not as declared.
+    pub fn migrate(mut self, migrate: Migrate) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
     /// Reports figures to `metrics`.
     pub fn with_metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// Waits for the readers of a log from this size on, instead of 64 MiB.
+    #[cfg(feature = "testing")]
+    pub fn log_bytes(mut self, most: u64) -> Self {
+        self.log_bytes = most;
         self
     }
 

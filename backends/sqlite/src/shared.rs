@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use apportion::id::TimeOrderedIds;
 use apportion::store::{Metrics, StoreError};
 use apportion::time::Clock;
-use apportion_sql::{Committing, Tables};
+use apportion_sql::{Committing, Failure, Tables};
 use sqlx_core::connection::Connection as _;
 use sqlx_core::pool::{Pool, PoolConnection};
 use sqlx_sqlite::Sqlite;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+use tokio::time::{Instant, timeout_at};
 
 use crate::connect::Connector;
-use crate::error::store_error;
+use crate::error::{plain, store_error};
 use crate::link::{Link, Meter};
+use crate::nested::Nested;
 use crate::snapshot::Snapshots;
 
 /// What the handle of a store shares with the tasks that work for it.
@@ -88,6 +90,24 @@ impl Shared {
         }
         // There is one, as of just above.
         OwnedMutexGuard::try_map(slot, Option::as_mut).map(Turn).map_err(|_| StoreError::Closed)
+    }
+
+    /// Begins a transaction of the application's, in its turn among everything of this store that writes: so who waits
+    /// for a busy store comes next and not by chance, and has no connection before. Once it is begun others wait for the
+    /// file itself.
+    pub(crate) async fn begin(&self) -> Result<Nested, StoreError> {
+        let until = Instant::now() + self.connector.lock_timeout();
+        let turn = timeout_at(until, self.writer.lock()).await;
+        let turn = turn.map_err(|_| plain(Failure::LockTimeout))?;
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let connection = self.connector.another_writer_for(left).await.map_err(store_error)?;
+        let meter = Arc::clone(&self.meter);
+        let nested = Nested::begin(connection, meter, self.connector.durability()).await.map_err(plain);
+        drop(turn);
+        nested
     }
 
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {

@@ -46,7 +46,15 @@ pub(crate) fn pause(tries: u32) -> Duration {
 impl GroupCommit for Committer {
     async fn commit(&self, members: Vec<Prepared>) -> Vec<Result<Receipt, StoreError>> {
         match self.0.writer().await {
-            Ok(mut turn) => self.0.committing.commit(&mut *turn, &members, &pause).await,
+            Ok(mut turn) => {
+                let answers = self.0.committing.commit(&mut *turn, &members, &pause).await;
+                if turn.has_long_log(&self.0.connector) {
+                    // The next group waits for it, and who is answered does not.
+                    let shared = Arc::clone(&self.0);
+                    tokio::spawn(async move { turn.cut_log(&shared.connector).await });
+                }
+                answers
+            }
             Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
         }
     }

@@ -17,7 +17,7 @@ use sqlx_sqlite::SqliteConnection;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use uuid::Uuid;
 
-use crate::error::{plain, store_error};
+use crate::error::plain;
 use crate::nested::Nested;
 use crate::shared::Shared;
 use crate::store::{SqliteStore, apart, pause};
@@ -63,14 +63,14 @@ impl DerefMut for Sql<'_> {
 }
 
 impl SqliteStore {
-    /// Begins a transaction of the application's, on a connection of its own. It waits for the right to write, for
-    /// [`SqliteOptions::lock_timeout`](crate::SqliteOptions::lock_timeout) at most.
+    /// Begins a transaction of the application's, on a connection of its own. It waits for the right to write, in its
+    /// turn among what this store commits, for [`SqliteOptions::lock_timeout`](crate::SqliteOptions::lock_timeout) at
+    /// most.
     pub async fn begin(&self) -> Result<SqliteTransaction, StoreError> {
         self.accepting()?;
         let shared = Arc::clone(self.shared());
         apart(async move {
-            let connection = shared.connector.another_writer().await.map_err(store_error)?;
-            let nested = Nested::begin(connection, Arc::clone(&shared.meter)).await.map_err(plain)?;
+            let nested = shared.begin().await?;
             Ok(SqliteTransaction { shared, nested: Arc::new(Mutex::new(nested)) })
         })
         .await
@@ -78,8 +78,11 @@ impl SqliteStore {
 }
 
 impl SqliteTransaction {
-    /// The connection, for the application's own statements. They must not end the transaction. Everything else in the
-    /// transaction waits until it is given back.
+    /// The connection, for the application's own statements. They must not end the transaction.
+    ///
+    /// There is one: let go of what this gives before anything else is called on the transaction, which would wait for
+    /// it until [`SqliteOptions::lock_timeout`](crate::SqliteOptions::lock_timeout) is over, and then be
+    /// [`StoreError::Unavailable`].
     pub async fn sql(&self) -> Result<Sql<'_>, StoreError> {
         let mut nested = self.healed().await?;
         nested.lend().await.map_err(plain)?;
@@ -149,7 +152,10 @@ impl SqliteTransaction {
 
     /// The connection, with nothing on it that was dropped.
     async fn healed(&self) -> Result<MutexGuard<'_, Nested>, StoreError> {
-        let mut nested = self.nested.lock().await;
+        let most = self.shared.connector.lock_timeout();
+        // Whoever keeps the connection lent while he waits here would wait for ever.
+        let lent = |_| unavailable("the connection of the transaction is in use: let go of what sql() gave");
+        let mut nested = tokio::time::timeout(most, self.nested.lock()).await.map_err(lent)?;
         nested.heal().await.map_err(plain)?;
         Ok(nested)
     }

@@ -1,10 +1,11 @@
 //! The repositories and the operations of the control plane on a SQLite file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use apportion::amount::{CpuMilli, GpuMilli};
 use apportion::entity::checks::check_repositories;
-use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES};
+use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES, UserId};
 use apportion::id::TimeOrderedIds;
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
@@ -70,4 +71,66 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     assert_eq!(plane.capacity().await.unwrap().gpu_used_milli, 0);
     assert!(store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.is_empty());
     assert!(plane.audit().await.unwrap().is_clean());
+}
+
+/// A launch of a whole GPU, of which there is one.
+fn whole(user: UserId, name: &str) -> LaunchRequest {
+    LaunchRequest::new(user, name).gpus(1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_gpu_goes_to_the_transaction_that_commits_or_to_one_of_those_who_race_with_it() {
+    for commits in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
+        let plane = Arc::new(ControlPlane::new(store.clone()));
+        let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: None };
+        let ada = NewUser::new("ada@example.org", "Ada").limits(limits);
+        let user = plane.create_user(ada).await.unwrap().id;
+        let node = NewNode::new(user, "one").gpus(1, "A100").cpu(CpuMilli::from_u32(64_000));
+        plane.register_node(node).await.unwrap();
+
+        let bound = Arc::new(store.begin().await.unwrap());
+        let inside = plane.within(bound.clone());
+        let mine = inside.launch(whole(user, "mine")).await.unwrap().id;
+        // Each has its own view, in which the GPU is free, and half of them a handle of their own as a process would.
+        let mut racing = Vec::new();
+        for at in 0..8 {
+            let store = if at % 2 == 0 {
+                store.clone()
+            } else {
+                Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap())
+            };
+            let other = ControlPlane::new(store);
+            racing.push(tokio::spawn(async move { other.launch(whole(user, &format!("other-{at}"))).await }));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(racing.iter().all(|launch| !launch.is_finished()), "they wait for the transaction");
+        if commits {
+            bound.commit().await.unwrap();
+        } else {
+            bound.rollback().await.unwrap();
+        }
+        drop(inside);
+        let mut launched = Vec::new();
+        for launch in racing {
+            match launch.await.unwrap() {
+                Ok(entry) => launched.push(entry.id),
+                Err(Error::NoCapacity(_)) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(launched.len(), usize::from(!commits), "{launched:?}");
+        let is_there = plane.repositories().instances().get(mine).await.unwrap().is_some();
+        assert_eq!(is_there, commits);
+        let report = plane.audit().await.unwrap();
+        assert!(report.is_clean() && report.live_instances == 1, "{report:?}");
+        assert_eq!(plane.capacity().await.unwrap().gpu_used_milli, 1000);
+        // Who planned with it knows again what is free.
+        let owner = if commits { mine } else { launched[0] };
+        plane.delete(owner).await.unwrap();
+        plane.launch(whole(user, "next")).await.unwrap();
+        assert!(plane.audit().await.unwrap().is_clean());
+    }
 }

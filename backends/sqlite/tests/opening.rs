@@ -159,6 +159,35 @@ async fn a_file_that_somebody_keeps_locked_is_in_use_within_the_time_given() {
     SqliteStore::open_with(&path, &TABLES, clock(), options).await.unwrap();
 }
 
+#[tokio::test]
+async fn the_time_to_wait_for_others_holds_where_one_lock_may_be_waited_for_longer() {
+    let (_folder, path) = file();
+    filled(&path, 0).await;
+    run(&path, "PRAGMA journal_mode = DELETE").await;
+    let mut other = other_program(&path).await;
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let options = SqliteOptions::default()
+        .lock_timeout(Duration::from_mins(1))
+        .open_timeout(Duration::from_millis(200));
+    let opening = SqliteStore::open_with(&path, &TABLES, clock(), options);
+    match tokio::time::timeout(Duration::from_secs(10), opening).await.unwrap() {
+        Err(StoreError::CannotOpen { reason: OpenProblem::InUse, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_else_has_opens_however_long_it_is_looked_at() {
+    let (_folder, path) = file();
+    filled(&path, 300).await;
+    // Far less than it takes to read the file.
+    let options = SqliteOptions::default()
+        .check_integrity_on_open(IntegrityCheck::Thorough)
+        .open_timeout(Duration::from_micros(1));
+    let store = SqliteStore::open_with(&path, &TABLES, clock(), options).await.unwrap();
+    assert_eq!(rows(&store, &UNITS).await.len(), 300);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_gives_a_typed_error_and_never_a_panic() {
     let (_folder, path) = file();

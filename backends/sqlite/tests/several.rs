@@ -78,6 +78,33 @@ async fn a_commit_that_waits_too_long_for_another_program_did_not_happen() {
     assert_eq!(check(&*store, &[]).await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_group_that_waits_too_long_for_another_program_waits_once_and_not_for_each() {
+    let (_folder, path) = file();
+    let store = open_with(&path, SqliteOptions::default().lock_timeout(Duration::from_millis(50))).await;
+    let ids = ids();
+    let owner = with_account(&*store).await;
+    let mut other = common::other_program(&path).await;
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let began = tokio::time::Instant::now();
+    let calls: Vec<_> = (0..64)
+        .map(|_| {
+            let (store, batch) = (store.clone(), take(ids.next_id(), ids.next_id(), owner));
+            tokio::spawn(async move { store.commit(batch).await })
+        })
+        .collect();
+    for call in calls {
+        let late = call.await.unwrap();
+        assert!(matches!(late, Err(StoreError::Unavailable { .. })), "{late:?}");
+    }
+    // Waiting for each, and for each half of the group before, would take more than six seconds.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    other.execute("ROLLBACK").await.unwrap();
+    store.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+    assert_eq!(check(&*store, &[]).await, 1);
+}
+
 #[tokio::test]
 async fn a_store_whose_tables_are_gone_says_so_and_does_not_panic() {
     let (_folder, path) = file();

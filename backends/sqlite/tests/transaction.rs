@@ -4,7 +4,10 @@
 mod common;
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use apportion::ControlPlane;
@@ -153,6 +156,136 @@ async fn everybody_else_waits_for_a_transaction_and_is_told_when_it_takes_too_lo
     bound.rollback().await.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(check(&*store, &[]).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_that_is_always_busy_does_not_keep_the_application_from_beginning() {
+    let (_folder, path) = file();
+    let options = SqliteOptions::default().lock_timeout(Duration::from_secs(1));
+    let (store, ids) = (open_with(&path, options).await, ids());
+    let owner = with_account(&*store).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..64)
+        .map(|_| {
+            let (store, ids, stop) = (store.clone(), ids.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut committed = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let takes = (0..10).map(|_| take(ids.next_id(), ids.next_id(), owner)).collect();
+                    let answers = store.commit_many(takes).await;
+                    committed += answers.into_iter().map(Result::unwrap).count();
+                }
+                committed
+            })
+        })
+        .collect();
+    let mut most = 0;
+    for _ in 0..20 {
+        let before = store.syncs().unwrap();
+        let bound = store.begin().await.unwrap();
+        most = most.max(store.syncs().unwrap() - before);
+        let inside: &dyn Store = &bound;
+        inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+        bound.commit().await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut committed = 20;
+    for writer in writers {
+        committed += writer.await.unwrap();
+    }
+    println!("{committed} commits; no transaction of 20 waited for more than {most} groups");
+    // The one that is under way, and one that was about to begin.
+    assert!(most <= 3, "{most}");
+    assert_eq!(check(&*store, &[]).await, committed);
+}
+
+/// How many connections to a file this process has.
+#[cfg(target_os = "linux")]
+fn connections(path: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|found| std::fs::read_link(found.path()).is_ok_and(|to| to == path)).count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_begin_has_no_connection_yet() {
+    let (_folder, path) = file();
+    let store = hosted(&path).await;
+    let bound = store.begin().await.unwrap();
+    let before = connections(&path);
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.begin().await.map(drop) })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let more = connections(&path) - before;
+    assert!(more <= 1, "{more}");
+    bound.rollback().await.unwrap();
+    for waits in waiting {
+        waits.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_keeps_the_connection_lent_is_told_and_not_kept_waiting_for_ever() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    let bound = store.begin().await.unwrap();
+    let inside: &dyn Store = &bound;
+    let lent = bound.sql().await.unwrap();
+    let calls = async {
+        [
+            inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.map(drop),
+            inside.get(&UNITS, owner).await.map(drop),
+            bound.sql().await.map(drop),
+            bound.commit().await,
+            bound.rollback().await,
+        ]
+    };
+    let told = tokio::time::timeout(Duration::from_secs(10), calls).await.unwrap();
+    for error in told {
+        assert!(error.unwrap_err().to_string().contains("let go of what sql() gave"));
+    }
+    drop(lent);
+    // Nothing of it happened, and the transaction goes on.
+    inside.commit(take(ids.next_id(), ids.next_id(), owner)).await.unwrap();
+    bound.commit().await.unwrap();
+    assert_eq!(check(&*store, &[]).await, 1);
+}
+
+/// Polls a future so many times, and drops it.
+async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await.is_ready() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_has_ended_is_not_taken_for_another_whoever_goes_away_meanwhile() {
+    let (_folder, path) = file();
+    let (store, ids) = (hosted(&path).await, ids());
+    let owner = with_account(&*store).await;
+    for polls in 0..6 {
+        for ends in [true, false] {
+            let bound = store.begin().await.unwrap();
+            let inside: &dyn Store = &bound;
+            let sql = if ends { "ROLLBACK" } else { "SELECT 1" };
+            bound.sql().await.unwrap().execute(sql).await.unwrap();
+            dropped_after(polls, inside.get(&UNITS, owner)).await;
+            let batch = take(ids.next_id(), ids.next_id(), owner);
+            let answer = inside.commit(batch).await;
+            assert_eq!(answer.is_err(), ends, "after {polls} polls: {answer:?}");
+            assert_eq!(bound.commit().await.is_err(), ends);
+        }
+    }
+    assert_eq!(check(&*store, &[]).await, 6);
 }
 
 #[tokio::test]

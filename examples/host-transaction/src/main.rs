@@ -6,7 +6,7 @@
 mod shop;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use apportion::Error;
 use apportion::amount::{CpuMilli, MemoryMib};
@@ -81,9 +81,11 @@ async fn tell(shop: &Shop, at: &At) -> Result<(), Failure> {
     expect(shop, customer, before, 1).await?;
     println!("dropped:  whoever ordered went away before the commit: neither is there");
 
-    let died = die(at, customer)?;
-    if died {
-        return Err("the process was to die, and ended well".into());
+    let ended = die(at, customer)?;
+    if !was_killed(ended) {
+        return Err(
+            format!("the process was to die in the middle of an order, and ended with {ended}").into()
+        );
     }
     expect(shop, customer, before, 1).await?;
     println!("crashed:  the process died before the commit: neither is there");
@@ -146,12 +148,40 @@ async fn expect(shop: &Shop, customer: UserId, before: Cursor, orders: i64) -> R
     Err(format!("{orders} orders, and (invoices, instances, launches in the feed) are {there:?}").into())
 }
 
-/// Starts this program again, to die in the middle of an order; answers whether it ended well instead.
-fn die(at: &At, customer: UserId) -> Result<bool, Failure> {
+/// Starts this program again, to die in the middle of an order; answers how it ended.
+fn die(at: &At, customer: UserId) -> Result<ExitStatus, Failure> {
     let mut again = Command::new(std::env::current_exe()?);
     match at {
         At::Postgres(url) => again.args(["--postgres", url]),
         At::Sqlite(path) => again.arg("--sqlite").arg(path),
     };
-    Ok(again.args(["--die-as", &customer.uuid().to_string()]).status()?.success())
+    Ok(again.args(["--die-as", &customer.uuid().to_string()]).status()?)
+}
+
+/// Whether a process died on the spot. One that ended with an error may never have come as far as the order.
+#[cfg(unix)]
+fn was_killed(ended: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    ended.signal().is_some()
+}
+
+/// Whether a process died on the spot. Other systems tell that from no other failure.
+#[cfg(not(unix))]
+fn was_killed(ended: ExitStatus) -> bool {
+    !ended.success()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_ended_by_a_signal_was_killed() {
+        for (ends, killed) in
+            [("exit 0", false), ("exit 1", false), ("exit 101", false), ("kill -ABRT $$", true)]
+        {
+            let ended = Command::new("sh").args(["-c", ends]).status().unwrap();
+            assert_eq!(was_killed(ended), killed, "{ends}");
+        }
+    }
 }

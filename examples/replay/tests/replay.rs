@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use apportion_throwaway_postgres::{Options, ThrowawayPostgres};
 use serde_json::Value;
+use sqlx_core::connection::{ConnectOptions as _, Connection as _};
+use sqlx_core::executor::Executor as _;
+use sqlx_sqlite::SqliteConnectOptions;
 
 /// A cluster that is soon full, and pods that come and go.
 const SMALL: &str = "--nodes-count 40 --pods-count 500 --users 5";
@@ -173,6 +176,46 @@ fn an_unexpected_digest_and_a_foreign_file_are_errors() {
     let output = replay(folder.path(), &format!("{SMALL} --store foreign --resume"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.contains("error: foreign cannot be opened: "), "{said}");
+}
+
+/// A file of another program's, made by these statements.
+fn foreign_sqlite(path: &Path, sql: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        connection.execute(sql).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_sqlite_file_of_another_program_is_not_continued_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sql) in [
+        ("plain", "CREATE TABLE songs (name TEXT); INSERT INTO songs VALUES ('a')"),
+        (
+            "logged",
+            "PRAGMA journal_mode = WAL; CREATE TABLE songs (name TEXT); INSERT INTO songs VALUES ('a')",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        foreign_sqlite(&path, sql);
+        let before = std::fs::read(&path).unwrap();
+        let output = replay(folder.path(), &format!("{SMALL} --store sqlite:{name} --resume"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("error: the store holds something else than a replay"), "{said}");
+        assert!(std::fs::read(&path).unwrap() == before, "{name} was changed");
+    }
+}
+
+#[test]
+fn a_replay_that_was_killed_before_it_had_made_a_table_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty"), "").unwrap();
+    let begun = figures(folder.path(), &format!("{SMALL} --store sqlite:empty --resume"));
+    assert_eq!(begun["audit_drift"], 0);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use apportion::store::{OpenProblem, Store, StoreError, Table};
 use apportion::time::Clock;
 use apportion_postgres::{Migrate, PostgresOptions, PostgresStore};
 use apportion_redb::{RedbOptions, RedbStore};
-use apportion_sqlite::{SqliteOptions, SqliteStore};
+use apportion_sqlite::{Migrate as SqliteMigrate, SqliteOptions, SqliteStore};
 use sqlx_core::connection::{ConnectOptions as _, Connection as _};
 use sqlx_core::error::Error as SqlError;
 use sqlx_postgres::PgConnectOptions;
@@ -64,8 +64,7 @@ impl Opened {
                 (store.clone(), Place::Redb(store))
             }
             StoreAt::Sqlite(path) => {
-                let options = SqliteOptions::default().durability(durability.into());
-                let store = SqliteStore::open_with(path, &tables, clock, options).await?;
+                let store = sqlite(path, &tables, clock, durability, args.resume).await?;
                 (Arc::new(store), Place::Sqlite(path.clone()))
             }
             StoreAt::Postgres { url, schema } => {
@@ -94,6 +93,30 @@ impl Opened {
             Place::Postgres(url, schema) => postgres_bytes(url, schema).await.ok(),
         }
     }
+}
+
+/// Opens a SQLite file. It may be another program's, and `resume` a slip: so nothing is made in what is to be
+/// continued, unless a replay was killed before it had made anything.
+async fn sqlite(
+    path: &Path,
+    tables: &[&'static Table],
+    clock: Arc<dyn Clock>,
+    durability: DurabilityArg,
+    resume: bool,
+) -> Result<SqliteStore, AppError> {
+    let options = SqliteOptions::default().durability(durability.into());
+    if resume {
+        let options = options.clone().migrate(SqliteMigrate::Verify);
+        match SqliteStore::open_with(path, tables, Arc::clone(&clock), options).await {
+            Err(StoreError::CannotOpen { reason: OpenProblem::Unmigrated(_), .. }) => {
+                if std::fs::metadata(path).map_or(true, |file| file.len() > 0) {
+                    return Err(AppError::NotAReplay);
+                }
+            }
+            opened => return Ok(opened?),
+        }
+    }
+    Ok(SqliteStore::open_with(path, tables, clock, options).await?)
 }
 
 /// The file and its log, where that is still there.
