@@ -247,14 +247,14 @@ async fn what_is_repeated_needs_no_runtime_of_the_callers() {
     let store = world.open(options).await;
     let batch = world.take();
     let id = batch.id;
-    let held = world.begin(&store, batch).await;
+    let bound = world.begin(&store, batch).await;
     let resolving = tokio::spawn(elsewhere({
         let store = Arc::clone(&store);
         async move { store.resolve(id).await }
     }));
     world.somebody_waits().await;
     // Above READ COMMITTED whoever waited for this has to begin again.
-    held.commit().await.unwrap();
+    bound.commit().await.unwrap();
     let resolved = resolving.await.unwrap().unwrap();
     assert!(matches!(resolved, Resolution::Committed(_)), "{resolved:?}");
     let head = world.with_the_head().await;
