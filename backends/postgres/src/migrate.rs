@@ -71,7 +71,8 @@ impl Target {
     /// waits for the first, and then finds it done.
     pub(crate) async fn bring(&mut self) -> Result<(), OpenProblem> {
         let mut pause = FIRST_PAUSE;
-        let mut may_write = false;
+        // A replica can be looked at: who only verifies writes nothing here.
+        let mut may_write = self.migrate == Migrate::Verify;
         let mut taken = 0;
         loop {
             let step = if may_write { self.step().await } else { self.may_write().await.map(|()| false) };

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::store::{Column, OpenProblem, Reference, StoreError, Table, Unique};
+use apportion::id::{IdSource, TimeOrderedIds};
+use apportion::store::{
+    Column, Cursor, OpenProblem, Reference, Scan, Store, StoreError, StoreExt, Table, Unique,
+};
 use apportion::time::{Clock, SystemClock};
 use apportion_postgres::{Migrate, PgPool, PostgresOptions, PostgresStore, migrations_sql};
 use apportion_throwaway_postgres::{Options, ThrowawayPostgres};
@@ -304,6 +307,23 @@ async fn a_server_that_can_only_be_read_is_told() {
     server().psql(&read_only).unwrap();
     let error = problem(&url, hasty()).await;
     assert_eq!(error, OpenProblem::Other("the server can only be read".into()));
+}
+
+#[tokio::test]
+async fn a_replica_is_read_by_a_store_that_only_verifies() {
+    let url = server().fresh_database().unwrap();
+    let database = name_of(&url);
+    open(&url, hasty()).await.unwrap().close().await.unwrap();
+    server().psql(&format!("ALTER DATABASE {database} SET default_transaction_read_only = on")).unwrap();
+    let replica = open(&url, hasty().migrate(Migrate::Verify)).await.unwrap();
+    assert_eq!(replica.scan(Scan::of(TABLES[0])).await.unwrap().value.rows.len(), 0);
+    assert_eq!(replica.snapshot().await.unwrap().cursor(), Cursor::START);
+    let id = TimeOrderedIds::new(Arc::new(SystemClock::new())).next_id();
+    let refused = replica.resolve(id).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("only be read") || format!("{refused:?}").contains("25006"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
