@@ -48,7 +48,8 @@ pub enum Migrate {
 pub struct PostgresOptions {
     /// The schema that the tables are in: `apportion`. It holds nothing else.
     pub schema: String,
-    /// The isolation of the store's own transactions: read committed, whatever the server's default.
+    /// The isolation of the store's own transactions: read committed, whatever the server's default. Those that only give
+    /// positions to records are always read committed.
     pub isolation: Isolation,
     /// How long a read, or a transaction on its way, may take: 10 seconds. Then its connection is given up.
     pub call_timeout: Duration,
