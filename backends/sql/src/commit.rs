@@ -1,5 +1,7 @@
 //! Committing a group: lock, judge, write, log, one commit.
 
+mod part;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +13,13 @@ use apportion::store::{
 };
 use apportion::time::{Clock, Timestamp};
 
-use crate::connection::{Failure, Session, Violation};
+use crate::connection::{Failure, Session};
 use crate::load::{self, State};
 use crate::log::write_log;
-use crate::names::Dialect;
 use crate::tables::Tables;
 use crate::write::{Written, steps, write};
+use part::{Next, Part, lost, not_given, not_tried, refused_row};
 
-/// How often a group whose commit somebody else got in the way of begins again, before it is split.
-const MAX_TRIES: u32 = 8;
 /// How often more is fetched for a group: what a write needs follows from its row, so once is nearly always enough.
 const MAX_FETCHES: u32 = 16;
 
@@ -51,16 +51,6 @@ enum Wrote {
     ButPositions,
 }
 
-/// Some members of a group that are tried together: their places, and how often they were tried.
-struct Part {
-    members: Vec<usize>,
-    tries: u32,
-    /// One member, whose writes are made one by one.
-    stepwise: bool,
-    /// Whoever needs a row that somebody else keeps locked has been taken out.
-    freed: bool,
-}
-
 impl Committing {
     /// Commits groups into these tables.
     pub fn new(tables: Tables, clock: Arc<dyn Clock>, stamps: bool) -> Self {
@@ -75,9 +65,9 @@ impl Committing {
 
     /// Judges and commits a group in as few units of work as possible, and answers each member.
     ///
-    /// A unit that meets somebody else's commit begins again; one that cannot get a lock goes on without those who need it;
-    /// one that the database refuses again and again is split. What is committed is a prefix of what was accepted: after a failure that
-    /// leaves a member's outcome open, later ones are not tried. `pause` says how long to wait before
+    /// A unit that meets somebody else's commit begins again; one that cannot get a lock goes on without those who need
+    /// it; one that the database refuses again and again is split. What is committed is a prefix of what was accepted:
+    /// after a failure that leaves a member's outcome open, later ones are not tried. `pause` says how long to wait before
     /// a repetition.
     pub async fn commit<S: Session>(
         &self,
@@ -364,90 +354,6 @@ impl Committing {
         let positions = write_log(session, &self.tables, effects, at, state.head, gives).await?;
         Ok(if positions { Wrote::Everything } else { Wrote::ButPositions })
     }
-}
-
-/// What follows from a failure.
-enum Next {
-    /// Without those that need what somebody else keeps locked.
-    Free,
-    /// Once more, for the so-manieth time.
-    Again(u32),
-    /// In two halves.
-    Split,
-    /// Write by write.
-    Stepwise,
-    /// The member is refused, and the others go on.
-    Refuse(StoreError),
-    /// The same, since something outside the declarations refers to a row that it deletes.
-    RefuseDelete,
-    /// Nothing of this part happened, and nothing later is tried.
-    End(StoreError),
-    /// Nobody knows whether this part happened.
-    Unknown,
-}
-
-impl Part {
-    fn answer(&self, answers: &mut Answers, answer: impl Fn(usize) -> Result<Receipt, StoreError>) {
-        for (place, at) in self.members.iter().enumerate() {
-            if let Some(slot) = answers.get_mut(*at) {
-                *slot = Some(answer(place));
-            }
-        }
-    }
-
-    fn after(&self, failure: Failure, may_retry: bool, dialect: Dialect) -> Next {
-        let alone = self.members.len() == 1;
-        match failure {
-            Failure::Unknown => Next::Unknown,
-            Failure::Store(error) => Next::End(error),
-            Failure::Serialization if !may_retry => Next::End(must_repeat()),
-            Failure::Serialization if self.tries < MAX_TRIES => Next::Again(self.tries + 1),
-            // Somebody else has the whole file.
-            Failure::LockTimeout if dialect == Dialect::Sqlite => Next::Refuse(not_given()),
-            Failure::LockTimeout if !alone && !self.freed => Next::Free,
-            Failure::Serialization | Failure::LockTimeout if !alone => Next::Split,
-            Failure::Serialization | Failure::LockTimeout => Next::Refuse(not_given()),
-            // What another process wrote meanwhile is seen the next time.
-            Failure::Constraint(_) if self.tries == 0 => Next::Again(1),
-            Failure::Constraint(_) if !alone => Next::Split,
-            Failure::Constraint(_) if !self.stepwise => Next::Stepwise,
-            Failure::Constraint(Violation::ForeignKey(_)) => Next::RefuseDelete,
-            Failure::Constraint(_) if self.tries < MAX_TRIES => Next::Again(self.tries + 1),
-            Failure::Constraint(_) => Next::Refuse(refused_row()),
-        }
-    }
-}
-
-fn refused_row() -> StoreError {
-    StoreError::Unavailable {
-        reason: "the database refused a row that the declarations allow".into(),
-        source: None,
-    }
-}
-
-fn not_given() -> StoreError {
-    StoreError::Unavailable { reason: "a lock that others hold was not given in time".into(), source: None }
-}
-
-fn must_repeat() -> StoreError {
-    StoreError::Unavailable {
-        reason: "the transaction met another one and has to be repeated as a whole".into(),
-        source: None,
-    }
-}
-
-fn not_tried(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable { .. } => error.clone(),
-        other => StoreError::Unavailable {
-            reason: "an earlier batch of the group failed".into(),
-            source: Some(Arc::new(other.clone())),
-        },
-    }
-}
-
-fn lost() -> Result<Receipt, StoreError> {
-    Err(StoreError::Unavailable { reason: "the group gave no answer".into(), source: None })
 }
 
 /// How long to wait before a repetition: longer each time, and by a random part, so that those who met do not meet
