@@ -5,11 +5,12 @@ mod common;
 use std::sync::Arc;
 
 use apportion::store::{Batch, Cause, Cursor, Query, Scan, Store, StoreError, StoreExt};
-use apportion_postgres::{Isolation, PostgresOptions, PostgresStore};
+use apportion_postgres::{Isolation, PgPool, PostgresOptions, PostgresStore};
 use common::{
     ACCOUNTS, Taken, Told, UNITS, account, check, database, ids, name_of, open, rows, server, take, unit,
     with_account,
 };
+use sqlx_core::executor::Executor as _;
 
 /// Handles at these levels, each with several groups under way at once.
 async fn handles(url: &str, levels: &[Isolation]) -> Vec<Arc<PostgresStore>> {
@@ -128,12 +129,16 @@ async fn a_unique_key_is_refused_by_its_name_whoever_took_it() {
 async fn a_snapshot_names_what_it_shows_without_a_position() {
     let url = database();
     let stores = handles(&url, &[Isolation::RepeatableRead, Isolation::ReadCommitted]).await;
-    // Here nobody gives positions before somebody reads the feed.
+    // Somebody has the right to give positions, and does not end.
+    let pool = PgPool::connect(&url).await.unwrap();
+    let mut head = pool.begin().await.unwrap();
+    head.execute("SELECT 1 FROM apportion.kernel_head FOR UPDATE").await.unwrap();
     let batch = Batch::new(ids().next_id(), "open").with(account(ids().next_id(), "a", None));
     let id = batch.id;
     stores[0].commit(batch).await.unwrap();
     let snapshot = stores[0].snapshot().await.unwrap();
     assert_eq!((snapshot.cursor(), snapshot.already_seen()), (Cursor::START, &[id][..]));
+    head.rollback().await.unwrap();
     let behind = stores[1].changes(snapshot.cursor(), 10).await.unwrap();
     assert_eq!(behind.records.iter().map(|record| record.batch).collect::<Vec<_>>(), [id]);
     let later = stores[1].snapshot().await.unwrap();
