@@ -291,6 +291,10 @@ impl<C: DerefMut<Target = PgConnection> + Send> Session for Link<C> {
         self.settle(State::Idle, done).map(drop)
     }
 
+    fn note_written(&mut self) {
+        self.wrote = true;
+    }
+
     fn hurry(&mut self) {
         let left = self.deadline.saturating_duration_since(Instant::now());
         self.hurried.get_or_insert(left.max(MOMENT * 10));

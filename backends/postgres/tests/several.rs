@@ -167,3 +167,22 @@ async fn a_snapshot_whose_connection_is_gone_is_over_and_the_next_one_is_not() {
     assert!(matches!(snapshot.read(scan()).await, Err(StoreError::SnapshotExpired)));
     store.snapshot().await.unwrap().read(scan()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_commit_that_writes_is_counted_as_one_sync_and_one_that_is_refused_as_none() {
+    let store = open(&database(), PostgresOptions::default()).await;
+    let owner = with_account(&*store).await;
+    let before = store.syncs().unwrap();
+    // Rows of two tables, new and changed, with their record.
+    let two = Batch::new(ids().next_id(), "two").with(account(ids().next_id(), "b", None)).with(unit(
+        ids().next_id(),
+        owner,
+        Some("once"),
+    ));
+    store.commit(two).await.unwrap();
+    store.commit(take(ids().next_id(), ids().next_id(), owner)).await.unwrap();
+    assert_eq!(store.syncs().unwrap() - before, 2);
+    let taken = Batch::new(ids().next_id(), "taken").with(unit(ids().next_id(), owner, Some("once")));
+    store.commit(taken).await.unwrap_err();
+    assert_eq!(store.syncs().unwrap() - before, 2);
+}

@@ -237,6 +237,7 @@ impl Committing {
         match self.inside(session, &mine, part.stepwise).await {
             Ok((answers, Wrote::Nothing)) => session.rollback().await.map(|()| answers),
             Ok((answers, wrote)) => {
+                session.note_written();
                 let committed = session.commit().await;
                 // Not before they can be seen. What is not certainly committed may be.
                 self.unstamped.fetch_or(wrote == Wrote::ButPositions, Ordering::AcqRel);

@@ -31,6 +31,9 @@ pub trait Session: Connection {
     /// Undoes it. A session that cannot do so is given up by its owner, which undoes it, too.
     async fn rollback(&mut self) -> Result<(), Failure>;
 
+    /// Says that the unit of work has written, so that its end makes something durable.
+    fn note_written(&mut self) {}
+
     /// What is begun after this waits for a lock of somebody else's for a moment only, and each unit of it has the time
     /// that a whole call had before. A group has met such a lock, and those in it that need others are to go on.
     fn hurry(&mut self) {}
