@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apportion::id::IdSource as _;
@@ -14,7 +15,7 @@ use apportion::time::Timestamp;
 use apportion_sql::{Ended, read};
 use async_trait::async_trait;
 use sqlx_sqlite::SqliteConnection;
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::error::plain;
@@ -37,6 +38,8 @@ use crate::store::{SqliteStore, apart, pause};
 pub struct SqliteTransaction {
     shared: Arc<Shared>,
     nested: Arc<Mutex<Nested>>,
+    /// It is being ended, or has been.
+    ending: AtomicBool,
 }
 
 /// The connection of a transaction, lent to the application; see [`SqliteTransaction::sql`].
@@ -71,7 +74,8 @@ impl SqliteStore {
         let shared = Arc::clone(self.shared());
         apart(async move {
             let nested = shared.begin().await?;
-            Ok(SqliteTransaction { shared, nested: Arc::new(Mutex::new(nested)) })
+            let (nested, ending) = (Arc::new(Mutex::new(nested)), AtomicBool::new(false));
+            Ok(SqliteTransaction { shared, nested, ending })
         })
         .await
     }
@@ -103,7 +107,7 @@ impl SqliteTransaction {
     /// to be resolved with the store that the transaction came from; with the nil id where no batch was tried, as then
     /// there is no receipt, and only the application can look whether its own statements happened.
     pub async fn commit(&self) -> Result<(), StoreError> {
-        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        let mut nested = self.to_end().await?;
         if let Some(ended) = nested.ended() {
             return ended.committed();
         }
@@ -131,15 +135,29 @@ impl SqliteTransaction {
 
     /// Undoes it, unless it has ended, and says how it has.
     async fn undo(&self) -> Result<Ended, StoreError> {
-        let mut nested = Arc::clone(&self.nested).lock_owned().await;
+        let mut nested = self.to_end().await?;
         match nested.ended() {
             Some(ended) => Ok(ended),
             None => self.end(async move { nested.undo().await }).await,
         }
     }
 
+    /// The connection, for whoever ends the transaction. Whoever ends it already is waited for; whoever has the connection
+    /// lent may be the one who waits here.
+    async fn to_end(&self) -> Result<OwnedMutexGuard<Nested>, StoreError> {
+        let most = self.shared.connector.lock_timeout();
+        loop {
+            match tokio::time::timeout(most, Arc::clone(&self.nested).lock_owned()).await {
+                Ok(nested) => return Ok(nested),
+                Err(_) if self.ending.load(Ordering::Acquire) => {}
+                Err(_) => return Err(lent()),
+            }
+        }
+    }
+
     /// Ends it in a task that no caller's drop cancels, and says how it has ended.
     async fn end(&self, ending: impl Future<Output = ()> + Send + 'static) -> Result<Ended, StoreError> {
+        self.ending.store(true, Ordering::Release);
         let ending = apart(async {
             ending.await;
             Ok(())
@@ -154,8 +172,7 @@ impl SqliteTransaction {
     async fn healed(&self) -> Result<MutexGuard<'_, Nested>, StoreError> {
         let most = self.shared.connector.lock_timeout();
         // Whoever keeps the connection lent while he waits here would wait for ever.
-        let lent = |_| unavailable("the connection of the transaction is in use: let go of what sql() gave");
-        let mut nested = tokio::time::timeout(most, self.nested.lock()).await.map_err(lent)?;
+        let mut nested = tokio::time::timeout(most, self.nested.lock()).await.map_err(|_| lent())?;
         nested.heal().await.map_err(plain)?;
         Ok(nested)
     }
@@ -193,6 +210,10 @@ impl SqliteTransaction {
         let gone = || Err(StoreError::Closed);
         answers.into_iter().map(|answer| answer.or_else(|| judged.next()).unwrap_or_else(gone)).collect()
     }
+}
+
+fn lent() -> StoreError {
+    unavailable("the connection of the transaction is in use: let go of what sql() gave")
 }
 
 fn unavailable(reason: &str) -> StoreError {
