@@ -14,7 +14,7 @@ use apportion::store::{
 use apportion::time::{Clock, Timestamp};
 
 use crate::connection::{Failure, Session};
-use crate::load::{self, State};
+use crate::load::{self, State, Wait};
 use crate::log::write_log;
 use crate::tables::Tables;
 use crate::write::{Written, steps, write};
@@ -173,15 +173,13 @@ impl Committing {
         part: Part,
         answers: &mut Answers,
     ) -> Part {
-        let needs = |at: &usize| {
-            let member = members.get(*at).into_iter();
-            Needs::of(&self.tables.schema, member)
+        let needs = |places: &[usize]| {
+            Needs::of(&self.tables.schema, places.iter().filter_map(|at| members.get(*at)))
         };
-        let all = Needs::of(&self.tables.schema, part.members.iter().filter_map(|at| members.get(*at)));
         // Where that cannot be told the part is split instead.
-        let kept = self.kept_by_others(session, &all).await.unwrap_or_default();
+        let kept = self.kept_by_others(session, &needs(&part.members)).await.unwrap_or_default();
         let is_kept = |at: &usize| {
-            let mut locks = needs(at).locks.into_iter();
+            let mut locks = needs(&[*at]).locks.into_iter();
             locks.any(|locks| locks.keys.into_iter().any(|key| kept.contains(&(locks.table, key))))
         };
         let (waits, goes_on) = part.members.iter().partition(|at| is_kept(at));
@@ -196,7 +194,8 @@ impl Committing {
         needs: &Needs,
     ) -> Result<BTreeSet<(TableId, Key)>, Failure> {
         let tables = &self.tables;
-        let (Some(free), Some(all)) = (load::lock_free(tables, needs), load::fetch_locked(tables, needs))
+        let (Some(free), Some(all)) =
+            (load::lock(tables, needs, Wait::Never), load::fetch_locked(tables, needs))
         else {
             return Ok(BTreeSet::new());
         };
@@ -261,7 +260,7 @@ impl Committing {
         let mut loaded = Loaded::new();
         let mut state = State::default();
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        if let Some(lock) = load::lock(&self.tables, &needs) {
+        if let Some(lock) = load::lock(&self.tables, &needs, Wait::Long) {
             let rows = session.rows(&lock.statement).await?;
             lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
         }

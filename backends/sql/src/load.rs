@@ -60,7 +60,7 @@ struct Making<'t> {
 
 /// Whether a row that somebody else has locked is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
+pub(crate) enum Wait {
     /// As long as the session does.
     Long,
     /// It is left out.
@@ -69,35 +69,19 @@ enum Wait {
 
 /// Locks the rows that the group changes or guards, table by table and in the order of their keys. `None` where there is
 /// nothing to lock, and in SQLite, where a transaction that may write is alone.
-pub(crate) fn lock(tables: &Tables, needs: &Needs) -> Option<Fetch> {
+pub(crate) fn lock(tables: &Tables, needs: &Needs, wait: Wait) -> Option<Fetch> {
     if tables.dialect() == Dialect::Sqlite {
         return None;
     }
     let mut making = Making::new(tables);
-    for locks in &needs.locks {
-        making.rows(locks.table, &locks.keys, Some((locks.lock, Wait::Long)));
-    }
-    making.finish()
-}
-
-/// Locks those of the same rows that nobody else has locked, and waits for none.
-pub(crate) fn lock_free(tables: &Tables, needs: &Needs) -> Option<Fetch> {
-    if tables.dialect() == Dialect::Sqlite {
-        return None;
-    }
-    let mut making = Making::new(tables);
-    for locks in &needs.locks {
-        making.rows(locks.table, &locks.keys, Some((locks.lock, Wait::Never)));
-    }
+    making.locked(needs, Some(wait));
     making.finish()
 }
 
 /// Fetches the same rows, whoever has locked them.
 pub(crate) fn fetch_locked(tables: &Tables, needs: &Needs) -> Option<Fetch> {
     let mut making = Making::new(tables);
-    for locks in &needs.locks {
-        making.rows(locks.table, &locks.keys, None);
-    }
+    making.locked(needs, None);
     making.finish()
 }
 
@@ -106,9 +90,7 @@ pub(crate) fn fetch_locked(tables: &Tables, needs: &Needs) -> Option<Fetch> {
 pub(crate) fn fetch(tables: &Tables, needs: &Needs) -> Option<Fetch> {
     let mut making = Making::new(tables);
     if tables.dialect() == Dialect::Sqlite {
-        for locks in &needs.locks {
-            making.rows(locks.table, &locks.keys, None);
-        }
+        making.locked(needs, None);
     }
     for rows in &needs.rows {
         making.rows(rows.table, &rows.keys, None);
@@ -150,6 +132,13 @@ impl<'t> Making<'t> {
     fn source(&mut self, info: &TableInfo, columns: &[usize], keys: &[Key]) -> String {
         let given = Tables::given(info, columns, keys);
         source(&mut self.union.params, self.tables.dialect(), given)
+    }
+
+    /// The rows that the group changes or guards; locked where it is said how others are waited for.
+    fn locked(&mut self, needs: &Needs, wait: Option<Wait>) {
+        for locks in &needs.locks {
+            self.rows(locks.table, &locks.keys, wait.map(|wait| (locks.lock, wait)));
+        }
     }
 
     fn rows(&mut self, table: TableId, keys: &[Key], lock: Option<(Lock, Wait)>) {
