@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apportion::store::StoreError;
 use apportion::time::Timestamp;
-use apportion_sql::{Connection, Ended, Failure, Fetched, Session, Statement, Tables, write_receipt};
+use apportion_sql::{Connection, Ending, Failure, Fetched, Session, Statement, Tables, write_receipt};
 use async_trait::async_trait;
 use sqlx_core::transaction::Transaction;
 use sqlx_postgres::{PgConnection, Postgres};
@@ -36,10 +36,8 @@ pub(crate) struct Nested {
     held: Option<String>,
     /// It has begun, and nobody has its answer.
     torn: bool,
-    /// Once a batch was tried: the time of the last one that was accepted.
-    tried: Option<Timestamp>,
-    /// Once it was to be ended: how it ended, or may have.
-    ended: Option<Ended>,
+    /// What is remembered for its end.
+    pub(crate) ending: Ending,
 }
 
 impl fmt::Debug for Nested {
@@ -52,7 +50,7 @@ impl Nested {
     pub(crate) fn new(host: Host, call_timeout: Duration, lock_limit: Duration, meter: Arc<Meter>) -> Self {
         let deadline = Instant::now() + call_timeout;
         let link = Some(Link::new(host, "".into(), deadline, meter).adopt());
-        Self { link, call_timeout, lock_limit, call: 0, held: None, torn: false, tried: None, ended: None }
+        Self { link, call_timeout, lock_limit, call: 0, held: None, torn: false, ending: Ending::default() }
     }
 
     /// Whether a call has begun whose answer nobody has.
@@ -99,11 +97,6 @@ impl Nested {
         Ok(())
     }
 
-    /// Says that a batch is tried, or was accepted at this time.
-    pub(crate) fn tried(&mut self, at: Timestamp) {
-        self.tried = self.tried.max(Some(at));
-    }
-
     /// Prepares for statements of the application.
     pub(crate) async fn lend(&mut self) -> Result<(), Failure> {
         let release = self.release();
@@ -114,21 +107,13 @@ impl Nested {
         self.link.as_mut()?.lent().ok()
     }
 
-    /// How the transaction has ended, once it was to be ended.
-    pub(crate) fn ended(&self) -> Option<Ended> {
-        self.ended.clone()
-    }
-
     /// Makes the whole transaction durable. Where a batch was tried in it, it gets a receipt of its own, under this id.
     pub(crate) async fn commit(&mut self, tables: &Tables, id: Uuid, now: Timestamp) {
-        let receipt = self.tried.map(|latest| (id, now.max(latest)));
-        let id = receipt.map_or(Uuid::nil(), |(id, _)| id);
-        // Where this does not get to its end, nobody knows more.
-        self.ended = Some(Ended::Unknown(id));
+        let receipt = self.ending.commit(id, now);
         let done = self.finish(tables, receipt).await;
         // Where it was not committed, this undoes it.
         self.link = None;
-        self.ended = Some(Ended::by_commit(done, id, nothing_happened));
+        self.ending.committed(done, receipt, nothing_happened);
     }
 
     async fn finish(&mut self, tables: &Tables, receipt: Option<(Uuid, Timestamp)>) -> Result<(), Failure> {
@@ -152,7 +137,7 @@ impl Nested {
     /// Where the server does not answer in time the transaction is dropped as it is. It cannot be committed any more: the
     /// driver undoes it before anybody else has the connection.
     pub(crate) async fn undo(&mut self) {
-        self.ended = Some(Ended::RolledBack);
+        self.ending.rolled_back();
         if let Some(host) = self.take() {
             drop(timeout(self.call_timeout, host.rollback()).await);
         }

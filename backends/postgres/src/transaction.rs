@@ -107,7 +107,7 @@ impl PostgresTransaction {
     /// there is no receipt, and only the application can look whether its own statements happened.
     pub async fn commit(&self) -> Result<(), StoreError> {
         let mut nested = Arc::clone(&self.nested).lock_owned().await;
-        if let Some(ended) = nested.ended() {
+        if let Some(ended) = nested.ending.ended() {
             return ended.committed();
         }
         untorn(&nested)?;
@@ -150,7 +150,7 @@ impl PostgresTransaction {
     /// Undoes it, unless it has ended, and says how it has.
     async fn undo(&self) -> Result<Ended, StoreError> {
         let mut nested = Arc::clone(&self.nested).lock_owned().await;
-        match nested.ended() {
+        match nested.ending.ended() {
             Some(ended) => Ok(ended),
             None => self.end(async move { nested.undo().await }).await,
         }
@@ -164,7 +164,7 @@ impl PostgresTransaction {
         });
         drop(ending.await);
         // Where there is nothing, it was not even begun.
-        let ended = self.nested.lock().await.ended();
+        let ended = self.nested.lock().await.ending.ended();
         ended.ok_or_else(|| unavailable("the work ended without an answer"))
     }
 
@@ -207,7 +207,7 @@ impl PostgresTransaction {
         let shared = Arc::clone(&self.shared);
         let ids: Vec<Uuid> = members.iter().map(|member| member.id).collect();
         let writing = self.apart(async move {
-            nested.tried(Timestamp::MIN);
+            nested.ending.tried(Timestamp::MIN);
             let judged = match nested.tear().await {
                 Ok(()) => shared.committing.commit(&mut *nested, &members, &pause).await,
                 Err(failure) => {
@@ -221,7 +221,7 @@ impl PostgresTransaction {
             Ok((mut nested, judged)) => {
                 // From here to the answer nothing is waited for.
                 nested.settle();
-                judged.iter().flatten().for_each(|receipt| nested.tried(receipt.at));
+                judged.iter().flatten().for_each(|receipt| nested.ending.tried(receipt.at));
                 judged
             }
             Err(_) => ids.into_iter().map(|id| Err(StoreError::Unknown { id })).collect(),

@@ -1,4 +1,5 @@
-//! How a transaction of the application's ended, and the receipt that tells it: [`Ended`], [`write_receipt`].
+//! How a transaction of the application's ended, and the receipt that tells it: [`Ended`], [`Ending`],
+//! [`write_receipt`].
 
 use apportion::store::{Kind, StoreError, Value};
 use apportion::time::Timestamp;
@@ -24,9 +25,54 @@ pub enum Ended {
     Unknown(Uuid),
 }
 
+/// What is remembered of such a transaction for its end: whether a batch was tried, and how it ended.
+#[derive(Debug, Default)]
+pub struct Ending {
+    /// Once a batch was tried: the time of the last one that was accepted.
+    tried: Option<Timestamp>,
+    /// Once it was to be ended: how it ended, or may have.
+    ended: Option<Ended>,
+}
+
+impl Ending {
+    /// Says that a batch is tried, or was accepted at this time.
+    pub fn tried(&mut self, at: Timestamp) {
+        self.tried = self.tried.max(Some(at));
+    }
+
+    /// How the transaction has ended, once it was to be ended.
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended.clone()
+    }
+
+    /// Begins its commit, whose outcome nobody knows until [`Ending::committed`] tells. Gives id and time of the receipt
+    /// of its own that it gets where a batch was tried in it.
+    pub fn commit(&mut self, id: Uuid, now: Timestamp) -> Option<(Uuid, Timestamp)> {
+        let receipt = self.tried.map(|latest| (id, now.max(latest)));
+        self.ended = Some(Ended::Unknown(receipt.map_or(Uuid::nil(), |(id, _)| id)));
+        receipt
+    }
+
+    /// Says what the commit came to whose receipt this is. `plain` is for what certainly did not happen.
+    pub fn committed(
+        &mut self,
+        done: Result<(), Failure>,
+        receipt: Option<(Uuid, Timestamp)>,
+        plain: fn(Failure) -> StoreError,
+    ) {
+        let id = receipt.map_or(Uuid::nil(), |(id, _)| id);
+        self.ended = Some(Ended::by_commit(done, id, plain));
+    }
+
+    /// Says that it is undone.
+    pub fn rolled_back(&mut self) {
+        self.ended = Some(Ended::RolledBack);
+    }
+}
+
 impl Ended {
     /// What a commit came to whose receipt has this id. `plain` is for what certainly did not happen.
-    pub fn by_commit(done: Result<(), Failure>, id: Uuid, plain: fn(Failure) -> StoreError) -> Self {
+    fn by_commit(done: Result<(), Failure>, id: Uuid, plain: fn(Failure) -> StoreError) -> Self {
         match done {
             Ok(()) => Self::Committed,
             Err(Failure::Unknown) => Self::Unknown(id),

@@ -31,7 +31,7 @@ pub use catalogue::{
 pub use commit::{Committing, backoff};
 pub use connection::{Connection, Failure, Session, Violation};
 pub use ddl::{check_names, create_schema, create_table, history_table, kernel_tables};
-pub use ended::{Ended, write_receipt};
+pub use ended::{Ended, Ending, write_receipt};
 pub use feed::{Fresh, changes, fresh, is_unstamped, prune, prune_some, resolve, stamp_waiting};
 pub use gather::{Answering, Gather};
 pub use log::Take;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apportion::store::StoreError;
 use apportion::time::Timestamp;
-use apportion_sql::{Connection, Ended, Failure, Fetched, Session, Statement, Tables, write_receipt};
+use apportion_sql::{Connection, Ending, Failure, Fetched, Session, Statement, Tables, write_receipt};
 use async_trait::async_trait;
 use sqlx_core::connection::Connection as _;
 use sqlx_core::executor::Executor as _;
@@ -36,10 +36,8 @@ pub(crate) struct Nested {
     torn: bool,
     /// Something ran that may have ended the transaction: a statement that failed, or one of the application's.
     doubt: bool,
-    /// Once a batch was tried: the time of the last one that was accepted.
-    tried: Option<Timestamp>,
-    /// Once it was to be ended: how it ended, or may have.
-    ended: Option<Ended>,
+    /// What is remembered for its end.
+    pub(crate) ending: Ending,
 }
 
 impl fmt::Debug for Nested {
@@ -68,8 +66,7 @@ impl Nested {
             held: false,
             torn: false,
             doubt: false,
-            tried: None,
-            ended: None,
+            ending: Ending::default(),
         })
     }
 
@@ -97,11 +94,6 @@ impl Nested {
     /// Says that the caller has the answer.
     pub(crate) const fn settle(&mut self) {
         self.torn = false;
-    }
-
-    /// Says that a batch is tried, or was accepted at this time.
-    pub(crate) fn tried(&mut self, at: Timestamp) {
-        self.tried = self.tried.max(Some(at));
     }
 
     /// The connection, for statements of the application.
@@ -143,21 +135,13 @@ impl Nested {
         }
     }
 
-    /// How the transaction has ended, once it was to be ended.
-    pub(crate) fn ended(&self) -> Option<Ended> {
-        self.ended.clone()
-    }
-
     /// Makes the whole transaction durable. Where a batch was tried in it, it gets a receipt of its own, under this id.
     pub(crate) async fn commit(&mut self, tables: &Tables, id: Uuid, now: Timestamp) {
-        let receipt = self.tried.map(|latest| (id, now.max(latest)));
-        let id = receipt.map_or(Uuid::nil(), |(id, _)| id);
-        // Where this does not get to its end, nobody knows more.
-        self.ended = Some(Ended::Unknown(id));
+        let receipt = self.ending.commit(id, now);
         let done = self.finish(tables, receipt).await;
         // Where it was not committed, this undoes it.
         self.connection = None;
-        self.ended = Some(Ended::by_commit(done, id, plain));
+        self.ending.committed(done, receipt, plain);
     }
 
     async fn finish(&mut self, tables: &Tables, receipt: Option<(Uuid, Timestamp)>) -> Result<(), Failure> {
@@ -170,7 +154,7 @@ impl Nested {
 
     /// Undoes the whole transaction.
     pub(crate) async fn undo(&mut self) {
-        self.ended = Some(Ended::RolledBack);
+        self.ending.rolled_back();
         if let Some(connection) = self.connection.take() {
             // Closing a connection undoes what it has not committed, and so does whatever keeps it from being closed.
             drop(connection.close().await);

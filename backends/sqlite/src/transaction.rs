@@ -108,7 +108,7 @@ impl SqliteTransaction {
     /// there is no receipt, and only the application can look whether its own statements happened.
     pub async fn commit(&self) -> Result<(), StoreError> {
         let mut nested = self.to_end().await?;
-        if let Some(ended) = nested.ended() {
+        if let Some(ended) = nested.ending.ended() {
             return ended.committed();
         }
         if nested.is_torn() {
@@ -136,7 +136,7 @@ impl SqliteTransaction {
     /// Undoes it, unless it has ended, and says how it has.
     async fn undo(&self) -> Result<Ended, StoreError> {
         let mut nested = self.to_end().await?;
-        match nested.ended() {
+        match nested.ending.ended() {
             Some(ended) => Ok(ended),
             None => self.end(async move { nested.undo().await }).await,
         }
@@ -164,7 +164,7 @@ impl SqliteTransaction {
         });
         drop(ending.await);
         // Where there is nothing, it was not even begun.
-        let ended = self.nested.lock().await.ended();
+        let ended = self.nested.lock().await.ending.ended();
         ended.ok_or_else(|| unavailable("the work ended without an answer"))
     }
 
@@ -198,14 +198,14 @@ impl SqliteTransaction {
                 Err(error) => Some(Err(error)),
             });
         }
-        nested.tried(Timestamp::MIN);
+        nested.ending.tried(Timestamp::MIN);
         let judged = match nested.tear().await.map_err(plain) {
             Ok(()) => self.shared.committing.commit(&mut *nested, &members, &pause).await,
             Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
         };
         // From here to the answer nothing is waited for.
         nested.settle();
-        judged.iter().flatten().for_each(|receipt| nested.tried(receipt.at));
+        judged.iter().flatten().for_each(|receipt| nested.ending.tried(receipt.at));
         let mut judged = judged.into_iter();
         let gone = || Err(StoreError::Closed);
         answers.into_iter().map(|answer| answer.or_else(|| judged.next()).unwrap_or_else(gone)).collect()
