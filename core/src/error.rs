@@ -1,5 +1,7 @@
 //! What the SDK answers when it does not do what it was asked: [`Error`].
 
+use std::time::Duration;
+
 use crate::sched::NoFit;
 use crate::store::{Cause, StoreError};
 
@@ -91,6 +93,15 @@ pub enum Error {
         /// What was asked.
         action: &'static str,
     },
+    /// Whoever asked is not known: a wrong password, token, key or code, or one that has ended. Which of them is not said.
+    #[error("the credentials were refused")]
+    Unauthenticated,
+    /// It was asked too often, or too many ask at once: try again later.
+    #[error("asked too often: try again in {} seconds", .retry_after.as_secs_f64().ceil())]
+    TooSoon {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// The store did not do what it was asked.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -110,7 +121,7 @@ impl Error {
     /// Whether the same request can succeed later without anybody changing it.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Conflict { .. } => true,
+            Self::Conflict { .. } | Self::TooSoon { .. } => true,
             Self::Store(error) => error.is_retryable(),
             _ => false,
         }
@@ -134,6 +145,8 @@ impl Error {
             Self::StillUsed { .. } => "still_used",
             Self::WrongState { .. } => "wrong_state",
             Self::Denied { .. } => "denied",
+            Self::Unauthenticated => "unauthenticated",
+            Self::TooSoon { .. } => "too_soon",
             Self::Store(error) => error.code(),
         }
     }

@@ -58,6 +58,7 @@ pub mod conformance;
 pub mod entity;
 pub mod error;
 pub mod id;
+pub mod identity;
 pub mod plane;
 pub mod ports;
 pub mod sched;

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::field::entity;
+use super::text::text_enum;
 use super::user::UserId;
 use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Index, Is, Scan, Table, Test, Value};
+use crate::store::{Column, Fixed, Index, Invariant, Is, Scan, Table, Test, Value};
 use crate::time::Timestamp;
 
 /// The id of a [`Log`].
@@ -41,7 +42,19 @@ pub struct Log {
     pub subject_id: Option<Uuid>,
     /// When it was done.
     pub timestamp: Timestamp,
+    /// How it ended.
+    pub outcome: LogOutcome,
 }
+
+text_enum!(
+    /// How an operation ended.
+    LogOutcome, "outcome" {
+        /// It was done.
+        Done = "done",
+        /// It was refused; the line stands for every such refusal within a minute.
+        Refused = "refused",
+    }
+);
 
 /// The table of [`Log`].
 pub static LOGS: Table = Table::new(
@@ -56,13 +69,15 @@ pub static LOGS: Table = Table::new(
         Column::text("subject_kind", 32).nullable().immutable(),
         Column::uuid("subject_id").nullable().immutable(),
         Column::time("timestamp").immutable(),
+        Column::text("outcome", 16).default(Fixed::Text("done")).immutable(),
     ],
     &["id"],
 )
-.indexes(&[Index::new("logs_timestamp", &["timestamp"]), Index::new("logs_subject", &["subject_id"])]);
+.indexes(&[Index::new("logs_timestamp", &["timestamp"]), Index::new("logs_subject", &["subject_id"])])
+.invariants(&[Invariant::one_of("logs_outcome", "outcome", LogOutcome::TEXTS)]);
 
 entity!(Log, "log", LOGS {
-    fixed: id, title, description, host, ip, actor_id, subject_kind, subject_id, timestamp;
+    fixed: id, title, description, host, ip, actor_id, subject_kind, subject_id, timestamp, outcome;
 });
 
 /// Which lines a list gives.

@@ -29,6 +29,10 @@ pub struct ManagedInstance {
     pub instance_id: InstanceId,
     /// When it was granted.
     pub created_at: Timestamp,
+    /// Who granted it; the launch itself where there is none. No reference: the grant outlives them.
+    pub granted_by: Option<UserId>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The table of [`ManagedInstance`].
@@ -40,6 +44,8 @@ pub static MANAGED_INSTANCES: Table = Table::new(
         Column::uuid("node_id").immutable(),
         Column::uuid("instance_id").immutable(),
         Column::time("created_at").immutable(),
+        Column::uuid("granted_by").nullable().immutable(),
+        Column::time("expires_at").nullable(),
     ],
     &["id"],
 )
@@ -51,7 +57,8 @@ pub static MANAGED_INSTANCES: Table = Table::new(
 ]);
 
 entity!(ManagedInstance, "managed_instance", MANAGED_INSTANCES {
-    fixed: id, user_id, node_id, instance_id, created_at;
+    fixed: id, user_id, node_id, instance_id, created_at, granted_by;
+    plain: expires_at;
 });
 
 /// Which grants a list gives.

@@ -5,7 +5,13 @@ pub mod checks;
 #[cfg(any(test, feature = "conformance"))]
 mod samples;
 
+mod administration;
+mod api_key;
+mod api_key_use;
+mod audit_head;
 mod compute_node;
+mod confirmation_try;
+mod connection;
 mod field;
 mod gpu;
 mod gpu_binding;
@@ -13,13 +19,28 @@ mod image;
 mod instance;
 mod instance_state;
 mod log;
+mod log_seal;
+mod login_rate;
 mod login_retries;
+mod login_throttle;
+mod login_ways;
+mod managed_compute_node;
+mod managed_image;
 mod managed_instance;
 mod node_ledger;
 mod node_lifecycle;
+mod password;
+mod permission;
 mod port_map;
 mod quota;
+mod recovery_code;
+mod refusal_count;
 mod repository;
+mod role;
+mod role_permission;
+mod session;
+mod session_use;
+mod ssh_key;
 mod test_a;
 mod test_b;
 #[cfg(test)]
@@ -27,46 +48,95 @@ mod tests;
 mod text;
 mod user;
 mod user_access;
+mod user_role;
+mod verification;
+mod verification_try;
 
+pub use administration::{ADMINISTRATIONS, Administration};
+pub use api_key::{API_KEYS, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyKind, ApiKeyRepository};
+pub use api_key_use::{API_KEY_USES, ApiKeyUse};
+pub use audit_head::{AUDIT_HEADS, AuditHead};
 pub use compute_node::{
     COMPUTE_NODES, ComputeNode, ComputeNodeFilter, ComputeNodeRepository, GpuDriver, NodeId,
 };
+pub use confirmation_try::{CONFIRMATION_TRIES, ConfirmationTry};
+pub use connection::{CONNECTIONS, Connection, ConnectionFilter, ConnectionId, ConnectionRepository};
 pub use gpu::{GPUS, Gpu, GpuFilter, GpuHealth, GpuId, GpuRepository};
 pub use gpu_binding::{BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
 pub use image::{IMAGES, Image, ImageFilter, ImageId, ImageRepository, ImageStatus};
 pub use instance::{INSTANCES, Instance, InstanceFilter, InstanceId, InstanceRepository, NetworkMode};
 pub use instance_state::{InstanceEvent, InstanceState};
-pub use log::{LOGS, Log, LogFilter, LogId, LogRepository};
+pub use log::{LOGS, Log, LogFilter, LogId, LogOutcome, LogRepository};
+pub use log_seal::{LOG_SEALS, LogSeal};
+pub use login_rate::{LOGIN_RATES, LoginRate};
 pub use login_retries::{LOGIN_RETRIES, LoginRetries};
+pub use login_throttle::{LOGIN_THROTTLES, LoginThrottle};
+pub use login_ways::{LOGIN_WAYS, LoginWays};
+pub use managed_compute_node::{
+    MANAGED_COMPUTE_NODES, ManagedComputeNode, ManagedComputeNodeFilter, ManagedComputeNodeId,
+    ManagedComputeNodeRepository,
+};
+pub use managed_image::{
+    MANAGED_IMAGES, ManagedImage, ManagedImageFilter, ManagedImageId, ManagedImageRepository,
+};
 pub use managed_instance::{
     MANAGED_INSTANCES, ManagedInstance, ManagedInstanceFilter, ManagedInstanceId, ManagedInstanceRepository,
 };
 pub use node_ledger::{NODE_LEDGERS, NodeLedger, NodeLedgerRepository};
 pub use node_lifecycle::{NODE_LIFECYCLES, NodeEvent, NodeLifecycle, NodeState};
+pub use password::{PASSWORDS, Password, PasswordRepository};
+pub use permission::{
+    Access, Action, EntityKind, PERMISSIONS, Permission, PermissionId, PermissionRepository,
+};
 pub use port_map::{PORT_MAPS, PortMap, PortMapFilter, PortMapId, PortMapRepository};
 pub use quota::{AccountId, Limits, QUOTAS, Quota, QuotaRepository};
+pub use recovery_code::{RECOVERY_CODES, RecoveryCode, RecoveryCodeId};
+pub use refusal_count::{REFUSAL_COUNTS, RefusalCount};
 pub use repository::{Entry, ListPage, PageRequest, Repositories};
+pub use role::{ROLES, Role, RoleId, RoleRepository};
+pub use role_permission::{ROLE_PERMISSIONS, RolePermission, RolePermissionFilter, RolePermissionRepository};
+pub use session::{SESSIONS, Session, SessionFilter, SessionId, SessionRepository, SessionState};
+pub use session_use::{SESSION_USES, SessionUse};
+pub use ssh_key::{SSH_KEYS, SshKey, SshKeyFilter, SshKeyId, SshKeyRepository};
 pub use test_a::{TEST_A, TestA, TestAFilter, TestARepository};
 pub use test_b::{TEST_B, TestB, TestBFilter, TestBRepository};
 pub use text::{DisplayName, Email, InstanceName, NodeName, SecretText};
 pub use user::{USERS, User, UserFilter, UserId, UserPermission, UserRepository};
 pub use user_access::{AccessState, USER_ACCESS, UserAccess, UserAccessRepository};
+pub use user_role::{USER_ROLES, UserRole, UserRoleFilter, UserRoleRepository};
+pub use verification::{
+    TotpAlgorithm, VERIFICATIONS, Verification, VerificationFilter, VerificationId, VerificationKind,
+    VerificationRepository,
+};
+pub use verification_try::{VERIFICATION_TRIES, VerificationTry};
 
 #[cfg(feature = "mock")]
 mod mocks {
+    pub use super::api_key::MockApiKeyRepository;
     pub use super::compute_node::MockComputeNodeRepository;
+    pub use super::connection::MockConnectionRepository;
     pub use super::gpu::MockGpuRepository;
     pub use super::image::MockImageRepository;
     pub use super::instance::MockInstanceRepository;
     pub use super::log::MockLogRepository;
+    pub use super::managed_compute_node::MockManagedComputeNodeRepository;
+    pub use super::managed_image::MockManagedImageRepository;
     pub use super::managed_instance::MockManagedInstanceRepository;
     pub use super::node_ledger::MockNodeLedgerRepository;
+    pub use super::password::MockPasswordRepository;
+    pub use super::permission::MockPermissionRepository;
     pub use super::port_map::MockPortMapRepository;
     pub use super::quota::MockQuotaRepository;
+    pub use super::role::MockRoleRepository;
+    pub use super::role_permission::MockRolePermissionRepository;
+    pub use super::session::MockSessionRepository;
+    pub use super::ssh_key::MockSshKeyRepository;
     pub use super::test_a::MockTestARepository;
     pub use super::test_b::MockTestBRepository;
     pub use super::user::MockUserRepository;
     pub use super::user_access::MockUserAccessRepository;
+    pub use super::user_role::MockUserRoleRepository;
+    pub use super::verification::MockVerificationRepository;
 }
 #[cfg(feature = "mock")]
 pub use mocks::*;
@@ -110,4 +180,28 @@ pub static TABLES: &[&Table] = &[
     &LOGS,
     &TEST_A,
     &TEST_B,
+    &PASSWORDS,
+    &SESSIONS,
+    &SESSION_USES,
+    &API_KEYS,
+    &API_KEY_USES,
+    &SSH_KEYS,
+    &VERIFICATIONS,
+    &VERIFICATION_TRIES,
+    &CONFIRMATION_TRIES,
+    &RECOVERY_CODES,
+    &CONNECTIONS,
+    &LOGIN_WAYS,
+    &LOGIN_THROTTLES,
+    &LOGIN_RATES,
+    &ROLES,
+    &PERMISSIONS,
+    &ROLE_PERMISSIONS,
+    &USER_ROLES,
+    &MANAGED_COMPUTE_NODES,
+    &MANAGED_IMAGES,
+    &ADMINISTRATIONS,
+    &LOG_SEALS,
+    &AUDIT_HEADS,
+    &REFUSAL_COUNTS,
 ];

@@ -1,14 +1,19 @@
 //! One of every entity, for tests.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use uuid::Uuid;
 
 use super::{
-    AccessState, BindingState, ComputeNode, DisplayName, Email, Gpu, GpuBinding, GpuDriver, GpuHealth, Image,
-    ImageStatus, Instance, InstanceName, InstanceState, Limits, Log, LoginRetries, ManagedInstance,
-    NetworkMode, NodeLedger, NodeLifecycle, NodeName, NodeState, PortMap, Quota, SecretText, TestA, TestB,
-    User, UserAccess, UserPermission,
+    Access, AccessState, Action, Administration, ApiKey, ApiKeyKind, ApiKeyUse, AuditHead, BindingState,
+    ComputeNode, ConfirmationTry, Connection, DisplayName, Email, EntityKind, Gpu, GpuBinding, GpuDriver,
+    GpuHealth, Image, ImageStatus, Instance, InstanceName, InstanceState, Limits, Log, LogOutcome, LogSeal,
+    LoginRate, LoginRetries, LoginThrottle, LoginWays, ManagedComputeNode, ManagedImage, ManagedInstance,
+    NetworkMode, NodeLedger, NodeLifecycle, NodeName, NodeState, Password, Permission, PermissionId, PortMap,
+    Quota, RecoveryCode, RefusalCount, Role, RoleId, RolePermission, SecretText, Session, SessionState,
+    SessionUse, SshKey, TestA, TestB, TotpAlgorithm, User, UserAccess, UserPermission, UserRole,
+    Verification, VerificationKind, VerificationTry,
 };
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::id::Id;
@@ -35,6 +40,30 @@ pub(super) struct Samples {
     pub(super) log: Log,
     pub(super) test_a: TestA,
     pub(super) test_b: TestB,
+    pub(super) password: Password,
+    pub(super) session: Session,
+    pub(super) session_use: SessionUse,
+    pub(super) api_key: ApiKey,
+    pub(super) api_key_use: ApiKeyUse,
+    pub(super) ssh_key: SshKey,
+    pub(super) verification: Verification,
+    pub(super) verification_try: VerificationTry,
+    pub(super) confirmation_try: ConfirmationTry,
+    pub(super) recovery_code: RecoveryCode,
+    pub(super) connection: Connection,
+    pub(super) login_ways: LoginWays,
+    pub(super) login_throttle: LoginThrottle,
+    pub(super) login_rate: LoginRate,
+    pub(super) role: Role,
+    pub(super) permission: Permission,
+    pub(super) role_permission: RolePermission,
+    pub(super) user_role: UserRole,
+    pub(super) node_grant: ManagedComputeNode,
+    pub(super) image_grant: ManagedImage,
+    pub(super) administration: Administration,
+    pub(super) log_seal: LogSeal,
+    pub(super) audit_head: AuditHead,
+    pub(super) refusal_count: RefusalCount,
 }
 
 /// Calls a generic function with each sample, parents before children.
@@ -42,7 +71,7 @@ macro_rules! each_sample {
     ($samples:expr, $value:ident => $call:expr) => {{
         let samples = &$samples;
         each_sample!(@ samples, $value => $call; user access retries quota node lifecycle ledger gpu image
-            instance binding port grant log test_a test_b);
+            instance binding port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count);
     }};
     (@ $samples:ident, $value:ident => $call:expr; $($field:ident)+) => {
         $({ let $value = &$samples.$field; $call; })+
@@ -151,7 +180,35 @@ impl Samples {
         }
         test_a.big_int = Some(-crate::store::MAX_INT);
         test_b.test_a_id = Some(test_a.id);
+        samples.fill_identity();
         samples
+    }
+
+    /// Gives the fields of identity and access that may be empty.
+    fn fill_identity(&mut self) {
+        let user_id = Some(self.user.id);
+        (self.grant.granted_by, self.grant.expires_at) = (user_id, Some(LATER));
+        (self.node_grant.granted_by, self.node_grant.expires_at) = (user_id, Some(LATER));
+        (self.image_grant.granted_by, self.image_grant.expires_at) = (user_id, Some(LATER));
+        self.log.outcome = LogOutcome::Refused;
+        self.session.state = SessionState::Full;
+        self.session.verified_at = Some(LATER);
+        self.session.ip = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+        self.session.agent = some("browser");
+        self.api_key.kind = ApiKeyKind::NodeAgent;
+        self.api_key.node_id = Some(self.node.id);
+        self.api_key.replaces_id = Some(self.api_key.id);
+        self.api_key.expires_at = Some(LATER);
+        self.api_key_use.last_used_at = Some(LATER);
+        self.verification.kind = VerificationKind::ChangeEmail;
+        self.verification.user_id = user_id;
+        self.verification.new_email = Some(self.user.email.clone());
+        self.verification.expires_at = Some(LATER);
+        self.connection.email = Some(self.user.email.clone());
+        self.login_throttle.failed_at = Some(LATER);
+        self.login_throttle.succeeded_at = Some(LATER);
+        self.role.description = some("operators");
+        self.permission.description = some("may");
     }
 
     /// Samples in which every field that may be empty is: the instance is terminal, the binding released.
@@ -159,6 +216,12 @@ impl Samples {
     #[expect(clippy::too_many_lines, reason = "a list of every field of every entity")]
     pub(super) fn bare(mut id: impl FnMut() -> Uuid) -> Self {
         let (user_id, node_id, gpu_id, instance_id) = (id().into(), id().into(), id().into(), id().into());
+        let (session_id, api_key_id, verification_id) = (id().into(), id().into(), id().into());
+        let (recovery_id, role_id, permission_id): (Id<RecoveryCode>, RoleId, PermissionId) =
+            (id().into(), id().into(), id().into());
+        let (image_id, log_id): (Id<Image>, Id<Log>) = (id().into(), id().into());
+        let (action, entity, access) = next_permission();
+        let number = i64::try_from(log_id.uuid().as_u64_pair().1 >> 12).unwrap();
         let test_a_id: Id<TestA> = id().into();
         let email = Email::new(format!("{user_id}@Example.org")).unwrap();
         let mut node = ComputeNode::new(node_id, user_id, NodeName::new("rack 1 / 7").unwrap(), AT);
@@ -195,7 +258,7 @@ impl Samples {
                 updated_at: AT,
             },
             image: Image {
-                id: id().into(),
+                id: image_id,
                 node_id,
                 name: None,
                 status: ImageStatus::Fetching,
@@ -263,9 +326,17 @@ impl Samples {
                 name: None,
                 created_at: AT,
             },
-            grant: ManagedInstance { id: id().into(), user_id, node_id, instance_id, created_at: AT },
-            log: Log {
+            grant: ManagedInstance {
                 id: id().into(),
+                user_id,
+                node_id,
+                instance_id,
+                created_at: AT,
+                granted_by: None,
+                expires_at: None,
+            },
+            log: Log {
+                id: log_id,
                 title: "instance.launch".into(),
                 description: None,
                 host: None,
@@ -274,11 +345,147 @@ impl Samples {
                 subject_kind: None,
                 subject_id: None,
                 timestamp: AT,
+                outcome: LogOutcome::Done,
             },
             test_a: TestA { id: test_a_id, title: None, description: None, big_int: None, timestamp: AT },
             test_b: TestB { id: id().into(), title: None, description: None, timestamp: AT, test_a_id: None },
+            password: Password { user_id, hash: SecretText::new("$argon2id$v=19$"), updated_at: AT },
+            session: Session {
+                id: session_id,
+                user_id,
+                state: SessionState::AwaitingSecondFactor,
+                token_hash: SecretText::new(session_id.to_string()),
+                expires_at: LATER,
+                verified_at: None,
+                ip: None,
+                agent: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            session_use: SessionUse { session_id, last_used_at: AT },
+            api_key: ApiKey {
+                id: api_key_id,
+                user_id,
+                name: DisplayName::new("laptop").unwrap(),
+                kind: ApiKeyKind::User,
+                hint: "apk_0123".into(),
+                hash: SecretText::new(api_key_id.to_string()),
+                scopes: vec!["*:*".into()],
+                node_id: None,
+                replaces_id: None,
+                expires_at: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            api_key_use: ApiKeyUse { api_key_id, last_used_at: None },
+            ssh_key: SshKey {
+                id: id().into(),
+                user_id,
+                name: DisplayName::new("laptop").unwrap(),
+                key: "ssh-ed25519 AAAA".into(),
+                algorithm: "ssh-ed25519".into(),
+                fingerprint: format!("SHA256:{user_id}"),
+                created_at: AT,
+            },
+            verification: Verification {
+                id: verification_id,
+                kind: VerificationKind::TwoFactor,
+                target: user_id.to_string(),
+                user_id: None,
+                secret: SecretText::new("sealed secret"),
+                algorithm: TotpAlgorithm::Sha1,
+                digits: 6,
+                period: 30,
+                char_set: "0123456789".into(),
+                new_email: None,
+                expires_at: None,
+                created_at: AT,
+            },
+            verification_try: VerificationTry { verification_id, attempts: 0, last_step: -1 },
+            confirmation_try: ConfirmationTry { user_id, attempts: 2 },
+            recovery_code: RecoveryCode {
+                id: recovery_id,
+                user_id,
+                hash: SecretText::new(recovery_id.to_string()),
+                created_at: AT,
+            },
+            connection: Connection {
+                id: id().into(),
+                user_id,
+                provider_name: "github".into(),
+                provider_id: user_id.to_string(),
+                email: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            login_ways: LoginWays { user_id, ways: 2 },
+            login_throttle: LoginThrottle {
+                user_id,
+                source: "192.0.2.7".into(),
+                failures: 0,
+                failed_at: None,
+                succeeded_at: None,
+            },
+            login_rate: LoginRate { user_id, window: 29_671_920, tries: 3 },
+            role: Role {
+                id: role_id,
+                name: format!("role-{role_id}"),
+                description: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            permission: Permission {
+                id: permission_id,
+                action,
+                entity,
+                access,
+                description: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            role_permission: RolePermission { role_id, permission_id, created_at: AT },
+            user_role: UserRole { user_id, role_id, created_at: AT },
+            node_grant: ManagedComputeNode {
+                id: id().into(),
+                user_id,
+                node_id,
+                granted_by: None,
+                expires_at: None,
+                created_at: AT,
+            },
+            image_grant: ManagedImage {
+                id: id().into(),
+                user_id,
+                node_id,
+                image_id,
+                granted_by: None,
+                expires_at: None,
+                created_at: AT,
+            },
+            administration: Administration { id: format!("{number:016x}"), administrators: 1 },
+            log_seal: LogSeal { sequence: number + 1, log_id, position: 7, hash: "ab".repeat(32) },
+            audit_head: AuditHead {
+                id: format!("{number:016x}"),
+                count: 1,
+                hash: "ab".repeat(32),
+                position: 7,
+                batch: session_id.uuid(),
+                sealed_at: AT,
+            },
+            refusal_count: RefusalCount { log_id, refusals: 40 },
         }
     }
+}
+
+/// What a permission says: another one for each sample of a process, until there is none left.
+fn next_permission() -> (Action, EntityKind, Access) {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let at = MADE.fetch_add(1, Ordering::Relaxed);
+    let of = |all: usize, below: usize| (at / below) % all;
+    let pick = (of(Action::ALL.len(), 1), of(EntityKind::ALL.len(), Action::ALL.len()));
+    let access = of(Access::ALL.len(), Action::ALL.len() * EntityKind::ALL.len());
+    #[expect(clippy::indexing_slicing, reason = "each is within its list")]
+    (Action::ALL[pick.0], EntityKind::ALL[pick.1], Access::ALL[access])
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a short form of `Some` of a text")]

@@ -125,7 +125,7 @@ fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
 
 #[test]
 fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
-    let expected: [(&Table, &str, &[&str]); 11] = [
+    let expected: [(&Table, &str, &[&str]); 17] = [
         (&USERS, "permission", &["administrator", "user"]),
         (&USER_ACCESS, "state", &["active", "suspended"]),
         (&COMPUTE_NODES, "gpu_driver", &["cuda", "rocm"]),
@@ -141,6 +141,12 @@ fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
         (&GPU_BINDINGS, "state", &["reserved", "bound", "releasing", "released"]),
         (&PORT_MAPS, "family", &["ipv4", "ipv6"]),
         (&PORT_MAPS, "protocol", &["tcp", "udp"]),
+        (&LOGS, "outcome", &["done", "refused"]),
+        (&SESSIONS, "state", &["awaiting_second_factor", "full"]),
+        (&API_KEYS, "kind", &["user", "node_agent"]),
+        (&VERIFICATIONS, "kind", &["onboarding", "reset-password", "change-email", "2fa", "2fa-verify"]),
+        (&VERIFICATIONS, "algorithm", &["SHA-1", "SHA-256", "SHA-512"]),
+        (&PERMISSIONS, "access", &["own", "any"]),
     ];
     let mut declared = Vec::new();
     for table in TABLES {
@@ -168,7 +174,8 @@ fn every_text_of_an_enum_is_read_printed_and_serialized_as_itself() {
         )+};
     }
     check!(UserPermission, AccessState, GpuDriver, NodeState, NodeEvent, GpuHealth, ImageStatus);
-    check!(InstanceState, InstanceEvent, NetworkMode, BindingState);
+    check!(InstanceState, InstanceEvent, NetworkMode, BindingState, LogOutcome, SessionState, ApiKeyKind);
+    check!(VerificationKind, TotpAlgorithm, Action, EntityKind, Access);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::field::{self, Field};
 use crate::error::Error;
 use crate::store::Value;
+use zeroize::Zeroize as _;
 
 /// Declares an enum that is kept, printed and serialized as fixed texts.
 ///
@@ -217,6 +218,12 @@ impl SecretText {
     /// The secret itself.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

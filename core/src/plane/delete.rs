@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::ControlPlane;
 use super::nodes::charges;
 use super::retry::{Retry, lost_race};
-use super::users::{Happened, log};
+use super::users::Happened;
 use super::view::Pending;
 use crate::entity::{
     Entity as _, Entry, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
@@ -77,7 +77,7 @@ impl ControlPlane {
             return Err(no_node.into());
         };
         (instance.live_name, instance.image_id, instance.updated_at) = (None, None, now);
-        let mut batch = self.batch("instance.delete").by(instance.owner_id.uuid());
+        let mut batch = self.batch_for("instance.delete", instance.owner_id.uuid());
         batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));
         for binding in &rows.bindings {
             release(&mut batch, binding, now)?;
@@ -93,7 +93,7 @@ impl ControlPlane {
             subject: id.uuid(),
             description: instance.name.as_str(),
         };
-        batch.push(log(self.new_id(), happened, now));
+        batch.push(self.log(happened, now));
         Ok(Deletion::Commit(Box::new(instance), row.revision() + 1, batch))
     }
 }

@@ -5,7 +5,7 @@ use super::launch_rows::{Described, LaunchRows, Tentative, launch_queries};
 use super::nodes::charges;
 use super::place::Chosen;
 use super::retry::{Retry, lost_race};
-use super::users::{Happened, log};
+use super::users::Happened;
 use super::{ControlPlane, LaunchRequest};
 use crate::entity::{
     Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, Instance, InstanceId, MANAGED_INSTANCES, NODE_LIFECYCLES,
@@ -131,7 +131,7 @@ impl ControlPlane {
         rows: &LaunchRows,
         now: Timestamp,
     ) -> Batch {
-        let mut batch = self.batch("instance.launch").by(request.owner.uuid());
+        let mut batch = self.batch_for("instance.launch", request.owner.uuid());
         batch.push(Write::Insert(instance.to_row()));
         if let Some(access) = &rows.access {
             batch.push(Write::guard(&USER_ACCESS, request.owner, access.revision()));
@@ -181,7 +181,7 @@ impl ControlPlane {
             subject: instance.id.uuid(),
             description: &format!("{} on node {}", instance.name, chosen.node),
         };
-        batch.push(log(self.new_id(), happened, now));
+        batch.push(self.log(happened, now));
         batch
     }
 }

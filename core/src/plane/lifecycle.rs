@@ -2,7 +2,7 @@
 
 use super::ControlPlane;
 use super::retry::{Retry, lost_race};
-use super::users::{Happened, log};
+use super::users::Happened;
 use crate::entity::{Entity as _, Entry, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState};
 use crate::error::{Error, Result};
 use crate::store::{Batch, Row, StoreExt as _, Write};
@@ -66,10 +66,9 @@ impl ControlPlane {
             description: instance.name.as_str(),
         };
         let batch = self
-            .batch(operation(event))
-            .by(instance.owner_id.uuid())
+            .batch_for(operation(event), instance.owner_id.uuid())
             .with(Write::update(&INSTANCES, instance.id, row.revision(), set))
-            .with(log(self.new_id(), happened, now));
+            .with(self.log(happened, now));
         Ok((instance, Some(batch)))
     }
 }

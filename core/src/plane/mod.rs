@@ -15,6 +15,7 @@ mod nodes;
 mod place;
 mod request;
 mod retry;
+mod security;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -32,8 +33,9 @@ pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortReque
 use uuid::Uuid;
 
 use crate::entity::Repositories;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
+use crate::identity::{Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing};
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -55,8 +57,11 @@ pub struct ControlPlane {
     followed: Arc<Followed>,
     planner: Arc<Mutex<Planner>>,
     deadline: Option<Duration>,
+    identity: Arc<Identity>,
+    /// On whose behalf it works.
+    caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
-    unsettled: Option<Mutex<Held>>,
+    unsettled: Option<Arc<Mutex<Held>>>,
 }
 
 /// How a control plane decides.
@@ -79,9 +84,17 @@ pub struct Options {
     pub metrics: Option<Arc<dyn Metrics>>,
     /// How long a commit may take. One that has not begun by then did not happen; one that has is `Unknown`.
     pub deadline: Option<Duration>,
+    /// What the host decides about identity.
+    pub identity: IdentityOptions,
 }
 
 impl Options {
+    /// Says what the host decides about identity.
+    pub fn identity(mut self, identity: IdentityOptions) -> Self {
+        self.identity = identity;
+        self
+    }
+
     /// Sets the policy.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -140,6 +153,8 @@ impl ControlPlane {
             planner: Arc::new(Mutex::new(Planner::new(options.policy, options.seed, options.mix))),
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             deadline: options.deadline,
+            identity: Arc::new(Identity::new(options.identity)),
+            caller: Arc::new(Caller::system()),
             unsettled: None,
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
@@ -165,7 +180,13 @@ impl ControlPlane {
 
     /// A batch of this operation, with a new id and the deadline.
     fn batch(&self, operation: &'static str) -> Batch {
-        Batch { deadline: self.deadline, ..Batch::new(self.ids.next_id(), operation) }
+        let batch = Batch { deadline: self.deadline, ..Batch::new(self.ids.next_id(), operation) };
+        batch.by(self.caller.actor())
+    }
+
+    /// A batch of this operation on behalf of the caller; of `owner` where the application itself asks.
+    fn batch_for(&self, operation: &'static str, owner: Uuid) -> Batch {
+        self.batch(operation).by(self.caller.actor().unwrap_or(owner))
     }
 
     /// The id of a new entity.
@@ -176,5 +197,25 @@ impl ControlPlane {
     fn planner(&self) -> MutexGuard<'_, Planner> {
         // What a planner remembers is checked against the cluster each time it is used.
         self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What identity works with.
+#[derive(Debug)]
+struct Identity {
+    keys: Option<KeyRing>,
+    entropy: Arc<dyn Entropy>,
+    hashing: PasswordHashing,
+}
+
+impl Identity {
+    fn new(options: IdentityOptions) -> Self {
+        let hashing = PasswordHashing::new(options.passwords.clone(), Arc::clone(&options.entropy));
+        Self { keys: options.keys, entropy: options.entropy, hashing }
+    }
+
+    /// The keys of the host, for what cannot be kept without.
+    fn keys(&self) -> Result<&KeyRing> {
+        self.keys.as_ref().ok_or_else(|| Error::invalid("identity.keys", "the host has given no key"))
     }
 }

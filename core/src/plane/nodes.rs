@@ -1,7 +1,7 @@
 //! Registering nodes.
 
 use super::retry::{Retry, lost_race};
-use super::users::{Happened, log};
+use super::users::Happened;
 use super::{ControlPlane, NewNode};
 use crate::amount::GpuMilli;
 use crate::entity::{
@@ -113,8 +113,7 @@ impl ControlPlane {
         let node = describe(request, id, name, now);
         let total = GpuMilli::WHOLE.checked_mul(request.gpus).unwrap_or(GpuMilli::ZERO);
         let mut batch = self
-            .batch("node.register")
-            .by(request.owner.uuid())
+            .batch_for("node.register", request.owner.uuid())
             .with(Write::Insert(node.to_row()))
             .with(Write::guard(&USER_ACCESS, request.owner, access.revision()))
             .with(Write::patch(&QUOTAS, request.owner, Vec::new(), vec![("nodes", Change::Add(1))]))
@@ -137,7 +136,7 @@ impl ControlPlane {
             subject: id.uuid(),
             description: &format!("{}, {}, {} gpus", request.cpu, request.memory, request.gpus),
         };
-        batch.push(log(self.new_id(), happened, now));
+        batch.push(self.log(happened, now));
         Ok((node, batch))
     }
 

@@ -65,7 +65,7 @@ impl ControlPlane {
         };
         let mut batch = self.batch("user.create");
         batch.writes.extend(user.creation(request.limits));
-        batch.push(log(self.new_id(), happened, now));
+        batch.push(self.log(happened, now));
         Ok((user, batch))
     }
 
@@ -94,15 +94,20 @@ pub(super) struct Happened<'h> {
     pub(super) description: &'h str,
 }
 
-/// The write that logs it.
-pub(super) fn log(id: Uuid, happened: Happened<'_>, now: Timestamp) -> Write {
-    let row = NewRow::new(&LOGS)
-        .set("id", id)
-        .set("title", happened.operation)
-        .set("description", happened.description)
-        .set("actor_id", happened.actor)
-        .set("subject_kind", happened.kind)
-        .set("subject_id", happened.subject)
-        .set("timestamp", now);
-    Write::Insert(row)
+impl ControlPlane {
+    /// The write that logs what happened: who did it, from where, to what, and when.
+    pub(super) fn log(&self, happened: Happened<'_>, now: Timestamp) -> Write {
+        let origin = self.caller.origin();
+        let row = NewRow::new(&LOGS)
+            .set("id", self.new_id())
+            .set("title", happened.operation)
+            .set("description", happened.description)
+            .set("host", origin.host.as_deref())
+            .set("ip", origin.ip.map(|ip| ip.to_string()))
+            .set("actor_id", self.caller.actor().or(happened.actor))
+            .set("subject_kind", happened.kind)
+            .set("subject_id", happened.subject)
+            .set("timestamp", now);
+        Write::Insert(row)
+    }
 }

@@ -29,7 +29,9 @@ impl ControlPlane {
             ids: Arc::clone(&self.ids),
             entity_ids: Arc::clone(&self.entity_ids),
             deadline: self.deadline,
-            unsettled: Some(Mutex::new(Held::none(&self.followed))),
+            identity: Arc::clone(&self.identity),
+            caller: Arc::clone(&self.caller),
+            unsettled: Some(Arc::new(Mutex::new(Held::none(&self.followed)))),
             store: transaction,
         }
     }
@@ -51,6 +53,6 @@ impl ControlPlane {
     /// How many launches wait for the end of the transaction.
     pub(super) fn unsettled(&self) -> usize {
         let count = |held: &Mutex<Held>| held.lock().unwrap_or_else(PoisonError::into_inner).count();
-        self.unsettled.as_ref().map_or(0, count)
+        self.unsettled.as_deref().map_or(0, count)
     }
 }
