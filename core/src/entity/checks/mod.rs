@@ -7,6 +7,7 @@
 mod changes;
 mod creation;
 mod filters;
+mod identity;
 mod lists;
 mod users;
 
@@ -43,6 +44,10 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     users::a_change_says_who_made_it(&world).await;
     lists::pages_join_in_the_order_of_ids(&world).await;
     lists::the_log_is_read_newest_first(&world).await;
+    identity::what_a_user_holds_is_found_by_the_user(&world).await;
+    identity::what_ends_goes_with_its_companion(&world).await;
+    identity::roles_have_permissions_and_each_is_there_once(&world).await;
+    identity::a_grant_of_a_node_or_image_is_given_once(&world).await;
     filters::users_are_filtered(&world).await;
     filters::nodes_are_found_with_ledger_and_lifecycle(&world).await;
     filters::images_are_filtered(&world).await;
