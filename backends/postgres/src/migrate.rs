@@ -8,7 +8,7 @@ use apportion::time::Timestamp;
 use apportion_sql::{
     Branch, Cell, Connection as _, Dialect, Difference, Failure, LiveTable, Migration, Names, Param,
     Session as _, Statement, Violation, catalogue, compare, create_schema, growth, history_table,
-    live_tables, pending, wanted,
+    live_tables, pending, to_be_made, wanted,
 };
 use sqlx_postgres::PgConnection;
 
@@ -170,8 +170,8 @@ impl Target {
         self.link.rollback().await.map_err(|failure| Stopped::Because(problem_of(&failure)))?;
         let list = wanted(Dialect::Postgres, &self.schema);
         let left = pending(&list, &applied, min_writer.as_deref()).map_err(Stopped::Because)?;
-        let to_be_made = |name: &str| left.iter().any(|migration| migration.tables.contains(&name));
-        let taken = live.iter().find(|table| table.name != HISTORY && to_be_made(&table.name));
+        let made_yet = to_be_made(&list, &left);
+        let taken = live.iter().find(|table| table.name != HISTORY && made_yet.contains(table.name.as_str()));
         if let Some(table) = taken {
             return Err(incompatible(format!(
                 "there is a table {}, and no migration has made it",
@@ -189,7 +189,8 @@ impl Target {
             (Ok(statements), None) => Ok(Next::Growth(statements)),
             // Nothing is begun that could not be brought to an end. What a migration will make is not missed yet.
             (Err(refused), first) => {
-                let hopeless: Vec<_> = refused.into_iter().filter(|one| !to_be_made(&one.table)).collect();
+                let to_come = |name: &str| left.iter().any(|migration| migration.tables.contains(&name));
+                let hopeless: Vec<_> = refused.into_iter().filter(|one| !to_come(&one.table)).collect();
                 match first {
                     Some(migration) if hopeless.is_empty() => Ok(Next::Migration(migration)),
                     _ => Err(incompatible(told(&hopeless))),

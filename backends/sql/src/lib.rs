@@ -35,7 +35,7 @@ pub use ended::{Ended, Ending, write_receipt};
 pub use feed::{Fresh, changes, fresh, is_unstamped, prune, prune_some, resolve, stamp_waiting};
 pub use gather::{Answering, Gather};
 pub use log::Take;
-pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, wanted};
+pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, to_be_made, wanted};
 pub use names::{Dialect, MAX_NAME_BYTES, Names};
 pub use queue::{GroupCommit, Queue, QueueOptions};
 pub use read::read;

@@ -12,6 +12,7 @@
 mod export;
 mod list;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use apportion::entity;
@@ -120,6 +121,19 @@ pub fn pending<'m>(
         }
     }
     Ok(left)
+}
+
+/// The tables that have to be made yet: those that a migration in `left` names and none that was applied.
+pub fn to_be_made(list: &[&Migration], left: &[&Migration]) -> BTreeSet<&'static str> {
+    let is_left = |migration: &&&Migration| left.iter().any(|other| other.name == migration.name);
+    let made: BTreeSet<&str> = list
+        .iter()
+        .filter(|migration| !is_left(migration))
+        .flat_map(|migration| migration.tables)
+        .copied()
+        .collect();
+    let named = left.iter().flat_map(|migration| migration.tables).copied();
+    named.filter(|table| !made.contains(table)).collect()
 }
 
 /// Fills in the placeholders. What is between braces and is none stays as it is, and the database refuses it.

@@ -8,7 +8,7 @@ use apportion::entity;
 use apportion::store::{Column, OpenProblem, Schema, Table};
 use apportion_sql::{
     Dialect, Migration, Names, WRITER, create_table, kernel_tables, migrations, migrations_sql, pending,
-    wanted,
+    to_be_made, wanted,
 };
 
 fn both() -> [Names; 2] {
@@ -143,6 +143,17 @@ fn what_was_applied_is_not_pending() {
     let left = pending(&list, &history(&list[..3]), Some("1")).unwrap();
     assert_eq!(names(left)[0], "0004_user_access");
     assert!(pending(&list, &history(&list), Some("1")).unwrap().is_empty());
+}
+
+#[test]
+fn a_table_has_to_be_made_until_the_first_migration_that_names_it_was_applied() {
+    let list: Vec<&Migration> = migrations(Dialect::Postgres).iter().collect();
+    let left = |applied: usize| to_be_made(&list, &list[applied..]);
+    assert!(left(0).contains("kernel_head") && left(0).contains("managed_instances"));
+    // A later file changes the table that an earlier one has made.
+    assert!(list[15..].iter().any(|migration| migration.tables == ["managed_instances"]));
+    assert!(!left(15).contains("managed_instances") && left(15).contains("logs"));
+    assert!(left(list.len()).is_empty());
 }
 
 #[test]

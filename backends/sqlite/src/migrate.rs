@@ -4,7 +4,7 @@ use apportion::store::{Kind, OpenProblem, Value};
 use apportion::time::Timestamp;
 use apportion_sql::{
     Branch, Cell, Connection, Dialect, Difference, Failure, Fetched, LiveTable, Migration, Param, Session,
-    Statement, Tables, catalogue, compare, growth, history_table, live_tables, pending, wanted,
+    Statement, Tables, catalogue, compare, growth, history_table, live_tables, pending, to_be_made, wanted,
 };
 
 use crate::error::while_opening;
@@ -64,13 +64,9 @@ pub(crate) async fn plan(connection: &mut impl Connection, tables: &Tables) -> R
     let list = wanted(Dialect::Sqlite, tables.schema());
     let (applied, min_writer) = history(connection, tables, &live).await?;
     let left = pending(&list, &applied, min_writer.as_deref())?;
-    let known = |table: &str| {
-        let mut made = list.iter().filter(|migration| applied.iter().any(|(name, _)| name == migration.name));
-        made.any(|migration| migration.tables.contains(&table))
-    };
-    for table in left.iter().flat_map(|migration| migration.tables) {
+    for table in to_be_made(&list, &left) {
         // What the history itself is kept in comes before the first migration.
-        if *table != "kernel_migrations" && find(&live, table).is_some() && !known(table) {
+        if table != "kernel_migrations" && find(&live, table).is_some() {
             return Err(incompatible(format!("there is a table {table}, and no migration has made it")));
         }
     }

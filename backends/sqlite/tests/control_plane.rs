@@ -7,10 +7,11 @@ use apportion::amount::{CpuMilli, GpuMilli};
 use apportion::entity::checks::check_repositories;
 use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES, UserId};
 use apportion::id::TimeOrderedIds;
+use apportion::identity::checks::check_identity;
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
 use apportion::store::{Scan, Store as _, StoreExt as _};
-use apportion::time::SystemClock;
+use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion::{ControlPlane, Error};
 use apportion_sqlite::SqliteStore;
 
@@ -25,6 +26,14 @@ async fn the_repositories_keep_their_word_before_and_after_reopening() {
         check_repositories(store.clone(), Arc::new(TimeOrderedIds::new(clock))).await;
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn identity_and_access_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap();
+    check_identity(Arc::new(store), clock).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

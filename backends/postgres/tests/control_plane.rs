@@ -1,0 +1,32 @@
+//! The repositories, and identity and access, on PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use apportion::entity::TABLES;
+use apportion::entity::checks::check_repositories;
+use apportion::id::TimeOrderedIds;
+use apportion::identity::checks::check_identity;
+use apportion::store::Store as _;
+use apportion::time::{ManualClock, SystemClock, Timestamp};
+use apportion_postgres::PostgresStore;
+use apportion_throwaway_postgres::ThrowawayPostgres;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_repositories_keep_their_word_before_and_after_reopening() {
+    let url = ThrowawayPostgres::shared().unwrap().fresh_database().unwrap();
+    for _ in 0..2 {
+        let clock = Arc::new(SystemClock::new());
+        let store = Arc::new(PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap());
+        check_repositories(store.clone(), Arc::new(TimeOrderedIds::new(clock))).await;
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn identity_and_access_hold() {
+    let url = ThrowawayPostgres::shared().unwrap().fresh_database().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
+    check_identity(Arc::new(store), clock).await;
+}
