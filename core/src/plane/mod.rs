@@ -4,9 +4,11 @@
 //! read. A lost race is decided again, in one place, a bounded number of times.
 
 mod audit;
+mod decided;
 mod delete;
 mod explain;
 mod follow;
+mod grants;
 mod launch;
 mod launch_rows;
 mod lifecycle;
@@ -15,6 +17,7 @@ mod nodes;
 mod place;
 mod request;
 mod retry;
+mod roles;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,10 @@ use std::time::Duration;
 
 pub use audit::{AuditReport, Drift};
 pub use explain::{Explained, LaunchPlan};
+pub use grants::{Grant, Shared};
 pub use many::{Operation, Outcome};
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
+pub use roles::NewRole;
 
 use uuid::Uuid;
 

@@ -1,13 +1,17 @@
 //! What identity and access promise on every store, as checks that run on any of them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
 
+mod grants;
+mod roles;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{HostKey, IdentityOptions, KeyRing, PasswordPolicy, SeededEntropy};
 use crate::ControlPlane;
-use crate::entity::{Entry, User};
-use crate::plane::{NewUser, Options};
+use crate::amount::CpuMilli;
+use crate::entity::{Entry, InstanceId, NodeId, User, UserId};
+use crate::plane::{LaunchRequest, NewNode, NewUser, Options};
 use crate::store::Store;
 use crate::time::ManualClock;
 
@@ -18,7 +22,12 @@ use crate::time::ManualClock;
 /// Where something is not as it is documented.
 pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     let world = World::new(store, clock);
-    let _ = world.user().await;
+    roles::a_role_is_given_and_taken_and_its_name_is_nobody_elses(&world).await;
+    roles::what_a_role_allows_is_there_once_however_many_say_so(&world).await;
+    roles::a_role_that_somebody_has_is_not_deleted(&world).await;
+    grants::a_thing_is_shared_once_and_again_until_it_is_taken_back(&world).await;
+    grants::what_cannot_be_shared_is_refused(&world).await;
+    grants::a_grant_that_has_ended_is_purged_and_a_prolonged_one_is_not(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand, and short forms of what checks do.
@@ -44,5 +53,35 @@ impl World {
     async fn user(&self) -> Entry<User> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         self.cloud.create_user(NewUser::new(format!("user-{number}@example.org"), "Ada")).await.unwrap()
+    }
+
+    /// A node of a user, with room.
+    async fn node(&self, owner: UserId) -> NodeId {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let node = NewNode::new(owner, format!("node-{number}")).cpu(CpuMilli::from_u32(64_000));
+        self.cloud.register_node(node).await.unwrap().id
+    }
+
+    /// An instance of a user on a node.
+    async fn instance(&self, owner: UserId, node: NodeId) -> InstanceId {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let request = LaunchRequest::new(owner, format!("instance-{number}")).on_node(node);
+        self.cloud.launch(request).await.unwrap().id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_identity;
+    use crate::entity::TABLES;
+    use crate::store::memory::MemoryStore;
+    use crate::time::{ManualClock, Timestamp};
+    use std::sync::Arc;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn identity_and_access_hold_in_memory() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+        let store = MemoryStore::new(TABLES, clock.clone()).unwrap();
+        check_identity(Arc::new(store), clock).await;
     }
 }
