@@ -1,5 +1,10 @@
 //! What identity and access promise on every store, as checks that run on any of them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a check fails by panicking"
+)]
 
 mod grants;
 mod roles;

@@ -1,9 +1,7 @@
 //! Roles.
 
 use super::World;
-use crate::entity::{
-    Access, Action, EntityKind, PageRequest, RolePermissionFilter, UserAccessRepository as _, UserRoleFilter,
-};
+use crate::entity::{Access, Action, EntityKind, PageRequest, RolePermissionFilter, UserRoleFilter};
 use crate::error::Error;
 use crate::plane::NewRole;
 
