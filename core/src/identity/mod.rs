@@ -11,6 +11,7 @@ mod hashing;
 mod key_ring;
 mod options;
 mod origin;
+mod session_policy;
 
 pub use caller::{Caller, Via};
 pub(crate) use digest::{keyed_hex, same, sha256, sha256_hex};
@@ -20,3 +21,4 @@ pub use hashing::{PasswordHashing, PasswordPolicy};
 pub use key_ring::{HostKey, KeyRing};
 pub use options::IdentityOptions;
 pub use origin::Origin;
+pub use session_policy::SessionPolicy;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
+use super::session_policy::SessionPolicy;
 
 /// What the host decides about identity.
 #[derive(Clone, Debug)]
@@ -16,11 +17,18 @@ pub struct IdentityOptions {
     pub entropy: Arc<dyn Entropy>,
     /// How passwords are hashed.
     pub passwords: PasswordPolicy,
+    /// How long sessions last.
+    pub sessions: SessionPolicy,
 }
 
 impl Default for IdentityOptions {
     fn default() -> Self {
-        Self { keys: None, entropy: Arc::new(OsEntropy), passwords: PasswordPolicy::default() }
+        Self {
+            keys: None,
+            entropy: Arc::new(OsEntropy),
+            passwords: PasswordPolicy::default(),
+            sessions: SessionPolicy::default(),
+        }
     }
 }
 
@@ -40,6 +48,12 @@ impl IdentityOptions {
     /// With another way to hash passwords.
     pub fn passwords(mut self, policy: PasswordPolicy) -> Self {
         self.passwords = policy;
+        self
+    }
+
+    /// With sessions that last as long as this says.
+    pub fn sessions(mut self, policy: SessionPolicy) -> Self {
+        self.sessions = policy;
         self
     }
 }

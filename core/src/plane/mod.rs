@@ -16,6 +16,7 @@ mod place;
 mod request;
 mod retry;
 mod security;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -35,7 +36,7 @@ use uuid::Uuid;
 use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
-use crate::identity::{Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing};
+use crate::identity::{Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing, SessionPolicy};
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -206,12 +207,13 @@ struct Identity {
     keys: Option<KeyRing>,
     entropy: Arc<dyn Entropy>,
     hashing: PasswordHashing,
+    sessions: SessionPolicy,
 }
 
 impl Identity {
     fn new(options: IdentityOptions) -> Self {
         let hashing = PasswordHashing::new(options.passwords.clone(), Arc::clone(&options.entropy));
-        Self { keys: options.keys, entropy: options.entropy, hashing }
+        Self { keys: options.keys, entropy: options.entropy, hashing, sessions: options.sessions }
     }
 
     /// The keys of the host, for what cannot be kept without.
