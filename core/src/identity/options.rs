@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
+use super::login_policy::LoginPolicy;
 use super::session_policy::SessionPolicy;
 
 /// What the host decides about identity.
@@ -19,6 +20,8 @@ pub struct IdentityOptions {
     pub passwords: PasswordPolicy,
     /// How long sessions last.
     pub sessions: SessionPolicy,
+    /// How guessing of passwords is slowed down.
+    pub logins: LoginPolicy,
 }
 
 impl Default for IdentityOptions {
@@ -28,6 +31,7 @@ impl Default for IdentityOptions {
             entropy: Arc::new(OsEntropy),
             passwords: PasswordPolicy::default(),
             sessions: SessionPolicy::default(),
+            logins: LoginPolicy::default(),
         }
     }
 }
@@ -54,6 +58,12 @@ impl IdentityOptions {
     /// With sessions that last as long as this says.
     pub fn sessions(mut self, policy: SessionPolicy) -> Self {
         self.sessions = policy;
+        self
+    }
+
+    /// With another way to slow down guessing.
+    pub fn logins(mut self, policy: LoginPolicy) -> Self {
+        self.logins = policy;
         self
     }
 }

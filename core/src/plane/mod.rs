@@ -10,12 +10,15 @@ mod follow;
 mod launch;
 mod launch_rows;
 mod lifecycle;
+mod login;
+mod login_rows;
 mod many;
 mod nodes;
 mod place;
 mod request;
 mod retry;
 mod security;
+mod session_ends;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -28,15 +31,19 @@ use std::time::Duration;
 
 pub use audit::{AuditReport, Drift};
 pub use explain::{Explained, LaunchPlan};
+pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
+pub use session_ends::OpenSession;
 
 use uuid::Uuid;
 
 use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
-use crate::identity::{Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing, SessionPolicy};
+use crate::identity::{
+    Caller, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy, PasswordHashing, SessionPolicy,
+};
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -208,12 +215,21 @@ struct Identity {
     entropy: Arc<dyn Entropy>,
     hashing: PasswordHashing,
     sessions: SessionPolicy,
+    logins: LoginPolicy,
+    guesses: Guesses,
 }
 
 impl Identity {
     fn new(options: IdentityOptions) -> Self {
         let hashing = PasswordHashing::new(options.passwords.clone(), Arc::clone(&options.entropy));
-        Self { keys: options.keys, entropy: options.entropy, hashing, sessions: options.sessions }
+        Self {
+            guesses: Guesses::new(&*options.entropy, options.logins.remembered),
+            keys: options.keys,
+            entropy: options.entropy,
+            hashing,
+            sessions: options.sessions,
+            logins: options.logins,
+        }
     }
 
     /// The keys of the host, for what cannot be kept without.
