@@ -7,7 +7,7 @@ use super::session::SessionId;
 use crate::store::{Column, Reference, Table};
 use crate::time::Timestamp;
 
-/// When a session was last used, as coarsely as [`SessionPolicy`](crate::plane::SessionPolicy) says. It stays out
+/// When a session was last used, as coarsely as [`SessionPolicy`](crate::identity::SessionPolicy) says. It stays out
 /// of the feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionUse {

@@ -1,11 +1,14 @@
 //! Passwords as hashes: [`PasswordHashing`].
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use argon2::password_hash::Error as HashError;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use futures_channel::oneshot;
@@ -96,7 +99,7 @@ impl PasswordPolicy {
 /// What is done in a thread of the pool.
 enum Job {
     Hash { password: SecretText, salt: [u8; 16], answer: oneshot::Sender<Result<SecretText>> },
-    Verify { password: SecretText, kept: Option<SecretText>, answer: oneshot::Sender<Verdict> },
+    Verify { password: SecretText, kept: Option<SecretText>, answer: oneshot::Sender<Result<Verdict>> },
 }
 
 /// What came of checking a password.
@@ -118,8 +121,10 @@ pub(crate) enum Verdict {
 pub struct PasswordHashing {
     policy: PasswordPolicy,
     entropy: Arc<dyn Entropy>,
-    /// Started at the first use; they end when this is dropped.
-    queue: OnceLock<SyncSender<Job>>,
+    queue: SyncSender<Job>,
+    jobs: Arc<Mutex<Receiver<Job>>>,
+    /// How many threads there are. They are started when they are needed, and end when this is dropped.
+    running: Arc<AtomicUsize>,
 }
 
 impl fmt::Debug for PasswordHashing {
@@ -130,7 +135,8 @@ impl fmt::Debug for PasswordHashing {
 
 impl PasswordHashing {
     pub(crate) fn new(policy: PasswordPolicy, entropy: Arc<dyn Entropy>) -> Self {
-        Self { policy, entropy, queue: OnceLock::new() }
+        let (queue, jobs) = sync_channel(policy.waiting.max(1));
+        Self { policy, entropy, queue, jobs: Arc::new(Mutex::new(jobs)), running: Arc::default() }
     }
 
     /// How it hashes.
@@ -151,29 +157,40 @@ impl PasswordHashing {
 
     /// Checks a password against a PHC string. Where there is none it takes as long as if there were one.
     ///
+    /// One that was hashed under another policy takes the time of that one, until its user has logged in again.
+    ///
     /// # Errors
-    /// `TooSoon` where too many wait.
+    /// `TooSoon` where too many wait, or where the machine has no memory for it: then it is neither right nor wrong.
     pub(crate) async fn verify(&self, password: SecretText, kept: Option<SecretText>) -> Result<Verdict> {
         let (answer, verdict) = oneshot::channel();
         self.send(Job::Verify { password, kept, answer })?;
-        verdict.await.map_err(|_| Self::stopped())
+        verdict.await.unwrap_or_else(|_| Err(Self::stopped()))
     }
 
     fn send(&self, job: Job) -> Result<()> {
-        let queue = self.queue.get_or_init(|| {
-            let (queue, jobs) = sync_channel(self.policy.waiting.max(1));
-            let jobs = Arc::new(Mutex::new(jobs));
-            for _ in 0..self.policy.workers.max(1) {
-                let worker = Worker { policy: self.policy.clone(), jobs: Arc::clone(&jobs) };
-                // Where no thread can be had, those that were had do the work; with none, a job is answered as stopped.
-                let _ = thread::Builder::new().name("apportion-hashing".into()).spawn(move || worker.run());
-            }
-            queue
-        });
-        queue.try_send(job).map_err(|refused| match refused {
+        self.start_missing();
+        if self.running.load(Ordering::Acquire) == 0 {
+            return Err(Self::stopped());
+        }
+        self.queue.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(_) => Error::TooSoon { retry_after: Duration::from_secs(1) },
             TrySendError::Disconnected(_) => Self::stopped(),
         })
+    }
+
+    /// Starts the threads that are not there: at first all, later those that could not be had before.
+    fn start_missing(&self) {
+        let wanted = self.policy.workers.max(1);
+        let one_more = |running| (running < wanted).then_some(running + 1);
+        while self.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok() {
+            let place = Place(Arc::clone(&self.running));
+            let worker = Worker { policy: self.policy.clone(), jobs: Arc::clone(&self.jobs), _place: place };
+            // Where no thread can be had its place is given back, those that were had do the work, and the next call tries
+            // again.
+            if thread::Builder::new().name("apportion-hashing".into()).spawn(move || worker.run()).is_err() {
+                return;
+            }
+        }
     }
 
     /// No thread is left: a host out of threads, or a hash that could not get its memory.
@@ -182,28 +199,50 @@ impl PasswordHashing {
     }
 }
 
+/// The place of a thread among those that run.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 struct Worker {
     policy: PasswordPolicy,
     jobs: Arc<Mutex<Receiver<Job>>>,
+    _place: Place,
 }
 
 impl Worker {
     fn run(self) {
-        let dummy = self.hash(&SecretText::new("nobody's password"), b"nobody's salt...");
+        let dummy = self.dummy();
         loop {
             let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            match next {
-                Err(_) => return,
-                Ok(Job::Hash { answer, .. }) if answer.is_canceled() => {}
-                Ok(Job::Verify { answer, .. }) if answer.is_canceled() => {}
-                Ok(Job::Hash { password, salt, answer }) => {
-                    let _ = answer.send(self.hash(&password, &salt));
-                }
-                Ok(Job::Verify { password, kept, answer }) => {
-                    let _ = answer.send(self.verify(&password, kept.as_ref(), dummy.as_ref().ok()));
-                }
+            let Ok(job) = next else { return };
+            // A panic over one password drops its answer, which its caller sees as `stopped`, and ends no thread.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.work(job, &dummy)));
+        }
+    }
+
+    fn work(&self, job: Job, dummy: &SecretText) {
+        match job {
+            Job::Hash { answer, .. } if answer.is_canceled() => {}
+            Job::Verify { answer, .. } if answer.is_canceled() => {}
+            Job::Hash { password, salt, answer } => {
+                let _ = answer.send(self.hash(&password, &salt));
+            }
+            Job::Verify { password, kept, answer } => {
+                let _ = answer.send(self.verify(&password, kept.as_ref(), dummy));
             }
         }
+    }
+
+    /// A hash of the live parameters that no password has: its salt and its hash are nothing but digits. Nothing is computed
+    /// for it, so that it is there in any case.
+    fn dummy(&self) -> SecretText {
+        let (m, t, p) = (self.policy.memory_kib, self.policy.passes, self.policy.lanes);
+        SecretText::new(format!("$argon2id$v=19$m={m},t={t},p={p}${}${}", "A".repeat(22), "A".repeat(43)))
     }
 
     fn hash(&self, password: &SecretText, salt: &[u8; 16]) -> Result<SecretText> {
@@ -216,23 +255,24 @@ impl Worker {
         &self,
         password: &SecretText,
         kept: Option<&SecretText>,
-        dummy: Option<&SecretText>,
-    ) -> Verdict {
-        let Some(hash) = kept.or(dummy) else {
-            return Verdict::Wrong;
-        };
-        let Ok(parsed) = PasswordHash::new(hash.expose()) else {
-            return Verdict::Wrong;
+        dummy: &SecretText,
+    ) -> Result<Verdict> {
+        // What is no hash is treated as none, and costs as much.
+        let kept = kept.and_then(|kept| PasswordHash::new(kept.expose()).ok());
+        let Some(hash) = kept.clone().or_else(|| PasswordHash::new(dummy.expose()).ok()) else {
+            return Err(Error::invalid("password policy", "its parameters are out of range"));
         };
         // What is too long never was a password, and costs as much as one that could be.
         let text = password.expose().as_bytes();
         let text = text.get(..self.policy.max_bytes).unwrap_or(text);
         // Parameters are those of the hash, so that older ones are still checked.
-        let fits = Argon2::default().verify_password(text, &parsed).is_ok();
-        if kept.is_none() || !fits || password.expose().len() > self.policy.max_bytes {
-            return Verdict::Wrong;
+        match Argon2::default().verify_password(text, &hash) {
+            // The owner's password is not wrong because memory is short.
+            Err(HashError::OutOfMemory) => return Err(PasswordHashing::stopped()),
+            Ok(()) if kept.is_some() && password.expose().len() <= self.policy.max_bytes => {}
+            _ => return Ok(Verdict::Wrong),
         }
-        Verdict::Right { outdated: self.outdated(&parsed) }
+        Ok(Verdict::Right { outdated: self.outdated(&hash) })
     }
 
     fn outdated(&self, kept: &PasswordHash) -> bool {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
+use super::login_policy::LoginPolicy;
+use super::session_policy::SessionPolicy;
 
 /// What the host decides about identity.
 #[derive(Clone, Debug)]
@@ -16,11 +18,21 @@ pub struct IdentityOptions {
     pub entropy: Arc<dyn Entropy>,
     /// How passwords are hashed.
     pub passwords: PasswordPolicy,
+    /// How long sessions last.
+    pub sessions: SessionPolicy,
+    /// How guessing of passwords is slowed down.
+    pub logins: LoginPolicy,
 }
 
 impl Default for IdentityOptions {
     fn default() -> Self {
-        Self { keys: None, entropy: Arc::new(OsEntropy), passwords: PasswordPolicy::default() }
+        Self {
+            keys: None,
+            entropy: Arc::new(OsEntropy),
+            passwords: PasswordPolicy::default(),
+            sessions: SessionPolicy::default(),
+            logins: LoginPolicy::default(),
+        }
     }
 }
 
@@ -40,6 +52,18 @@ impl IdentityOptions {
     /// With another way to hash passwords.
     pub fn passwords(mut self, policy: PasswordPolicy) -> Self {
         self.passwords = policy;
+        self
+    }
+
+    /// With sessions that last as long as this says.
+    pub fn sessions(mut self, policy: SessionPolicy) -> Self {
+        self.sessions = policy;
+        self
+    }
+
+    /// With another way to slow down guessing.
+    pub fn logins(mut self, policy: LoginPolicy) -> Self {
+        self.logins = policy;
         self
     }
 }

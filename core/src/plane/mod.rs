@@ -12,6 +12,8 @@ mod grants;
 mod launch;
 mod launch_rows;
 mod lifecycle;
+mod login;
+mod login_rows;
 mod many;
 mod nodes;
 mod place;
@@ -19,6 +21,8 @@ mod request;
 mod retry;
 mod roles;
 mod security;
+mod session_ends;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -31,16 +35,20 @@ use std::time::Duration;
 pub use audit::{AuditReport, Drift};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
+pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
+pub use session_ends::OpenSession;
 
 use uuid::Uuid;
 
 use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
-use crate::identity::{Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing};
+use crate::identity::{
+    Caller, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy, PasswordHashing, SessionPolicy,
+};
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -211,12 +219,22 @@ struct Identity {
     keys: Option<KeyRing>,
     entropy: Arc<dyn Entropy>,
     hashing: PasswordHashing,
+    sessions: SessionPolicy,
+    logins: LoginPolicy,
+    guesses: Guesses,
 }
 
 impl Identity {
     fn new(options: IdentityOptions) -> Self {
         let hashing = PasswordHashing::new(options.passwords.clone(), Arc::clone(&options.entropy));
-        Self { keys: options.keys, entropy: options.entropy, hashing }
+        Self {
+            guesses: Guesses::new(&*options.entropy, options.logins.remembered),
+            keys: options.keys,
+            entropy: options.entropy,
+            hashing,
+            sessions: options.sessions,
+            logins: options.logins,
+        }
     }
 
     /// The keys of the host, for what cannot be kept without.
