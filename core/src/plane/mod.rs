@@ -13,6 +13,7 @@ mod lifecycle;
 mod many;
 mod nodes;
 mod place;
+mod refusals;
 mod request;
 mod retry;
 mod security;
@@ -62,6 +63,8 @@ pub struct ControlPlane {
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
     unsettled: Option<Arc<Mutex<Held>>>,
+    /// What was refused and is not yet in the audit trail.
+    refusals: Arc<refusals::Refusals>,
 }
 
 /// How a control plane decides.
@@ -156,6 +159,7 @@ impl ControlPlane {
             identity: Arc::new(Identity::new(options.identity)),
             caller: Arc::new(Caller::system()),
             unsettled: None,
+            refusals: Arc::default(),
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,
