@@ -4,6 +4,7 @@
 //! read. A lost race is decided again, in one place, a bounded number of times.
 
 mod audit;
+mod audit_chain;
 mod delete;
 mod explain;
 mod follow;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use audit::{AuditReport, Drift};
+pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use explain::{Explained, LaunchPlan};
 pub use many::{Operation, Outcome};
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
