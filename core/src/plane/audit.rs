@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::ControlPlane;
-use crate::entity::{COMPUTE_NODES, GPU_BINDINGS, GPUS, INSTANCES, NODE_LEDGERS, QUOTAS};
+use crate::entity::{
+    ADMINISTRATIONS, COMPUTE_NODES, CONNECTIONS, GPU_BINDINGS, GPUS, INSTANCES, LOGIN_WAYS, NODE_LEDGERS,
+    PASSWORDS, QUOTAS, USERS, UserPermission,
+};
 use crate::error::Result;
-use crate::store::{Key, Row, Scan, SnapshotExt as _, StoreError};
+use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError};
 
 /// What [`ControlPlane::audit`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +51,8 @@ pub struct Drift {
 type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
-    /// Recomputes all ledgers, quotas and GPUs from the instances and bindings, on one consistent view, and reports
-    /// what differs. It changes nothing. It has the lifetime of a snapshot, a minute, for all of it.
+    /// Recomputes all ledgers, quotas and GPUs from the instances and bindings, the ways in of every user from password and
+    /// connections, and the number of administrators, on one consistent view, and reports what differs. It changes nothing. It has the lifetime of a snapshot, a minute, for all of it.
     #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
         let snapshot = self.store.snapshot().await?;
@@ -79,10 +82,13 @@ impl ControlPlane {
                 Ok(())
             })
             .await?;
+        count_ways(&*snapshot, &mut counts).await?;
+        count_administrators(&*snapshot, &mut report).await?;
         for (table, columns) in [
             (&QUOTAS, &["instances", "nodes", "gpu_milli"][..]),
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
             (&GPUS, &["used_milli"]),
+            (&LOGIN_WAYS, &["ways"]),
         ] {
             let look = &mut |row: &Row| compare(&mut report, &mut counts, row, columns);
             snapshot.each(Scan::of(table), look).await?;
@@ -98,6 +104,45 @@ impl ControlPlane {
         }));
         Ok(report)
     }
+}
+
+/// Counts the ways in of each user: a password is one, and so is each connection.
+async fn count_ways(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result::Result<(), StoreError> {
+    for table in [&PASSWORDS, &CONNECTIONS] {
+        snapshot
+            .each(Scan::of(table), &mut |row| {
+                let user = row.id::<()>("user_id")?.uuid();
+                *counts.entry((LOGIN_WAYS.name, user, "ways")).or_default() += 1;
+                Ok(())
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Counts the administrators, suspended ones too, and compares. Before the first one nothing counts them.
+async fn count_administrators(
+    snapshot: &dyn Snapshot,
+    report: &mut AuditReport,
+) -> std::result::Result<(), StoreError> {
+    let mut recounted = 0;
+    snapshot
+        .each(Scan::of(&USERS), &mut |row| {
+            recounted += i64::from(row.text("permission")? == UserPermission::Administrator.as_str());
+            Ok(())
+        })
+        .await?;
+    snapshot
+        .each(Scan::of(&ADMINISTRATIONS), &mut |row| {
+            report.counters += 1;
+            let (recorded, column) = (row.int("administrators")?, "administrators");
+            if recorded != recounted {
+                let table = ADMINISTRATIONS.name;
+                report.drifts.push(Drift { table, key: row.key(), column, recorded, recounted });
+            }
+            Ok(())
+        })
+        .await
 }
 
 fn count_instance(counts: &mut Counts, row: &Row, node: Uuid) -> std::result::Result<(), StoreError> {
@@ -135,4 +180,39 @@ fn compare(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::entity::{Administration, TABLES};
+    use crate::plane::NewUser;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Batch, NewRow, StoreExt as _, Write};
+    use crate::time::{ManualClock, Timestamp};
+
+    #[tokio::test]
+    async fn ways_in_and_administrators_are_recounted() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let plane = ControlPlane::new(Arc::new(MemoryStore::new(TABLES, clock).unwrap()));
+        let user = plane.create_user(NewUser::new("ada@example.org", "Ada")).await.unwrap();
+        let row = NewRow::new(&ADMINISTRATIONS).set("id", Administration::ID).set("administrators", 2_i64);
+        let batch = Batch::new(plane.ids.next_id(), "drift")
+            .with(Write::Insert(row))
+            .with(Write::Insert(NewRow::new(&LOGIN_WAYS).set("user_id", user.id).set("ways", 1_i64)));
+        plane.store.commit(batch).await.unwrap();
+        let report = plane.audit().await.unwrap();
+        let found: Vec<_> = report.drifts.iter().map(|d| (d.column, d.recorded, d.recounted)).collect();
+        let users = i64::from(user.permission == UserPermission::Administrator);
+        assert_eq!(found, [("administrators", 2, users), ("ways", 1, 0)]);
+        let password = NewRow::new(&PASSWORDS)
+            .set("user_id", user.id)
+            .set("hash", "x")
+            .set("updated_at", Timestamp::EPOCH);
+        let batch = Batch::new(plane.ids.next_id(), "password").with(Write::Insert(password));
+        plane.store.commit(batch).await.unwrap();
+        assert_eq!(plane.audit().await.unwrap().drifts.len(), 1, "the way is there now");
+    }
 }

@@ -4,6 +4,7 @@
 //! read. A lost race is decided again, in one place, a bounded number of times.
 
 mod audit;
+mod audit_chain;
 mod decided;
 mod delete;
 mod explain;
@@ -17,6 +18,7 @@ mod login_rows;
 mod many;
 mod nodes;
 mod place;
+mod refusals;
 mod request;
 mod retry;
 mod roles;
@@ -33,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use audit::{AuditReport, Drift};
+pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use login::{LogIn, LoggedIn};
@@ -75,6 +78,8 @@ pub struct ControlPlane {
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
     unsettled: Option<Arc<Mutex<Held>>>,
+    /// What was refused and is not yet in the audit trail.
+    refusals: Arc<refusals::Refusals>,
 }
 
 /// How a control plane decides.
@@ -169,6 +174,7 @@ impl ControlPlane {
             identity: Arc::new(Identity::new(options.identity)),
             caller: Arc::new(Caller::system()),
             unsettled: None,
+            refusals: Arc::default(),
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,

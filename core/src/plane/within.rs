@@ -32,6 +32,7 @@ impl ControlPlane {
             identity: Arc::clone(&self.identity),
             caller: Arc::clone(&self.caller),
             unsettled: Some(Arc::new(Mutex::new(Held::none(&self.followed)))),
+            refusals: Arc::clone(&self.refusals),
             store: transaction,
         }
     }
