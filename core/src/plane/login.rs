@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ControlPlane;
 use super::login_rows::{Admission, LoginRows};
+use super::refusals::Refusal;
 use super::retry::{Retry, lost_race};
 use super::session_ends::{page, session_event};
 use super::sessions::NewSession;
@@ -181,7 +182,7 @@ impl ControlPlane {
         if !rows.is_known(&self.identity.logins) {
             self.identity.guesses.refused(attempt.guess, &self.identity.logins, rows.now);
         }
-        self.login_refused(attempt, Some(user), refusal);
+        self.login_refused(attempt, rows, refusal);
         Ok(Err(Error::Unauthenticated))
     }
 
@@ -265,19 +266,21 @@ impl ControlPlane {
             }
         }
         self.identity.guesses.refused(attempt.guess, &self.identity.logins, rows.now);
-        self.login_refused(attempt, rows.user, why);
+        self.login_refused(attempt, rows, why);
         Ok(Err(Error::Unauthenticated))
     }
 
     fn too_soon(&self, attempt: &Attempt, rows: &LoginRows, wait: Duration) -> Error {
-        self.login_refused(attempt, rows.user, LoginRefusal::TooSoon);
+        self.login_refused(attempt, rows, LoginRefusal::TooSoon);
         Error::TooSoon { retry_after: wait }
     }
 
     /// The one place that every refused login comes to.
-    #[expect(clippy::unused_self, reason = "the audit trail of the control plane is told from here")]
-    fn login_refused(&self, attempt: &Attempt, user: Option<UserId>, why: LoginRefusal) {
-        tracing::debug!(user = ?user, source = %attempt.source, ?why, "a login was refused");
+    fn login_refused(&self, attempt: &Attempt, rows: &LoginRows, why: LoginRefusal) {
+        tracing::debug!(user = ?rows.user, source = %attempt.source, ?why, "a login was refused");
+        let subject = rows.user.map(|user| ("user", user.uuid()));
+        let refused = Refusal { operation: "user.log_in", subject, user: rows.user };
+        let _ = self.count_refusal(refused, &attempt.origin, rows.now);
     }
 
     /// Commits a batch behind one that makes rows which it patches. Both are one round trip.

@@ -7,7 +7,8 @@
 //!
 //! What is lost: a process that ends without a flush loses what it counted since its last write, at most the number of one
 //! minute where it goes on being refused things; so does a caller that drops its call while the number is being written.
-//! Lines are not lost: the first refusal of a minute is written before its answer is given. Inside an application's
+//! Lines are not lost: the first refusal of a minute is written before its answer is given; but those of logins are only
+//! counted, since the time that a line takes would tell which addresses somebody has. Inside an application's
 //! transaction it cannot be: the transaction may be rolled back, and another connection may have to wait for it. So there
 //! refusals are only counted, and written by the next one outside, or by a flush.
 
@@ -19,7 +20,7 @@ use uuid::{Builder, Uuid};
 use super::ControlPlane;
 use crate::entity::{LOGS, LogId, LogOutcome, REFUSAL_COUNTS, UserId};
 use crate::error::{Error, Result};
-use crate::identity::sha256;
+use crate::identity::{Origin, sha256};
 use crate::store::{Batch, NewRow, StoreError, StoreExt as _, Value, Write};
 use crate::time::Timestamp;
 
@@ -210,7 +211,7 @@ impl ControlPlane {
     }
 
     /// The line as the first refusal makes it: what only some of the others share is left out of the line for all.
-    fn refused_line(&self, key: LineKey, refused: &Refusal<'_>, now: Timestamp) -> NewRow {
+    fn refused_line(&self, key: LineKey, refused: &Refusal<'_>, origin: &Origin, now: Timestamp) -> NewRow {
         let row = NewRow::new(&LOGS)
             .set("id", key.id())
             .set("title", key.operation)
@@ -219,7 +220,6 @@ impl ControlPlane {
         if key.operation == OTHERS {
             return row;
         }
-        let origin = self.caller.origin();
         row.set("host", origin.host.as_deref())
             .set("ip", origin.ip.map(|ip| ip.to_string()))
             .set("actor_id", self.caller.actor())
