@@ -151,18 +151,24 @@ impl ControlPlane {
                 return;
             }
         };
-        let actor = self.caller.actor();
-        let who = match (actor, refused.user) {
+        let new = self.count_refusal(refused, self.caller.origin(), now);
+        if new && self.unsettled.is_none() {
+            // What was not written now was given back, and is written with the next line.
+            let _ = self.write_refusals(now.as_micros().div_euclid(MINUTE), false).await;
+        }
+    }
+
+    /// Counts a refusal in memory, to be written with the next line or by a flush; answers whether it has no line yet.
+    ///
+    /// For logins: the time that a line takes would tell which addresses somebody has.
+    pub(super) fn count_refusal(&self, refused: Refusal<'_>, origin: &Origin, now: Timestamp) -> bool {
+        let who = match (self.caller.actor(), refused.user) {
             (Some(actor), _) => Who::Actor(actor),
             (None, Some(user)) => Who::Subject(user.uuid()),
             (None, None) => Who::Nobody,
         };
         let key = LineKey { minute: now.as_micros().div_euclid(MINUTE), who, operation: refused.operation };
-        let new = self.refusals.count(key, |key| self.refused_line(key, &refused, now));
-        if new && self.unsettled.is_none() {
-            // What was not written now was given back, and is written with the next line.
-            let _ = self.write_refusals(key.minute, false).await;
-        }
+        self.refusals.count(key, |key| self.refused_line(key, &refused, origin, now))
     }
 
     /// Writes how often attempts were refused, as far as it was only counted in memory, and answers how many refusals that
