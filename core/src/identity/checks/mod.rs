@@ -7,6 +7,7 @@
 )]
 
 mod grants;
+mod profile;
 mod roles;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     roles::a_role_is_given_and_taken_and_its_name_is_nobody_elses(&world).await;
     roles::what_a_role_allows_is_there_once_however_many_say_so(&world).await;
     roles::a_role_that_somebody_has_is_not_deleted(&world).await;
+    profile::a_profile_and_limits_are_changed_and_logged_once(&world).await;
     grants::a_thing_is_shared_once_and_again_until_it_is_taken_back(&world).await;
     grants::what_cannot_be_shared_is_refused(&world).await;
     grants::a_grant_that_has_ended_is_purged_and_a_prolonged_one_is_not(&world).await;
