@@ -14,6 +14,7 @@ mod login_policy;
 mod options;
 mod origin;
 mod session_policy;
+mod totp;
 
 pub use caller::{Caller, Via};
 pub(crate) use digest::{keyed_hex, same, sha256, sha256_hex};
@@ -26,3 +27,4 @@ pub use login_policy::LoginPolicy;
 pub use options::IdentityOptions;
 pub use origin::Origin;
 pub use session_policy::SessionPolicy;
+pub use totp::TotpParameters;
