@@ -401,7 +401,7 @@ impl Samples {
                 expires_at: None,
                 created_at: AT,
             },
-            verification_try: VerificationTry { verification_id, attempts: 0, last_step: -1 },
+            verification_try: VerificationTry { verification_id, attempts: 0, last_step: -1, window: 0 },
             confirmation_try: ConfirmationTry { user_id, attempts: 2 },
             recovery_code: RecoveryCode {
                 id: recovery_id,

@@ -12,11 +12,13 @@ use crate::store::{Column, Fixed, Invariant, Reference, Table};
 pub struct VerificationTry {
     /// The verification.
     pub verification_id: VerificationId,
-    /// Wrong codes since the last right one.
+    /// Wrong codes: all of a mailed code, those of the current window of an authenticator.
     pub attempts: u32,
     /// The last time step whose code was accepted (RFC 6238, section 5.2: a code is accepted once); -1 before the
     /// first.
     pub last_step: i64,
+    /// The window in which wrong codes are counted: the time divided by its length.
+    pub window: i64,
 }
 
 /// The table of [`VerificationTry`].
@@ -26,6 +28,7 @@ pub static VERIFICATION_TRIES: Table = Table::new(
         Column::uuid("verification_id"),
         Column::int("attempts").counter().default(Fixed::Int(0)),
         Column::int("last_step").counter().default(Fixed::Int(-1)),
+        Column::int("window").counter().default(Fixed::Int(0)),
     ],
     &["verification_id"],
 )
@@ -35,5 +38,5 @@ pub static VERIFICATION_TRIES: Table = Table::new(
 
 entity!(VerificationTry, "verification_try", VERIFICATION_TRIES {
     fixed: verification_id;
-    counters: attempts, last_step;
+    counters: attempts, last_step, window;
 });

@@ -1,5 +1,7 @@
 //! Who asks: [`Caller`].
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::origin::Origin;
@@ -101,6 +103,16 @@ impl Caller {
         match &self.via {
             Via::Session { session, .. } => Some(*session),
             _ => None,
+        }
+    }
+
+    /// Whether the caller has proved a second factor within `within` before `now`, in the session that they were authenticated
+    /// by. The application itself, and whom it trusts, needs no proof.
+    pub fn proved_within(&self, within: Duration, now: Timestamp) -> bool {
+        match &self.via {
+            Via::System | Via::Trusted { .. } => true,
+            Via::Session { verified_at, .. } => verified_at.is_some_and(|at| at.plus(within) > now),
+            Via::ApiKey { .. } | Via::NodeAgent { .. } => false,
         }
     }
 

@@ -15,6 +15,7 @@ mod options;
 mod origin;
 mod session_policy;
 mod totp;
+mod totp_policy;
 
 pub use caller::{Caller, Via};
 pub(crate) use digest::{keyed_hex, same, sha256, sha256_hex};
@@ -28,3 +29,4 @@ pub use options::IdentityOptions;
 pub use origin::Origin;
 pub use session_policy::SessionPolicy;
 pub use totp::TotpParameters;
+pub use totp_policy::TotpPolicy;

@@ -7,6 +7,7 @@ use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
 use super::login_policy::LoginPolicy;
 use super::session_policy::SessionPolicy;
+use super::totp_policy::TotpPolicy;
 
 /// What the host decides about identity.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct IdentityOptions {
     pub sessions: SessionPolicy,
     /// How guessing of passwords is slowed down.
     pub logins: LoginPolicy,
+    /// How second factors are set up and checked.
+    pub totp: TotpPolicy,
 }
 
 impl Default for IdentityOptions {
@@ -32,6 +35,7 @@ impl Default for IdentityOptions {
             passwords: PasswordPolicy::default(),
             sessions: SessionPolicy::default(),
             logins: LoginPolicy::default(),
+            totp: TotpPolicy::default(),
         }
     }
 }
@@ -64,6 +68,12 @@ impl IdentityOptions {
     /// With another way to slow down guessing.
     pub fn logins(mut self, policy: LoginPolicy) -> Self {
         self.logins = policy;
+        self
+    }
+
+    /// With second factors that are set up and checked as this says.
+    pub fn totp(mut self, policy: TotpPolicy) -> Self {
+        self.totp = policy;
         self
     }
 }

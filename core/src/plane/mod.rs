@@ -23,6 +23,7 @@ mod refusals;
 mod request;
 mod retry;
 mod roles;
+mod second_factor;
 mod security;
 mod session_ends;
 mod sessions;
@@ -44,6 +45,7 @@ pub use many::{Operation, Outcome};
 pub use profile::Profile;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
+pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
 
 use uuid::Uuid;
@@ -53,6 +55,7 @@ use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
 use crate::identity::{
     Caller, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy, PasswordHashing, SessionPolicy,
+    TotpPolicy,
 };
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
@@ -229,6 +232,7 @@ struct Identity {
     hashing: PasswordHashing,
     sessions: SessionPolicy,
     logins: LoginPolicy,
+    totp: TotpPolicy,
     guesses: Guesses,
 }
 
@@ -242,6 +246,7 @@ impl Identity {
             hashing,
             sessions: options.sessions,
             logins: options.logins,
+            totp: options.totp,
         }
     }
 
