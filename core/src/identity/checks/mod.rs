@@ -1,5 +1,13 @@
 //! What identity and access promise on every store, as checks that run on any of them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a check fails by panicking"
+)]
+
+mod login;
+mod sessions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{HostKey, IdentityOptions, KeyRing, PasswordPolicy, SeededEntropy};
 use crate::ControlPlane;
 use crate::entity::{Entry, User};
+use crate::id::{IdSource as _, TimeOrderedIds};
 use crate::plane::{NewUser, Options};
-use crate::store::Store;
+use crate::store::{Batch, Receipt, Store, StoreError, StoreExt as _, Write};
 use crate::time::ManualClock;
 
 /// Checks identity and access on a store that was opened with [`TABLES`](crate::entity::TABLES) and with this clock, which is
@@ -19,6 +28,8 @@ use crate::time::ManualClock;
 pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     let world = World::new(store, clock);
     let _ = world.user().await;
+    login::check_login(&world).await;
+    sessions::check_sessions(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand, and short forms of what checks do.
@@ -36,13 +47,38 @@ impl World {
             .entropy(Arc::new(SeededEntropy::new(1)))
             // A hash of the least cost: what it costs is not what is checked here.
             .passwords(PasswordPolicy::default().cost(64, 1, 1));
-        let cloud = Arc::new(ControlPlane::with(store, Options::default().identity(identity)));
+        // Ids of the time that is moved: what happened under one is known for a week of it.
+        let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(&clock)));
+        let cloud = Arc::new(ControlPlane::with(store, Options::default().identity(identity).ids(ids)));
         Self { cloud, clock, made: AtomicU64::new(0) }
+    }
+
+    /// Commits some writes as they are.
+    async fn commit(&self, writes: Vec<Write>) -> Result<Receipt, StoreError> {
+        let ids = TimeOrderedIds::new(Arc::<ManualClock>::clone(&self.clock));
+        let mut batch = Batch::new(ids.next_id(), "check");
+        batch.writes = writes;
+        self.cloud.store().commit(batch).await
     }
 
     /// A new user, of an address that nobody has.
     async fn user(&self) -> Entry<User> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         self.cloud.create_user(NewUser::new(format!("user-{number}@example.org"), "Ada")).await.unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::TABLES;
+    use crate::store::memory::MemoryStore;
+    use crate::time::Timestamp;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn identity_and_access_hold_on_the_reference_store() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        check_identity(store, clock).await;
     }
 }
