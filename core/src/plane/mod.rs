@@ -12,6 +12,8 @@ mod launch_rows;
 mod lifecycle;
 mod login;
 mod login_rows;
+#[cfg(test)]
+mod login_tests;
 mod many;
 mod nodes;
 mod place;
