@@ -52,6 +52,7 @@
 //! | `conformance` | the contract of a store as a test suite, for backends of your own |
 //! | `mock` | `mockall` mocks of the repositories |
 
+pub mod access;
 pub mod amount;
 #[cfg(feature = "conformance")]
 pub mod conformance;

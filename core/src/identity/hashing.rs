@@ -98,8 +98,18 @@ impl PasswordPolicy {
 
 /// What is done in a thread of the pool.
 enum Job {
-    Hash { password: SecretText, salt: [u8; 16], answer: oneshot::Sender<Result<SecretText>> },
-    Verify { password: SecretText, kept: Option<SecretText>, answer: oneshot::Sender<Result<Verdict>> },
+    Hash {
+        password: SecretText,
+        salt: [u8; 16],
+        answer: oneshot::Sender<Result<SecretText>>,
+    },
+    Verify {
+        password: SecretText,
+        kept: Option<SecretText>,
+        answer: oneshot::Sender<Result<Verdict>>,
+    },
+    #[cfg(test)]
+    Panic(oneshot::Sender<()>),
 }
 
 /// What came of checking a password.
@@ -227,6 +237,8 @@ impl Worker {
 
     fn work(&self, job: Job, dummy: &SecretText) {
         match job {
+            #[cfg(test)]
+            Job::Panic(_) => panic!("a hash has failed"),
             Job::Hash { answer, .. } if answer.is_canceled() => {}
             Job::Verify { answer, .. } if answer.is_canceled() => {}
             Job::Hash { password, salt, answer } => {
@@ -266,11 +278,9 @@ impl Worker {
         let text = password.expose().as_bytes();
         let text = text.get(..self.policy.max_bytes).unwrap_or(text);
         // Parameters are those of the hash, so that older ones are still checked.
-        match Argon2::default().verify_password(text, &hash) {
-            // The owner's password is not wrong because memory is short.
-            Err(HashError::OutOfMemory) => return Err(PasswordHashing::stopped()),
-            Ok(()) if kept.is_some() && password.expose().len() <= self.policy.max_bytes => {}
-            _ => return Ok(Verdict::Wrong),
+        let fits = judge(Argon2::default().verify_password(text, &hash))?;
+        if !fits || kept.is_none() || password.expose().len() > self.policy.max_bytes {
+            return Ok(Verdict::Wrong);
         }
         Ok(Verdict::Right { outdated: self.outdated(&hash) })
     }
@@ -282,6 +292,15 @@ impl Worker {
         let of = (params.m_cost(), params.t_cost(), params.p_cost());
         kept.algorithm.as_str() != "argon2id"
             || of != (self.policy.memory_kib, self.policy.passes, self.policy.lanes)
+    }
+}
+
+/// Whether a password fits its hash. The owner's is not wrong because memory is short.
+fn judge(compared: std::result::Result<(), HashError>) -> Result<bool> {
+    match compared {
+        Ok(()) => Ok(true),
+        Err(HashError::OutOfMemory) => Err(PasswordHashing::stopped()),
+        Err(_) => Ok(false),
     }
 }
 
@@ -349,5 +368,42 @@ mod tests {
         // What is dropped before its turn costs nothing, and the queue is free again.
         drop(check());
         assert!(check().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_thread_is_answered_and_ends_no_thread() {
+        let hashing = hashing(quick().permits(1, 4));
+        let kept = hashing.hash(word("correct horse")).await.unwrap();
+        let (answer, verdict) = oneshot::channel();
+        hashing.send(Job::Panic(answer)).unwrap();
+        assert!(verdict.await.is_err(), "its caller waits for nothing");
+        let right = Verdict::Right { outdated: false };
+        assert_eq!(hashing.verify(word("correct horse"), Some(kept)).await.unwrap(), right);
+        assert_eq!(hashing.running.load(Ordering::Acquire), 1);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_ended_is_replaced_and_threads_end_with_their_pool() {
+        let hashing = hashing(quick().permits(2, 4));
+        hashing.hash(word("correct horse")).await.unwrap();
+        // As if a thread had ended: its place is free.
+        hashing.running.fetch_sub(1, Ordering::AcqRel);
+        hashing.hash(word("correct horse")).await.unwrap();
+        let running = Arc::clone(&hashing.running);
+        assert_eq!(running.fetch_add(1, Ordering::AcqRel), 2, "and the third is counted again");
+        drop(hashing);
+        for _ in 0..1000 {
+            if running.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{} threads are left", running.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn what_there_is_no_memory_for_is_neither_right_nor_wrong() {
+        assert!(matches!(judge(Err(HashError::OutOfMemory)), Err(Error::TooSoon { .. })));
+        assert!(!judge(Err(HashError::PasswordInvalid)).unwrap() && judge(Ok(())).unwrap());
     }
 }

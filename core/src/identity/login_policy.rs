@@ -136,6 +136,6 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         assert_eq!((policy.window(at(59)), policy.window(at(60)), policy.window(at(-1))), (0, 1, -1));
         assert_eq!(policy.until_next_window(at(59)), Duration::from_secs(1));
-        assert_eq!(policy.until_next_window(at(60)), Duration::from_secs(60));
+        assert_eq!(policy.until_next_window(at(60)), Duration::from_mins(1));
     }
 }

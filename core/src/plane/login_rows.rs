@@ -135,6 +135,7 @@ impl ControlPlane {
     /// The writes of a login that has fully succeeded, from there: wrong passwords are forgotten, and the source is known.
     ///
     /// After a second factor the source is that of the session which awaited it (its `ip`), whose row is there.
+    #[expect(clippy::unused_self, reason = "it reads as the other parts of a batch")]
     pub(super) fn login_succeeded(&self, user: UserId, source: &str, now: Timestamp) -> Vec<Write> {
         vec![retries_forgiven(user), known(user, source, now)]
     }

@@ -3,6 +3,7 @@
 //! Each operation reads rows, decides with a pure function, and commits one batch that guards everything the decision
 //! read. A lost race is decided again, in one place, a bounded number of times.
 
+mod acting;
 mod audit;
 mod audit_chain;
 mod decided;
@@ -15,6 +16,8 @@ mod launch_rows;
 mod lifecycle;
 mod login;
 mod login_rows;
+#[cfg(test)]
+mod login_tests;
 mod many;
 mod nodes;
 mod place;
@@ -36,6 +39,7 @@ mod within;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use acting::{Acting, Thing};
 pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use explain::{Explained, LaunchPlan};

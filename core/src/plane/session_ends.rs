@@ -76,14 +76,14 @@ impl ControlPlane {
         let reads = self.store.read(vec![sessions_of(user)]).await?;
         let rows = page(reads.answers.into_iter().next());
         let keys = rows.iter().map(|row| (&SESSION_USES, row.key())).collect();
-        let uses = self.store.get_many(keys).await?;
+        let last = self.store.get_many(keys).await?;
         let mut open = Vec::with_capacity(rows.len());
-        for (row, used) in rows.iter().zip(uses.value) {
+        for (row, recorded) in rows.iter().zip(last.value) {
             // One that was ended meanwhile has no use any more.
-            let Some(used) = used else { continue };
+            let Some(recorded) = recorded else { continue };
             let session = Entry::new(Session::from_row(row)?, row.revision());
-            let last_used_at = used.time("last_used_at")?;
-            if !self.identity.sessions.is_over(session.expires_at, last_used_at, uses.now) {
+            let last_used_at = recorded.time("last_used_at")?;
+            if !self.identity.sessions.is_over(session.expires_at, last_used_at, last.now) {
                 open.push(OpenSession { session, last_used_at });
             }
         }

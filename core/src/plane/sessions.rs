@@ -93,11 +93,11 @@ impl ControlPlane {
         let keys = vec![(&USER_ACCESS, session.user_id.into()), (&USERS, session.user_id.into())];
         let read = self.store.get_many(keys).await?;
         let mut rows = read.value.into_iter().flatten();
-        let (Some(access), Some(user)) = (rows.next(), rows.next()) else {
+        let (Some(access), Some(account)) = (rows.next(), rows.next()) else {
             return Err(Error::Unauthenticated);
         };
         let over = self.identity.sessions.is_over(session.expires_at, last_used_at, read.now);
-        if session.state != state || over || !may_act(&access, &user)? {
+        if session.state != state || over || !may_act(&access, &account)? {
             return Err(Error::Unauthenticated);
         }
         Ok(LiveSession { session, row: row.clone(), access, last_used_at, now: read.now })
@@ -159,8 +159,8 @@ impl ControlPlane {
             created_at: now,
             updated_at: now,
         };
-        let used = SessionUse { session_id: id, last_used_at: now };
-        let writes = vec![Write::Insert(session.to_row()), Write::Insert(used.to_row())];
+        let first_use = SessionUse { session_id: id, last_used_at: now };
+        let writes = vec![Write::Insert(session.to_row()), Write::Insert(first_use.to_row())];
         NewSession { session, token, writes }
     }
 
@@ -176,8 +176,8 @@ impl ControlPlane {
 }
 
 /// Whether a user is active and not suspended.
-pub(super) fn may_act(access: &Row, user: &Row) -> std::result::Result<bool, StoreError> {
-    Ok(user.bool("activated")? && access.text("state")? == AccessState::Active.as_str())
+pub(super) fn may_act(access: &Row, account: &Row) -> std::result::Result<bool, StoreError> {
+    Ok(account.bool("activated")? && access.text("state")? == AccessState::Active.as_str())
 }
 
 /// The session that a token names, where it is one.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ControlPlane;
 use super::follow::Held;
 use crate::entity::{InstanceId, Repositories};
+use crate::identity::Caller;
 use crate::store::Store;
 
 #[cfg(test)]
@@ -21,8 +22,14 @@ impl ControlPlane {
     ///
     /// A refusal leaves the transaction as it was. What needs a snapshot, such as [`ControlPlane::audit`], is refused.
     pub fn within(&self, transaction: Arc<dyn Store>) -> Self {
+        let unsettled = Some(Arc::new(Mutex::new(Held::none(&self.followed))));
+        Self { unsettled, ..self.derived(transaction, Arc::clone(&self.caller)) }
+    }
+
+    /// The same control plane over another way to its store, on behalf of somebody.
+    pub(super) fn derived(&self, store: Arc<dyn Store>, caller: Arc<Caller>) -> Self {
         Self {
-            repositories: Repositories::new(Arc::clone(&transaction), Arc::clone(&self.ids)),
+            repositories: Repositories::new(Arc::clone(&store), Arc::clone(&self.ids)),
             followed: Arc::clone(&self.followed),
             planner: Arc::clone(&self.planner),
             metrics: Arc::clone(&self.metrics),
@@ -30,10 +37,10 @@ impl ControlPlane {
             entity_ids: Arc::clone(&self.entity_ids),
             deadline: self.deadline,
             identity: Arc::clone(&self.identity),
-            caller: Arc::clone(&self.caller),
-            unsettled: Some(Arc::new(Mutex::new(Held::none(&self.followed)))),
             refusals: Arc::clone(&self.refusals),
-            store: transaction,
+            caller,
+            unsettled: self.unsettled.clone(),
+            store,
         }
     }
 

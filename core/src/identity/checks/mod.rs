@@ -7,8 +7,11 @@
 )]
 
 mod grants;
+mod login;
 mod profile;
 mod roles;
+mod second_factor;
+mod sessions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +20,9 @@ use super::{HostKey, IdentityOptions, KeyRing, PasswordPolicy, SeededEntropy};
 use crate::ControlPlane;
 use crate::amount::CpuMilli;
 use crate::entity::{Entry, InstanceId, NodeId, User, UserId};
+use crate::id::{IdSource as _, TimeOrderedIds};
 use crate::plane::{LaunchRequest, NewNode, NewUser, Options};
-use crate::store::Store;
+use crate::store::{Batch, Receipt, Store, StoreError, StoreExt as _, Write};
 use crate::time::ManualClock;
 
 /// Checks identity and access on a store that was opened with [`TABLES`](crate::entity::TABLES) and with this clock, which is
@@ -35,6 +39,9 @@ pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     grants::a_thing_is_shared_once_and_again_until_it_is_taken_back(&world).await;
     grants::what_cannot_be_shared_is_refused(&world).await;
     grants::a_grant_that_has_ended_is_purged_and_a_prolonged_one_is_not(&world).await;
+    login::check_login(&world).await;
+    sessions::check_sessions(&world).await;
+    second_factor::check_second_factor(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand, and short forms of what checks do.
@@ -52,8 +59,18 @@ impl World {
             .entropy(Arc::new(SeededEntropy::new(1)))
             // A hash of the least cost: what it costs is not what is checked here.
             .passwords(PasswordPolicy::default().cost(64, 1, 1));
-        let cloud = Arc::new(ControlPlane::with(store, Options::default().identity(identity)));
+        // Ids of the time that is moved: what happened under one is known for a week of it.
+        let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(&clock)));
+        let cloud = Arc::new(ControlPlane::with(store, Options::default().identity(identity).ids(ids)));
         Self { cloud, clock, made: AtomicU64::new(0) }
+    }
+
+    /// Commits some writes as they are.
+    async fn commit(&self, writes: Vec<Write>) -> Result<Receipt, StoreError> {
+        let ids = TimeOrderedIds::new(Arc::<ManualClock>::clone(&self.clock));
+        let mut batch = Batch::new(ids.next_id(), "check");
+        batch.writes = writes;
+        self.cloud.store().commit(batch).await
     }
 
     /// A new user, of an address that nobody has.
@@ -79,16 +96,15 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use super::check_identity;
+    use super::*;
     use crate::entity::TABLES;
     use crate::store::memory::MemoryStore;
-    use crate::time::{ManualClock, Timestamp};
-    use std::sync::Arc;
+    use crate::time::Timestamp;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn identity_and_access_hold_in_memory() {
-        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
-        let store = MemoryStore::new(TABLES, clock.clone()).unwrap();
-        check_identity(Arc::new(store), clock).await;
+    async fn identity_and_access_hold_on_the_reference_store() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        check_identity(store, clock).await;
     }
 }

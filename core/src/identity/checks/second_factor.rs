@@ -84,7 +84,10 @@ async fn it_counts_from_its_confirmation_on(world: &World) {
     let forgotten = cloud.begin_totp(member.id).await.unwrap();
     let enrolment = cloud.begin_totp(member.id).await.unwrap();
     let uri = enrolment.uri.expose();
-    assert!(uri.starts_with("otpauth://totp/apportion:user-") && uri.contains(enrolment.secret.expose()), "{uri}");
+    assert!(
+        uri.starts_with("otpauth://totp/apportion:user-") && uri.contains(enrolment.secret.expose()),
+        "{uri}"
+    );
     let still = log_in(cloud, &member.email, PASSWORD, &source()).await.unwrap();
     assert_eq!(still.session.state, SessionState::Full, "it was not confirmed");
 
@@ -106,7 +109,11 @@ async fn it_counts_from_its_confirmation_on(world: &World) {
     let again = cloud.begin_totp(member.id).await;
     assert!(matches!(again, Err(Error::WrongState { .. })), "{again:?}");
 
-    let armed = Armed { member, secret: BASE32_NOPAD.decode(enrolment.secret.expose().as_bytes()).unwrap(), recovery };
+    let armed = Armed {
+        member,
+        secret: BASE32_NOPAD.decode(enrolment.secret.expose().as_bytes()).unwrap(),
+        recovery,
+    };
     let half = armed.first_half(world).await;
     let checked = cloud.check_session(&half.token, Origin::unknown()).await;
     assert!(matches!(checked, Err(Error::Unauthenticated)), "half a login is none");

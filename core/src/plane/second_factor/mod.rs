@@ -18,7 +18,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::identity::{KeyRing, TotpParameters};
-use crate::store::{Answer, Batch, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
+use crate::store::{Answer, Batch, MAX_PAGE, Query, Row, Scan, Write};
 use crate::time::Timestamp;
 
 /// The bytes of an authenticator's secret: as many as the hash of SHA-1 has, which RFC 4226 (section 4, R6) recommends.

@@ -1,0 +1,281 @@
+//! Reading what a decision is made on.
+
+use std::collections::BTreeSet;
+
+use super::{Acting, Thing};
+use crate::access::{
+    Decision, Object, Operation, Rights, authorize, default_permissions, permission_of, widest,
+};
+use crate::entity::{
+    Access, AccessState, Action, COMPUTE_NODES, Entity as _, EntityKind, GPUS, IMAGES, INSTANCES, Image,
+    Instance, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, NodeId, PERMISSIONS, PORT_MAPS,
+    Permission, PermissionId, ROLE_PERMISSIONS, ROLES, RoleId, USER_ACCESS, USER_ROLES, USERS, User,
+    UserAccess, UserId, UserPermission,
+};
+use crate::error::Result;
+use crate::identity::Via;
+use crate::plane::roles::{ADMIN, USER};
+use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Table, Write};
+use crate::time::Timestamp;
+
+/// A decision, and the guards that it needs.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) decision: Decision,
+    pub(super) guards: Vec<Write>,
+}
+
+/// What was read of who asks.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) rights: Rights,
+    /// The guard of the epoch, where there is somebody to guard.
+    pub(crate) guards: Vec<Write>,
+    pub(crate) now: Timestamp,
+}
+
+/// What was read of a thing.
+#[derive(Debug, Default)]
+struct Seen {
+    object: Object,
+    /// What a grant stands on: guarded where the decision stands on it.
+    grounds: Vec<Write>,
+}
+
+impl Acting {
+    /// Decides over rows that are read now.
+    pub(super) async fn judged(&self, operation: Operation, thing: Thing) -> Result<Judged> {
+        let known = self.known().await?;
+        let seen = match (thing, known.rights.user) {
+            (Thing::Cloud, _) => Some(Seen::default()),
+            (thing, user) => self.seen(thing, user, known.now).await?,
+        };
+        let decision = authorize(&known.rights, operation, seen.as_ref().map(|seen| &seen.object));
+        let mut guards = known.guards;
+        if let (Decision::Granted, Some(seen)) = (decision, seen) {
+            guards.extend(seen.grounds);
+        }
+        Ok(Judged { decision, guards })
+    }
+
+    /// What the caller may do, as it is now.
+    pub(crate) async fn known(&self) -> Result<Known> {
+        let (user, scopes, is_agent) = match self.caller().via() {
+            Via::System => {
+                let now = self.plane.store.read(Vec::new()).await?.now;
+                return Ok(Known { rights: Rights::default(), guards: Vec::new(), now });
+            }
+            Via::Trusted { user } | Via::Session { user, .. } => (*user, None, false),
+            Via::ApiKey { user, scopes, .. } => (*user, Some(scopes.clone()), false),
+            Via::NodeAgent { owner, .. } => (*owner, None, true),
+        };
+        let named = |name: &str| Query::Scan(Scan::of(&ROLES).by("roles_name").with(name).limit(1));
+        let queries = vec![
+            Query::Get { table: &USER_ACCESS, key: user.into() },
+            Query::Get { table: &USERS, key: user.into() },
+            Query::Scan(Scan::of(&USER_ROLES).with(user).limit(MAX_PAGE)),
+            named(ADMIN),
+            named(USER),
+        ];
+        let reads = self.plane.store.read(queries).await?;
+        let now = reads.now;
+        let mut answers = reads.answers.into_iter().map(rows);
+        let mut next = || answers.next().unwrap_or_default();
+        let (access, named, given, admin, plain) =
+            (next().pop(), next().pop(), next(), next().pop(), next().pop());
+        let mut rights = Rights { user: Some(user), scopes, is_agent, ..Rights::default() };
+        let (Some(access), Some(named)) = (access, named) else {
+            // Somebody who was deleted may nothing.
+            return Ok(Known { rights, guards: Vec::new(), now });
+        };
+        let guards = vec![Write::guard(&USER_ACCESS, user, access.revision())];
+        let (access, named) = (UserAccess::from_row(&access)?, User::from_row(&named)?);
+        // Who was made by an administrator and never confirmed an address is let in by the host alone.
+        let trusted = matches!(self.caller().via(), Via::Trusted { .. });
+        rights.may_act = access.state == AccessState::Active && (named.activated || trusted);
+        if rights.may_act && !is_agent {
+            let implied = if named.permission == UserPermission::Administrator { admin } else { plain };
+            let mut roles = Vec::with_capacity(given.len() + 1);
+            match implied {
+                Some(role) => roles.push(role.id("id")?),
+                None => rights.permissions.extend(default_permissions(named.permission)),
+            }
+            for link in &given {
+                roles.push(link.id("role_id")?);
+            }
+            self.permissions_of(&roles, &mut rights.permissions).await?;
+        }
+        Ok(Known { rights, guards, now })
+    }
+
+    /// Whether the caller may do this to any thing of a kind.
+    pub(super) async fn may_anywhere(&self, action: Action, kind: EntityKind) -> Result<bool> {
+        Ok(widest(&self.known().await?.rights, action, kind) == Some(Access::Any))
+    }
+
+    /// The nodes that a user may create on, by owning them or by a grant: at most so many of each as a page holds.
+    pub(super) async fn usable_nodes(&self) -> Result<Vec<NodeId>> {
+        let Some(user) = self.caller().user() else { return Ok(Vec::new()) };
+        let scans = vec![
+            Scan::of(&COMPUTE_NODES).by("compute_nodes_owner").with(user).limit(MAX_PAGE),
+            Scan::of(&MANAGED_COMPUTE_NODES).by("managed_compute_nodes_user_node").with(user).limit(MAX_PAGE),
+        ];
+        let read = self.plane.store.scan_many(scans).await?;
+        let mut pages = read.value.into_iter().map(|page| page.rows);
+        let mut nodes = Vec::new();
+        for own in pages.next().unwrap_or_default() {
+            nodes.push(own.id("id")?);
+        }
+        for grant in pages.next().unwrap_or_default() {
+            if grant.opt_time("expires_at")?.is_none_or(|end| end > read.now) {
+                nodes.push(grant.id("node_id")?);
+            }
+        }
+        Ok(nodes)
+    }
+
+    async fn permissions_of(
+        &self,
+        roles: &[RoleId],
+        permissions: &mut BTreeSet<(Action, EntityKind, Access)>,
+    ) -> Result<()> {
+        let scans =
+            roles.iter().map(|role| Scan::of(&ROLE_PERMISSIONS).with(*role).limit(MAX_PAGE)).collect();
+        let mut unknown = Vec::new();
+        for page in self.plane.store.scan_many(scans).await?.value {
+            for link in page.rows {
+                let id: PermissionId = link.id("permission_id")?;
+                match permission_of(id) {
+                    Some(allows) => drop(permissions.insert(allows)),
+                    None => unknown.push((&PERMISSIONS as &'static Table, id.into())),
+                }
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for row in self.plane.store.get_many(unknown).await?.value.into_iter().flatten() {
+            let permission = Permission::from_row(&row)?;
+            permissions.insert((permission.action, permission.entity, permission.access));
+        }
+        Ok(())
+    }
+
+    /// A thing as this user sees it; none where it is not there.
+    async fn seen(&self, thing: Thing, user: Option<UserId>, now: Timestamp) -> Result<Option<Seen>> {
+        match thing {
+            Thing::Cloud => Ok(Some(Seen::default())),
+            Thing::Account(id) => {
+                let there = self.plane.store.get(&USERS, id).await?.value.is_some();
+                Ok(there.then(|| Seen { object: Object::of(id), grounds: Vec::new() }))
+            }
+            Thing::Node(node) => self.seen_node(node, user, now).await,
+            Thing::Gpu(gpu) => {
+                let Some(row) = self.plane.store.get(&GPUS, gpu).await?.value else { return Ok(None) };
+                match row.opt_id("node_id")? {
+                    Some(node) => self.seen_node(node, user, now).await,
+                    None => Ok(Some(Seen::default())),
+                }
+            }
+            Thing::Image(image) => {
+                let by = ("managed_images_user_image", image.uuid());
+                let (Some(row), grant) = self.with_grant(&IMAGES, &MANAGED_IMAGES, by, user, now).await?
+                else {
+                    return Ok(None);
+                };
+                let kept = Image::from_row(&row)?;
+                let mut seen = self.seen_node(kept.node_id, user, now).await?.unwrap_or_default();
+                seen.object.published = kept.published;
+                if let Some(grant) = grant {
+                    seen.object.granted = true;
+                    seen.grounds = vec![grant];
+                } else {
+                    seen.grounds.push(Write::guard(&IMAGES, image, row.revision()));
+                }
+                Ok(Some(seen))
+            }
+            Thing::Instance(instance) => {
+                let by = ("managed_instances_user_instance", instance.uuid());
+                let (row, grant) = self.with_grant(&INSTANCES, &MANAGED_INSTANCES, by, user, now).await?;
+                match row {
+                    Some(row) => Ok(Some(self.seen_instance(&row, grant).await?)),
+                    None => Ok(None),
+                }
+            }
+            Thing::Port(port) => {
+                let Some(row) = self.plane.store.get(&PORT_MAPS, port).await?.value else { return Ok(None) };
+                let node = row.id("node_id")?;
+                let mut seen = self.seen_node(node, None, now).await?.unwrap_or_default();
+                if let Some(instance) = row.opt_id::<Instance>("instance_id")? {
+                    let by = ("managed_instances_user_instance", instance.uuid());
+                    let (row, grant) = self.with_grant(&INSTANCES, &MANAGED_INSTANCES, by, user, now).await?;
+                    if let Some(row) = row {
+                        seen.object.owners.push(Instance::from_row(&row)?.owner_id);
+                        seen.object.granted = grant.is_some();
+                        seen.grounds = grant.into_iter().collect();
+                    }
+                }
+                Ok(Some(seen))
+            }
+        }
+    }
+
+    async fn seen_instance(&self, row: &Row, grant: Option<Write>) -> Result<Seen> {
+        let instance = Instance::from_row(row)?;
+        let mut owners = vec![instance.owner_id];
+        if let Some(node) = instance.node_id {
+            owners.extend(self.node_owner(node).await?);
+        }
+        let object = Object { owners, granted: grant.is_some(), ..Object::default() };
+        Ok(Seen { object, grounds: grant.into_iter().collect() })
+    }
+
+    async fn seen_node(&self, node: NodeId, user: Option<UserId>, now: Timestamp) -> Result<Option<Seen>> {
+        let by = ("managed_compute_nodes_user_node", node.uuid());
+        let (row, grant) = self.with_grant(&COMPUTE_NODES, &MANAGED_COMPUTE_NODES, by, user, now).await?;
+        let Some(row) = row else { return Ok(None) };
+        let object =
+            Object { owners: vec![row.id("owner_id")?], node_granted: grant.is_some(), ..Object::default() };
+        Ok(Some(Seen { object, grounds: grant.into_iter().collect() }))
+    }
+
+    async fn node_owner(&self, node: NodeId) -> Result<Option<UserId>> {
+        let row = self.plane.store.get(&COMPUTE_NODES, node).await?.value;
+        Ok(row.map(|row| row.id("owner_id")).transpose()?)
+    }
+
+    /// A row, and the guard of the user's grant of it, where there is one that has not ended.
+    async fn with_grant(
+        &self,
+        table: &'static Table,
+        grants: &'static Table,
+        (unique, id): (&'static str, uuid::Uuid),
+        user: Option<UserId>,
+        now: Timestamp,
+    ) -> Result<(Option<Row>, Option<Write>)> {
+        let mut queries = vec![Query::Get { table, key: id.into() }];
+        if let Some(user) = user {
+            queries.push(Query::Scan(Scan::of(grants).by(unique).with(user).with(id).limit(1)));
+        }
+        let reads = self.plane.store.read(queries).await?;
+        let mut answers = reads.answers.into_iter().map(rows);
+        let row = answers.next().unwrap_or_default().pop();
+        let grant = answers.next().unwrap_or_default().pop();
+        let live = |grant: &Row| -> std::result::Result<bool, StoreError> {
+            Ok(grant.opt_time("expires_at")?.is_none_or(|end| end > now))
+        };
+        let grant = match grant {
+            Some(grant) if live(&grant)? => Some(Write::guard(grants, grant.key(), grant.revision())),
+            _ => None,
+        };
+        Ok((row, grant))
+    }
+}
+
+fn rows(answer: Answer) -> Vec<Row> {
+    match answer {
+        Answer::Row(row) => row.into_iter().collect(),
+        Answer::Page(page) => page.rows,
+        _ => Vec::new(),
+    }
+}

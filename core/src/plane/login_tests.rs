@@ -1,0 +1,138 @@
+//! What other operations do with logins, and what needs a policy of its own.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ControlPlane, LogIn, NewUser, Options};
+use crate::entity::{
+    Entity as _, Entry, PASSWORDS, Password, SESSIONS, SecretText, SessionState, TABLES, USER_ACCESS, User,
+};
+use crate::error::Error;
+use crate::id::TimeOrderedIds;
+use crate::identity::{Caller, IdentityOptions, Origin, PasswordPolicy, SessionPolicy};
+use crate::store::memory::MemoryStore;
+use crate::store::{StoreExt as _, Write};
+use crate::time::{ManualClock, Timestamp};
+
+struct World {
+    cloud: ControlPlane,
+    clock: Arc<ManualClock>,
+    user: Entry<User>,
+}
+
+fn from(last: u8) -> Origin {
+    Origin::ip(Ipv4Addr::new(192, 0, 2, last).into())
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, clock.clone()).unwrap());
+        let identity = IdentityOptions::default()
+            .passwords(PasswordPolicy::default().cost(64, 1, 1))
+            .sessions(SessionPolicy::default().max_per_user(3));
+        let ids = Arc::new(TimeOrderedIds::new(clock.clone()));
+        let mut cloud = ControlPlane::with(store, Options::default().identity(identity).ids(ids));
+        cloud.caller = Arc::new(Caller::system().from(from(7)));
+        let mut user = cloud.create_user(NewUser::new("ada@example.org", "Ada")).await.unwrap();
+        user.value.activated = true;
+        let user = cloud.repositories().users().update(user).await.unwrap();
+        let hash = cloud.identity.hashing.hash(SecretText::new("correct horse")).await.unwrap();
+        let row = Password { user_id: user.id, hash, updated_at: user.created_at };
+        cloud.store.commit(cloud.batch("test").with(Write::Insert(row.to_row()))).await.unwrap();
+        Self { cloud, clock, user }
+    }
+
+    async fn log_in(&self, password: &str, from: Origin) -> crate::Result<super::LoggedIn> {
+        self.cloud.log_in(LogIn::new("ada@example.org", SecretText::new(password), from)).await
+    }
+
+    async fn commit(&self, writes: Vec<Write>) {
+        let mut batch = self.cloud.batch("test");
+        batch.writes = writes;
+        self.cloud.store.commit(batch).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_proves_who_they_are_in_another_way_is_not_slowed_down_by_outsiders() {
+    let world = World::new().await;
+    for last in 100..220 {
+        world.log_in("wrong horse", from(last)).await.unwrap_err();
+    }
+    let refused = world.log_in("correct horse", from(7)).await.unwrap_err();
+    assert!(matches!(refused, Error::TooSoon { .. }), "{refused:?}");
+    // The caller is at 192.0.2.7, and has just given a mailed code.
+    world.cloud.ensure_source(world.user.id, &from(7).source()).await.unwrap();
+    let now = world.cloud.store.read(Vec::new()).await.unwrap().now;
+    world.commit(world.cloud.source_known(world.user.id, now)).await;
+    world.log_in("correct horse", from(7)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_factor_finds_the_login_that_awaits_it_and_makes_the_source_known() {
+    let world = World::new().await;
+    let (cloud, user) = (&world.cloud, world.user.id);
+    world.log_in("wrong horse", from(9)).await.unwrap_err();
+    let now = cloud.store.read(Vec::new()).await.unwrap().now;
+    let waiting = cloud.new_session_from(&from(9), user, SessionState::AwaitingSecondFactor, None, now);
+    world.commit(waiting.writes).await;
+    let live = cloud.awaiting(&waiting.token).await.unwrap();
+    assert_eq!((live.session.id, live.row.revision()), (waiting.session.id, 1));
+
+    let full = cloud.new_session(user, SessionState::Full, Some(live.now), live.now);
+    let mut writes = vec![Write::guard(&USER_ACCESS, user, live.access.revision())];
+    writes.extend(live.end());
+    writes.extend(full.writes);
+    let source = live.session.ip.map_or_else(Origin::unknown, Origin::ip).source();
+    writes.extend(cloud.login_succeeded(user, &source, live.now));
+    world.commit(writes).await;
+    assert!(matches!(cloud.awaiting(&waiting.token).await, Err(Error::Unauthenticated)));
+    assert!(matches!(cloud.awaiting(&full.token).await, Err(Error::Unauthenticated)), "it awaits nothing");
+    let caller = cloud.check_session(&full.token, from(9)).await.unwrap();
+    assert_eq!(caller.session(), Some(full.session.id));
+    let rows = cloud.login_rows(Some(&world.user.email), &source).await.unwrap();
+    assert!(rows.is_known(&cloud.identity.logins));
+}
+
+#[tokio::test]
+async fn a_login_too_many_ends_the_oldest_session() {
+    let world = World::new().await;
+    let mut tokens = Vec::new();
+    for _ in 0..5 {
+        tokens.push(world.log_in("correct horse", from(1)).await.unwrap().token);
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let mut good = Vec::new();
+    for token in &tokens {
+        good.push(world.cloud.check_session(token, from(1)).await.is_ok());
+    }
+    assert_eq!(good, [false, false, true, true, true]);
+}
+
+#[tokio::test]
+async fn a_login_leaves_a_line_from_where_it_came_and_no_secret_anywhere() {
+    let world = World::new().await;
+    let login = world.log_in("correct horse", from(3).host("gateway").agent("browser")).await.unwrap();
+    let logs = world.cloud.repositories().logs().list(Default::default(), Default::default()).await.unwrap();
+    let line = logs.entries.iter().find(|line| line.title == "user.log_in").unwrap();
+    assert_eq!(
+        (line.ip, line.actor_id, line.host.as_deref()),
+        (from(3).ip, Some(world.user.id), Some("gateway"))
+    );
+    let feed = world.cloud.store.changes(crate::store::Cursor::START, 100).await.unwrap();
+    let row = world.cloud.store.get(&SESSIONS, login.session.id).await.unwrap().value.unwrap();
+    let hash = world.cloud.store.get(&PASSWORDS, world.user.id).await.unwrap().value.unwrap();
+    let shown = format!(
+        "{feed:?} {login:?} {logs:?} {:?}",
+        LogIn::new("a", SecretText::new("correct horse"), from(3))
+    );
+    for secret in
+        [login.token.expose(), row.text("token_hash").unwrap(), hash.text("hash").unwrap(), "correct horse"]
+    {
+        assert!(!shown.contains(secret), "a secret is shown");
+    }
+    let json = serde_json::to_string(&login.session).unwrap();
+    assert!(!json.contains(row.text("token_hash").unwrap()));
+}
