@@ -9,6 +9,9 @@ mod operation;
 mod rights;
 mod scope;
 
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod matrix;
+
 pub(crate) use defaults::{default_permissions, permission_id, permission_of};
 pub use operation::Operation;
 pub(crate) use rights::widest;

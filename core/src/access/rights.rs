@@ -37,12 +37,19 @@ pub struct Object {
     pub node_granted: bool,
     /// Whether it is an image that those may use who may use its node.
     pub published: bool,
+    /// Whether it is no secret that it is there: so of what is nobody's.
+    pub open: bool,
 }
 
 impl Object {
     /// A thing of a user.
     pub fn of(owner: UserId) -> Self {
         Self { owners: vec![owner], ..Self::default() }
+    }
+
+    /// What is nobody's, and known to everybody.
+    pub fn open() -> Self {
+        Self { open: true, ..Self::default() }
     }
 }
 
@@ -70,11 +77,12 @@ impl Decision {
 /// Decides whether an operation may be done to a thing; none is one that is not there.
 ///
 /// - A permission with access `any` allows it on everything, one with `own` on what the user owns; `any` implies `own`.
-/// - A grant of a node lets one see the node and its GPUs, create on it, and see and use the images on it that are published.
+/// - A grant of a node lets one see the node and its GPUs, create on it, fetch images to it, and see and use those on it that are
+///   published.
 /// - A grant of an image lets one see it, start from it, publish and delete it.
 /// - A grant of an instance lets one see, start and stop it, and see its ports.
 /// - The scopes of an API key only narrow. A node's agent, and a user who is suspended or not confirmed, may do nothing.
-/// - What may not be seen is the same as what is not there.
+/// - What may not be seen is the same as what is not there; what is one's own, and what is nobody's, is never that.
 pub fn authorize(rights: &Rights, operation: Operation, object: Option<&Object>) -> Decision {
     let Some(object) = object else {
         return Decision::NotFound;
@@ -82,6 +90,9 @@ pub fn authorize(rights: &Rights, operation: Operation, object: Option<&Object>)
     let (action, kind) = (operation.action(), operation.kind());
     match allowed(rights, action, kind, object) {
         Some(decision) => decision,
+        None if object.open || rights.user.is_some_and(|user| object.owners.contains(&user)) => {
+            Decision::Denied
+        }
         None if allowed(rights, Action::Read, kind, object).is_some() => Decision::Denied,
         None => Decision::NotFound,
     }
@@ -121,9 +132,9 @@ fn allowed(rights: &Rights, action: Action, kind: EntityKind, object: &Object) -
 /// What a grant allows.
 fn by_grant(action: Action, kind: EntityKind, object: &Object) -> bool {
     match (kind, action) {
-        (EntityKind::ComputeNode, Action::Read | Action::Use) | (EntityKind::Gpu, Action::Read) => {
-            object.node_granted
-        }
+        (EntityKind::ComputeNode, Action::Read | Action::Use)
+        | (EntityKind::Gpu, Action::Read)
+        | (EntityKind::Image, Action::Create) => object.node_granted,
         (EntityKind::Image, Action::Read | Action::Use) => {
             object.granted || (object.node_granted && object.published)
         }

@@ -1,12 +1,15 @@
 //! Roles: what they allow, and who has them.
 
+use std::collections::BTreeMap;
+
 use super::ControlPlane;
 use super::decided::Decided;
 use super::security::next_epoch;
 use super::users::Happened;
+use crate::access::{default_permissions, permission_id};
 use crate::entity::{
     Access, Action, Entity as _, EntityKind, Entry, PERMISSIONS, Permission, PermissionId, ROLE_PERMISSIONS,
-    ROLES, Role, RoleId, RolePermission, USER_ACCESS, USER_ROLES, UserId, UserRole,
+    ROLES, Role, RoleId, RolePermission, USER_ACCESS, USER_ROLES, UserId, UserPermission, UserRole,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Reads, Row, Scan, Write};
@@ -49,6 +52,56 @@ impl NewRole {
 }
 
 impl ControlPlane {
+    /// Keeps the two roles that follow from a user's permission, `admin` and `user`, as rows, so that a host can change what
+    /// they allow. A role that is there is left as it is; where there is none, what is decided is the same.
+    ///
+    /// Any number of processes may do this at their start.
+    #[tracing::instrument(skip_all)]
+    pub async fn seed_roles(&self) -> Result<()> {
+        for permission in UserPermission::ALL {
+            self.decided("role.seed", "role", || self.decide_seed(*permission)).await?;
+        }
+        Ok(())
+    }
+
+    async fn decide_seed(&self, permission: UserPermission) -> Result<Decided<()>> {
+        let name = if permission == UserPermission::Administrator { ADMIN } else { USER };
+        let named = Scan::of(&ROLES).by("roles_name").with(name).limit(1);
+        let queries = vec![Query::Scan(named), Query::Scan(Scan::of(&PERMISSIONS).limit(MAX_PAGE))];
+        let reads = self.store.read(queries).await?;
+        let now = reads.now;
+        let mut pages = reads.answers.into_iter().map(|answer| match answer {
+            Answer::Page(page) => page.rows,
+            _ => Vec::new(),
+        });
+        if pages.next().is_some_and(|roles| !roles.is_empty()) {
+            return Ok(Decided::Done(()));
+        }
+        let mut kept = BTreeMap::new();
+        for row in pages.next().unwrap_or_default() {
+            let permission = Permission::from_row(&row)?;
+            kept.insert((permission.action, permission.entity, permission.access), permission.id);
+        }
+        let (created_at, updated_at) = (now, now);
+        let id: RoleId = self.new_id().into();
+        let description = Some(format!("follows from the permission {permission}"));
+        let role = Role { id, name: name.into(), description, created_at, updated_at };
+        let mut batch = self.batch("role.seed").with(Write::Insert(role.to_row()));
+        for allows in default_permissions(permission) {
+            let (action, entity, access) = allows;
+            let permission_id = kept.get(&allows).copied().unwrap_or_else(|| {
+                let id = permission_id(allows);
+                let new =
+                    Permission { id, action, entity, access, description: None, created_at, updated_at };
+                batch.push(Write::Insert(new.to_row()));
+                id
+            });
+            batch.push(Write::Insert(RolePermission { role_id: id, permission_id, created_at }.to_row()));
+        }
+        batch.push(self.log(of_role("role.seed", id, name), now));
+        Ok(Decided::Commit((), batch))
+    }
+
     /// Makes a role that allows nothing yet. The same request again, with its id, is answered with the role that is there.
     ///
     /// # Errors
@@ -130,7 +183,7 @@ impl ControlPlane {
             let permission = if let Some(kept) = &found.permission {
                 kept.id("id")?
             } else {
-                let id: PermissionId = self.new_id().into();
+                let id: PermissionId = permission_id((action, entity, access));
                 let (created_at, updated_at) = (found.now, found.now);
                 let new =
                     Permission { id, action, entity, access, description: None, created_at, updated_at };

@@ -6,6 +6,7 @@
     reason = "a check fails by panicking"
 )]
 
+mod access;
 mod grants;
 mod login;
 mod profile;
@@ -42,6 +43,7 @@ pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     login::check_login(&world).await;
     sessions::check_sessions(&world).await;
     second_factor::check_second_factor(&world).await;
+    access::check_access(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand, and short forms of what checks do.
@@ -73,22 +75,32 @@ impl World {
         self.cloud.store().commit(batch).await
     }
 
+    /// A number that was not given before.
+    fn next(&self) -> u64 {
+        self.made.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A new id.
+    fn fresh(&self) -> uuid::Uuid {
+        TimeOrderedIds::new(Arc::<ManualClock>::clone(&self.clock)).next_id()
+    }
+
     /// A new user, of an address that nobody has.
     async fn user(&self) -> Entry<User> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let number = self.next();
         self.cloud.create_user(NewUser::new(format!("user-{number}@example.org"), "Ada")).await.unwrap()
     }
 
     /// A node of a user, with room.
     async fn node(&self, owner: UserId) -> NodeId {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let number = self.next();
         let node = NewNode::new(owner, format!("node-{number}")).cpu(CpuMilli::from_u32(64_000));
         self.cloud.register_node(node).await.unwrap().id
     }
 
     /// An instance of a user on a node.
     async fn instance(&self, owner: UserId, node: NodeId) -> InstanceId {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let number = self.next();
         let request = LaunchRequest::new(owner, format!("instance-{number}")).on_node(node);
         self.cloud.launch(request).await.unwrap().id
     }

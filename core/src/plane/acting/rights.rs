@@ -46,16 +46,19 @@ impl Acting {
     /// Decides over rows that are read now.
     pub(super) async fn judged(&self, operation: Operation, thing: Thing) -> Result<Judged> {
         let known = self.known().await?;
-        let seen = match (thing, known.rights.user) {
-            (Thing::Cloud, _) => Some(Seen::default()),
-            (thing, user) => self.seen(thing, user, known.now).await?,
-        };
+        let seen = self.seen(thing, known.rights.user, known.now).await?;
         let decision = authorize(&known.rights, operation, seen.as_ref().map(|seen| &seen.object));
         let mut guards = known.guards;
         if let (Decision::Granted, Some(seen)) = (decision, seen) {
             guards.extend(seen.grounds);
         }
         Ok(Judged { decision, guards })
+    }
+
+    /// What is decided on an operation, as it is now.
+    #[cfg(feature = "conformance")]
+    pub(crate) async fn decision(&self, operation: Operation, thing: Thing) -> Result<Decision> {
+        Ok(self.judged(operation, thing).await?.decision)
     }
 
     /// What the caller may do, as it is now.
@@ -164,7 +167,7 @@ impl Acting {
     /// A thing as this user sees it; none where it is not there.
     async fn seen(&self, thing: Thing, user: Option<UserId>, now: Timestamp) -> Result<Option<Seen>> {
         match thing {
-            Thing::Cloud => Ok(Some(Seen::default())),
+            Thing::Cloud => Ok(Some(Seen { object: Object::open(), grounds: Vec::new() })),
             Thing::Account(id) => {
                 let there = self.plane.store.get(&USERS, id).await?.value.is_some();
                 Ok(there.then(|| Seen { object: Object::of(id), grounds: Vec::new() }))
