@@ -273,3 +273,19 @@ async fn every_attempt_that_is_refused_for_what_it_gave_costs_one_commit() {
         assert_eq!(world.store.commits.load(Ordering::Relaxed), before + 1, "{email}");
     }
 }
+
+#[tokio::test]
+async fn a_login_and_the_ending_of_all_sessions_are_never_unaware_of_one_another() {
+    let world = World::new().await;
+    let epoch =
+        async || world.store.get(&USER_ACCESS, world.user.id).await.unwrap().value.unwrap().revision();
+    let before = epoch().await;
+    world.log_in("correct horse", from(1)).await.unwrap();
+    assert_eq!(
+        epoch().await,
+        before + 1,
+        "who looked for sessions before this one was there is decided again"
+    );
+    world.cloud.end_all_sessions(world.user.id).await.unwrap();
+    assert_eq!(epoch().await, before + 2);
+}
