@@ -109,7 +109,7 @@ enum Job {
         answer: oneshot::Sender<Result<Verdict>>,
     },
     #[cfg(test)]
-    Panic(oneshot::Sender<()>),
+    Panic(#[expect(dead_code, reason = "it is only dropped")] oneshot::Sender<()>),
 }
 
 /// What came of checking a password.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{ControlPlane, LogIn, NewUser, Options};
 use crate::entity::{
-    Entity as _, Entry, LOGIN_RETRIES, LOGIN_THROTTLES, PASSWORDS, Password, SESSIONS, SecretText,
-    SessionState, TABLES, USER_ACCESS, User,
+    Entity as _, Entry, LOGIN_RETRIES, LOGIN_THROTTLES, LogFilter, PASSWORDS, PageRequest, Password,
+    SESSIONS, SecretText, SessionState, TABLES, USER_ACCESS, User,
 };
 use crate::error::Error;
 use crate::id::TimeOrderedIds;
@@ -186,7 +186,8 @@ async fn a_login_too_many_ends_the_oldest_session() {
 async fn a_login_leaves_a_line_from_where_it_came_and_no_secret_anywhere() {
     let world = World::new().await;
     let login = world.log_in("correct horse", from(3).host("gateway").agent("browser")).await.unwrap();
-    let logs = world.cloud.repositories().logs().list(Default::default(), Default::default()).await.unwrap();
+    let logs =
+        world.cloud.repositories().logs().list(LogFilter::default(), PageRequest::default()).await.unwrap();
     let line = logs.entries.iter().find(|line| line.title == "user.log_in").unwrap();
     assert_eq!(
         (line.ip, line.actor_id, line.host.as_deref()),
