@@ -6,9 +6,10 @@ use super::ControlPlane;
 use super::login_rows::{Admission, LoginRows};
 use super::refusals::Refusal;
 use super::retry::{Retry, lost_race};
+use super::security::{ended, next_epoch, sessions_of};
 use super::session_ends::{page, session_event};
 use super::sessions::NewSession;
-use crate::entity::{Email, PASSWORDS, SecretText, Session, SessionState, USER_ACCESS, UserId};
+use crate::entity::{Email, PASSWORDS, SecretText, Session, SessionState, UserId};
 use crate::error::{Error, Result};
 use crate::identity::{Guess, Origin, Verdict};
 use crate::store::{Batch, Receipt, Row, StoreError, StoreExt as _, Value, Write};
@@ -199,7 +200,11 @@ impl ControlPlane {
         let state = if rows.second_factor { SessionState::AwaitingSecondFactor } else { SessionState::Full };
         let mut new = self.new_session_from(&attempt.origin, user, state, None, rows.now);
         batch.actor = Some(user.uuid());
-        batch.push(Write::guard(&USER_ACCESS, user, rows.access_revision()));
+        // It raises the epoch, and does not only guard it: whoever ends every session has seen those that were there, and must
+        // be decided again where this one came after that look.
+        if let Some(access) = rows.access() {
+            batch.push(next_epoch(access)?);
+        }
         batch.push(self.password_write(user, seen, password).await);
         batch.writes.extend(self.room_for(user, state).await?);
         batch.writes.append(&mut new.writes);
@@ -237,7 +242,7 @@ impl ControlPlane {
             SessionState::Full => usize::try_from(self.identity.sessions.max_per_user).unwrap_or(usize::MAX),
             SessionState::AwaitingSecondFactor => MAX_AWAITING,
         };
-        let reads = self.store.read(vec![super::security::sessions_of(user)]).await?;
+        let reads = self.store.read(vec![sessions_of(user)]).await?;
         let mut rows: Vec<(Timestamp, Row)> = Vec::new();
         for row in page(reads.answers.into_iter().next()) {
             if row.text("state")? == state.as_str() {
@@ -247,7 +252,7 @@ impl ControlPlane {
         rows.sort_by_key(|(created_at, row)| (*created_at, row.key()));
         let too_many = (rows.len() + 1).saturating_sub(most.max(1));
         let oldest: Vec<Row> = rows.into_iter().take(too_many).map(|(_, row)| row).collect();
-        Ok(super::security::ended(&oldest).collect())
+        Ok(ended(&oldest).collect())
     }
 
     /// Refuses an attempt that leaves no trace at any account, at the price of one that does: a commit that changes nothing.

@@ -199,9 +199,9 @@ impl LoginRows {
         Ok(row.map(|row| row.text("hash").map(SecretText::new)).transpose()?)
     }
 
-    /// The epoch that the login is decided in.
-    pub(super) fn access_revision(&self) -> i64 {
-        self.account.as_ref().map_or(0, |(_, access)| access.revision())
+    /// The access row of a user, whose revision is the epoch that the login is decided in.
+    pub(super) fn access(&self) -> Option<&Row> {
+        self.account.as_ref().map(|(_, access)| access)
     }
 
     /// Why the user does not get in, in any case or with this password.

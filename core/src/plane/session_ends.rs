@@ -132,7 +132,7 @@ impl ControlPlane {
         let mut retry = Retry::new("session.end_all", &*self.ids, &*self.metrics);
         loop {
             let access = Query::Get { table: &USER_ACCESS, key: user.into() };
-            // The epoch is read before the sessions: one that is made between the two is a conflict, and not overlooked.
+            // The epoch is read before the sessions, and a login raises it: so one that is not seen here is a conflict.
             let access = self.store.read(vec![access]).await?;
             let Some(Answer::Row(Some(access))) = access.answers.into_iter().next() else {
                 return Err(Error::not_found("user", user));

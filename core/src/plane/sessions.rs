@@ -20,7 +20,9 @@ const PREFIX: &str = "aps_";
 
 /// A session that is about to be made.
 ///
-/// The batch that makes it also guards the user's access row, or raises its epoch: that is left to the operation.
+/// The batch that makes it raises the epoch of the user's access row as well, which is left to the operation. A guard is
+/// enough only where the batch also ends a session that was there before, as that of a second factor does: whoever ends every
+/// session looks for them before the commit, and a new one that came after the look has to be in conflict with that.
 #[derive(Debug)]
 pub(super) struct NewSession {
     pub(super) session: Session,
