@@ -118,6 +118,16 @@ impl Error {
         Self::NotFound { kind, what: what.to_string() }
     }
 
+    /// The last administrator stays one.
+    pub(crate) fn last_administrator(event: &'static str) -> Self {
+        Self::WrongState {
+            kind: "user",
+            state: "the last administrator",
+            event,
+            allowed: vec!["promoting another"],
+        }
+    }
+
     /// Whether the same request can succeed later without anybody changing it.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -173,6 +183,7 @@ impl Error {
             Cause::Ceiling { rule, limit, used, asked } => {
                 Self::QuotaExceeded { limit_name: rule, limit: *limit, used: *used, asked: *asked }
             }
+            Cause::Invariant { rule: "administrations_at_least_one" } => Self::last_administrator("this"),
             Cause::Invariant { .. } | Cause::Overflow { .. } => Self::Store(error),
         }
     }

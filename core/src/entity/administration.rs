@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Entity as _;
 use super::field::entity;
-use crate::store::{Column, Invariant, Table};
+use crate::store::{Column, Invariant, Table, Write};
 
 /// How many administrators there are, in the one row of its table: there is one from the first administrator on,
 /// and so there always is an administrator.
@@ -18,6 +19,19 @@ pub struct Administration {
 impl Administration {
     /// The key of the one row.
     pub const ID: &str = "administrators";
+
+    /// The write that counts one administrator more. The row is made with the first one.
+    pub(crate) fn one_more(counted: bool) -> Write {
+        if counted {
+            return Write::record(&ADMINISTRATIONS, Self::ID, "administrators", 1);
+        }
+        Write::Insert(Self { id: Self::ID.into(), administrators: 1 }.to_row())
+    }
+
+    /// The write that counts one less; refused for the last one.
+    pub(crate) fn one_less() -> Write {
+        Write::record(&ADMINISTRATIONS, Self::ID, "administrators", -1)
+    }
 }
 
 /// The table of [`Administration`].

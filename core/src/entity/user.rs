@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::Serialize;
 
+use super::administration::Administration;
 use super::field::{Field, entity};
 use super::login_retries::{LOGIN_RETRIES, LoginRetries};
 use super::quota::{Limits, QUOTAS, Quota};
@@ -153,7 +154,9 @@ pub trait UserRepository: Send + Sync {
     /// The same one with the same limits again is answered with the one that is there.
     async fn create(&self, value: User, limits: Limits) -> Result<Entry<User>>;
 
-    /// Changes all but id and creation time of the one that still has this revision.
+    /// Changes all but id, creation time and permission of the one that still has this revision. The permission is changed by
+    /// [`ControlPlane::promote`](crate::ControlPlane::promote) and [`demote`](crate::ControlPlane::demote), which count
+    /// administrators; the one that is given here is ignored, and answered as it was given.
     async fn update(&self, value: Entry<User>) -> Result<Entry<User>>;
 
     /// Deletes the one that still has this revision, with access, login retries and quota; `StillUsed` while
@@ -181,6 +184,10 @@ impl UserRepository for Repositories {
         let user_id = value.id;
         let mut batch = self.batch(&USERS, "create");
         batch.writes.extend(value.creation(limits));
+        if value.permission == UserPermission::Administrator {
+            let counted = self.get_entry::<Administration>(Administration::ID).await?;
+            batch.push(Administration::one_more(counted.is_some()));
+        }
         let Err(error) = self.store.commit(batch).await else {
             return Ok(Entry::new(value, 1));
         };
@@ -193,16 +200,22 @@ impl UserRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<User>) -> Result<Entry<User>> {
-        self.update_entry(value.id.into(), value.value, value.revision).await
+        let columns = value.plain().into_iter().filter(|(column, _)| *column != "permission").collect();
+        self.update_columns::<User>(value.id.into(), value.revision, columns).await?;
+        Ok(Entry::new(value.value, value.revision + 1))
     }
 
     async fn delete(&self, id: UserId, revision: i64) -> Result<()> {
-        let companions: [&Table; 3] = [&QUOTAS, &LOGIN_RETRIES, &USER_ACCESS];
+        let companions: [&Table; 4] = [&USERS, &QUOTAS, &LOGIN_RETRIES, &USER_ACCESS];
         let keys = companions.iter().map(|table| (*table, id.into())).collect();
         let rows = self.store.get_many(keys).await?.value;
         let mut batch = self.batch(&USERS, "delete");
         for row in rows.iter().flatten() {
-            batch.push(Write::delete(row.table(), row.key(), row.revision()));
+            if row.table().name != USERS.name {
+                batch.push(Write::delete(row.table(), row.key(), row.revision()));
+            } else if User::from_row(row)?.permission == UserPermission::Administrator {
+                batch.push(Administration::one_less());
+            }
         }
         self.commit::<User>(batch.with(Write::delete(&USERS, id, revision))).await
     }

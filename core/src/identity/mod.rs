@@ -5,6 +5,7 @@
 mod caller;
 #[cfg(feature = "conformance")]
 pub mod checks;
+mod code_policy;
 mod digest;
 mod entropy;
 mod guesses;
@@ -18,6 +19,7 @@ mod totp;
 mod totp_policy;
 
 pub use caller::{Caller, Via};
+pub use code_policy::CodePolicy;
 pub(crate) use digest::{keyed_hex, same, sha256, sha256_hex};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub(crate) use guesses::{Guess, Guesses};

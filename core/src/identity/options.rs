@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::code_policy::CodePolicy;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
@@ -25,6 +26,8 @@ pub struct IdentityOptions {
     pub logins: LoginPolicy,
     /// How second factors are set up and checked.
     pub totp: TotpPolicy,
+    /// How mailed codes and links are made.
+    pub codes: CodePolicy,
 }
 
 impl Default for IdentityOptions {
@@ -36,6 +39,7 @@ impl Default for IdentityOptions {
             sessions: SessionPolicy::default(),
             logins: LoginPolicy::default(),
             totp: TotpPolicy::default(),
+            codes: CodePolicy::default(),
         }
     }
 }
@@ -74,6 +78,12 @@ impl IdentityOptions {
     /// With second factors that are set up and checked as this says.
     pub fn totp(mut self, policy: TotpPolicy) -> Self {
         self.totp = policy;
+        self
+    }
+
+    /// With mailed codes and links that are made as this says.
+    pub fn codes(mut self, policy: CodePolicy) -> Self {
+        self.codes = policy;
         self
     }
 }

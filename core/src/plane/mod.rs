@@ -3,6 +3,7 @@
 //! Each operation reads rows, decides with a pure function, and commits one batch that guards everything the decision
 //! read. A lost race is decided again, in one place, a bounded number of times.
 
+mod accounts;
 mod acting;
 mod audit;
 mod audit_chain;
@@ -39,6 +40,7 @@ mod within;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use accounts::{Confirmation, Message, NewAdministrator, SignUp, Standing, UserDeletion};
 pub use acting::{Acting, Thing};
 pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
@@ -58,8 +60,8 @@ use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
 use crate::identity::{
-    Caller, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy, PasswordHashing, SessionPolicy,
-    TotpPolicy,
+    Caller, CodePolicy, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy, PasswordHashing,
+    SessionPolicy, TotpPolicy,
 };
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
@@ -237,6 +239,7 @@ struct Identity {
     sessions: SessionPolicy,
     logins: LoginPolicy,
     totp: TotpPolicy,
+    codes: CodePolicy,
     guesses: Guesses,
 }
 
@@ -251,6 +254,7 @@ impl Identity {
             sessions: options.sessions,
             logins: options.logins,
             totp: options.totp,
+            codes: options.codes,
         }
     }
 

@@ -2,33 +2,48 @@
 
 use uuid::Uuid;
 
+use super::accounts::administrators;
+use super::retry::Retry;
 use super::{ControlPlane, NewUser};
-use crate::entity::{DisplayName, Email, Entry, LOGS, Limits, User, UserId, UserPermission, is_taken};
+use crate::entity::{
+    ADMINISTRATIONS, Administration, DisplayName, Email, Entry, LOGS, Limits, User, UserId, UserPermission,
+    is_taken,
+};
 use crate::error::{Error, Result};
-use crate::store::{Batch, NewRow, StoreError, Write};
+use crate::store::{Answer, Batch, NewRow, StoreError, Write};
 use crate::time::Timestamp;
 
 impl ControlPlane {
     /// Creates a user with limits. The same request again, with its id, is answered with the user that is there.
     pub async fn create_user(&self, request: NewUser) -> Result<Entry<User>> {
-        self.create_users(vec![request])
-            .await
-            .pop()
-            .unwrap_or_else(|| Err(Error::invalid("users", "none was given")))
+        let mut retry = Retry::new("user.create", &*self.ids, &*self.metrics);
+        loop {
+            match self.create_users(vec![request.clone()]).await.pop() {
+                Some(Err(Error::Conflict { .. })) => retry.again().await?,
+                Some(answer) => return answer,
+                None => return Err(Error::invalid("users", "none was given")),
+            }
+        }
     }
 
     /// Creates many users, in the given order, each on its own.
     #[tracing::instrument(skip_all)]
     pub async fn create_users(&self, requests: Vec<NewUser>) -> Vec<Result<Entry<User>>> {
-        let now = match self.store.read(Vec::new()).await {
-            Ok(reads) => reads.now,
+        let (now, mut counted) = match self.store.read(vec![administrators()]).await {
+            Ok(reads) => (reads.now, matches!(reads.answers.as_slice(), [Answer::Row(Some(_))])),
             Err(error) => return requests.iter().map(|_| Err(error.clone().into())).collect(),
         };
         let mut decided = Vec::with_capacity(requests.len());
         let mut batches = Vec::with_capacity(requests.len());
         for request in requests {
             let limits = request.limits;
-            decided.push(self.decide_user(request, now).map(|(user, batch)| {
+            let is_administrator = request.administrator;
+            decided.push(self.decide_user(request, now).map(|(user, mut batch)| {
+                if is_administrator {
+                    batch.push(Administration::one_more(counted));
+                    // Those that follow count on it. Where it is refused they are too, and asked again they succeed.
+                    counted = true;
+                }
                 batches.push(batch);
                 (user, limits)
             }));
@@ -40,6 +55,10 @@ impl ControlPlane {
                 Err(error) => Err(error),
                 Ok((user, limits)) => match receipts.next() {
                     Some(Ok(_)) => Ok(Entry::new(user, 1)),
+                    // Somebody else made the first administrator meanwhile, or nobody did.
+                    Some(Err(error)) if is_uncounted(&error) => {
+                        Err(Error::Conflict { what: "user.create".into() })
+                    }
                     Some(Err(error)) => self.created_before(user, limits, error).await,
                     None => Err(Error::Conflict { what: "user.create".into() }),
                 },
@@ -82,6 +101,11 @@ impl ControlPlane {
         }
         Err(Error::of_store("user", refused))
     }
+}
+
+/// Whether a batch was refused by the count of administrators.
+fn is_uncounted(error: &StoreError) -> bool {
+    error.refusal().is_some_and(|refusal| refusal.table == ADMINISTRATIONS.name)
 }
 
 /// What happened to what, for the log.

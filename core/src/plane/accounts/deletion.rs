@@ -1,0 +1,247 @@
+//! Deleting a user: what goes with them is named, and what stands in the way is too.
+
+use super::super::ControlPlane;
+use super::super::retry::{Retry, lost_race};
+use super::administrators::{administrators, row};
+use super::of_user;
+use crate::entity::{
+    API_KEY_USES, API_KEYS, Administration, COMPUTE_NODES, CONFIRMATION_TRIES, CONNECTIONS, Entity as _,
+    INSTANCES, InstanceState, LOGIN_RATES, LOGIN_RETRIES, LOGIN_THROTTLES, LOGIN_WAYS, MANAGED_COMPUTE_NODES,
+    MANAGED_IMAGES, MANAGED_INSTANCES, PASSWORDS, QUOTAS, RECOVERY_CODES, SESSION_USES, SESSIONS, SSH_KEYS,
+    USER_ACCESS, USER_ROLES, USERS, User, UserId, UserPermission, VERIFICATION_TRIES, VERIFICATIONS,
+};
+use crate::error::{Error, Result};
+use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Table, Write};
+
+/// What goes with a user: a table, the order by user (its key where there is none), and the table of a companion row.
+const GOES: [(&Table, Option<&str>, Option<&Table>); 17] = [
+    (&SESSIONS, Some("sessions_user"), Some(&SESSION_USES)),
+    (&API_KEYS, Some("api_keys_user"), Some(&API_KEY_USES)),
+    (&VERIFICATIONS, Some("verifications_user"), Some(&VERIFICATION_TRIES)),
+    (&SSH_KEYS, Some("ssh_keys_user"), None),
+    (&RECOVERY_CODES, Some("recovery_codes_user"), None),
+    (&CONNECTIONS, Some("connections_user"), None),
+    (&MANAGED_COMPUTE_NODES, Some("managed_compute_nodes_user_node"), None),
+    (&MANAGED_IMAGES, Some("managed_images_user_image"), None),
+    (&MANAGED_INSTANCES, Some("managed_instances_user_instance"), None),
+    (&USER_ROLES, None, None),
+    (&LOGIN_THROTTLES, None, None),
+    (&PASSWORDS, None, None),
+    (&CONFIRMATION_TRIES, None, None),
+    (&LOGIN_WAYS, None, None),
+    (&LOGIN_RATES, None, None),
+    (&LOGIN_RETRIES, None, None),
+    (&QUOTAS, None, None),
+];
+/// The most rows that go in the last batch; more go in batches before it.
+const AT_ONCE: usize = 1_500;
+
+/// What deleting a user does, or why it cannot be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deletion {
+    /// What goes with the user: the name of a table, and how many of its rows. A table with more than 1,000 is told as 1,000.
+    pub goes: Vec<(&'static str, usize)>,
+    /// What stands in the way. Nothing is deleted while there is any of it.
+    pub stands: Vec<Standing>,
+}
+
+/// Something that stands in the way of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Nodes of the user, at least so many.
+    Nodes(usize),
+    /// Instances of the user that are not deleted, at least so many.
+    LiveInstances(usize),
+    /// The user is the last administrator.
+    LastAdministrator,
+}
+
+/// What was read for a deletion.
+struct Found {
+    user: Row,
+    access: Row,
+    administrators: Option<Row>,
+    nodes: Vec<Row>,
+    instances: Vec<Row>,
+    goes: Vec<Vec<Row>>,
+    now: crate::time::Timestamp,
+}
+
+impl ControlPlane {
+    /// What deleting a user would do now, or what stands in the way. Changes nothing.
+    pub async fn plan_user_deletion(&self, user: UserId) -> Result<Deletion> {
+        self.of_deletion(user).await?.plan()
+    }
+
+    /// Deletes a user with everything that is only theirs: sessions, keys, second factor, connections, password, roles, grants, and
+    /// the history of their deleted instances. The audit trail keeps what it tells of them.
+    ///
+    /// Where there is more of it than fits one batch, the user is suspended first, and what is theirs goes in steps: cut off in
+    /// the middle, it goes on when it is asked again.
+    ///
+    /// # Errors
+    /// `NotFound`; `StillUsed` for what stands in the way, which [`ControlPlane::plan_user_deletion`] counts; `WrongState` for the
+    /// last administrator.
+    #[tracing::instrument(skip_all)]
+    pub async fn delete_user(&self, user: UserId) -> Result<()> {
+        let mut retry = Retry::new("user.delete", &*self.ids, &*self.metrics);
+        loop {
+            let found = self.of_deletion(user).await?;
+            found.refused()?;
+            let some_left = found.goes.iter().any(|rows| rows.len() >= MAX_PAGE as usize)
+                || found.instances.len() >= MAX_PAGE as usize;
+            let mut writes = found.writes();
+            if some_left || writes.len() > AT_ONCE {
+                // What is deleted here is deleted for good: nobody makes it anew while the user is suspended.
+                writes.truncate(AT_ONCE);
+                let mut batch = self.batch("user.delete");
+                batch.writes = whole(writes);
+                self.suspend_for_deletion(&found, user).await?;
+                match self.store.commit(batch).await {
+                    Ok(_) => continue,
+                    Err(error) if lost_race(&error) => retry.again().await?,
+                    Err(error) => return Err(Error::of_store(User::KIND, error)),
+                }
+                continue;
+            }
+            let mut batch = self.batch("user.delete");
+            batch.writes = writes;
+            if found.is_administrator()? {
+                batch.push(Administration::one_less());
+            }
+            batch.push(Write::delete(&USER_ACCESS, user, found.access.revision()));
+            batch.push(Write::delete(&USERS, user, found.user.revision()));
+            batch.push(self.log(of_user("user.delete", user, ""), found.now));
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(()),
+                Err(error) if lost_race(&error) => retry.again().await?,
+                // Something was made for the user between the look and the commit: look again.
+                Err(error) => match Error::of_store(User::KIND, error) {
+                    Error::StillUsed { .. } => retry.again().await?,
+                    other => return Err(other),
+                },
+            }
+        }
+    }
+
+    async fn suspend_for_deletion(&self, found: &Found, user: UserId) -> Result<()> {
+        if found.is_administrator()? {
+            self.demote(user).await?;
+        }
+        self.deactivate(user).await
+    }
+
+    async fn of_deletion(&self, user: UserId) -> Result<Found> {
+        let get = |table| Query::Get { table, key: user.into() };
+        let of = |table, order| Query::Scan(Scan::of(table).by(order).with(user).limit(MAX_PAGE));
+        let mut queries = vec![
+            get(&USER_ACCESS),
+            get(&USERS),
+            administrators(),
+            of(&COMPUTE_NODES, "compute_nodes_owner"),
+            of(&INSTANCES, "instances_owner"),
+        ];
+        queries.extend(GOES.iter().map(|(table, order, _)| {
+            let scan = Scan::of(table).limit(MAX_PAGE);
+            Query::Scan(order.map_or(scan.clone(), |order| scan.by(order)).with(user))
+        }));
+        let reads = self.store.read(queries).await?;
+        let now = reads.now;
+        let mut answers = reads.answers.into_iter();
+        let none = || Error::not_found(User::KIND, user);
+        let access = answers.next().and_then(row).ok_or_else(none)?;
+        let kept = answers.next().and_then(row).ok_or_else(none)?;
+        let administrators = answers.next().and_then(row);
+        let mut pages = answers.map(|answer| match answer {
+            Answer::Page(page) => page.rows,
+            _ => Vec::new(),
+        });
+        let (nodes, instances) = (pages.next().unwrap_or_default(), pages.next().unwrap_or_default());
+        Ok(Found { user: kept, access, administrators, nodes, instances, goes: pages.collect(), now })
+    }
+}
+
+impl Found {
+    fn is_administrator(&self) -> Result<bool> {
+        Ok(self.user.text("permission")? == UserPermission::Administrator.as_str())
+    }
+
+    fn live(&self) -> Result<usize> {
+        let mut live = 0;
+        for instance in &self.instances {
+            let state = InstanceState::parse(instance.text("state")?);
+            live += usize::from(!state.is_some_and(InstanceState::is_terminal));
+        }
+        Ok(live)
+    }
+
+    fn plan(&self) -> Result<Deletion> {
+        let mut plan = Deletion::default();
+        let live = self.live()?;
+        for ((table, ..), rows) in GOES.iter().zip(&self.goes) {
+            if !rows.is_empty() {
+                plan.goes.push((table.name, rows.len()));
+            }
+        }
+        if self.instances.len() > live {
+            plan.goes.push((INSTANCES.name, self.instances.len() - live));
+        }
+        if !self.nodes.is_empty() {
+            plan.stands.push(Standing::Nodes(self.nodes.len()));
+        }
+        if live > 0 {
+            plan.stands.push(Standing::LiveInstances(live));
+        }
+        let last = match &self.administrators {
+            Some(row) => row.int("administrators")? <= 1,
+            None => false,
+        };
+        if self.is_administrator()? && last {
+            plan.stands.push(Standing::LastAdministrator);
+        }
+        Ok(plan)
+    }
+
+    fn refused(&self) -> Result<()> {
+        match self.plan()?.stands.first() {
+            None => Ok(()),
+            Some(Standing::Nodes(_)) => Err(Error::StillUsed { kind: User::KIND, by: COMPUTE_NODES.name }),
+            Some(Standing::LiveInstances(_)) => {
+                Err(Error::StillUsed { kind: User::KIND, by: INSTANCES.name })
+            }
+            Some(Standing::LastAdministrator) => Err(Error::last_administrator("deleting it")),
+        }
+    }
+
+    /// The writes that delete everything but the user: companions before what they belong to.
+    fn writes(&self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for ((_, _, companion), rows) in GOES.iter().zip(&self.goes) {
+            for row in rows {
+                if let Some(companion) = companion {
+                    // Only ever patched, so of its first revision.
+                    writes.push(Write::delete(companion, row.key(), 1));
+                }
+                writes.push(Write::delete(row.table(), row.key(), row.revision()));
+            }
+        }
+        writes.extend(self.instances.iter().map(|row| Write::delete(&INSTANCES, row.key(), row.revision())));
+        writes
+    }
+}
+
+/// The writes without a companion at the end whose row was cut off: neither is deleted without the other.
+fn whole(mut writes: Vec<Write>) -> Vec<Write> {
+    let companion = |write: &Write| match write {
+        Write::Delete { table, .. } => {
+            GOES.iter().any(|(_, _, of)| of.is_some_and(|of| of.name == table.name))
+        }
+        _ => false,
+    };
+    if writes.last().is_some_and(companion) {
+        writes.pop();
+    }
+    writes
+}

@@ -1,0 +1,89 @@
+//! Changing the address of an account.
+
+use super::super::ControlPlane;
+use super::super::decided::Decided;
+use super::super::refusals::Refusal;
+use super::super::security::next_epoch;
+use super::administrators::row;
+use super::codes::{Guessed, Purpose, code_for};
+use super::{Message, by_email, of_user};
+use crate::entity::{Email, Entity as _, SecretText, USER_ACCESS, USERS, User, UserId, VerificationKind};
+use crate::error::{Error, Result};
+use crate::store::{Query, Write};
+
+impl ControlPlane {
+    /// A code that makes an address the one of an account, mailed to that address: the account keeps its own until the code is
+    /// given. Where the new address has an account, its owner is told by mail, and nothing else happens.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for an address that is none.
+    #[tracing::instrument(skip_all)]
+    pub async fn request_email_change(&self, user: UserId, new_email: &str) -> Result<Vec<Message>> {
+        let email = Email::new(new_email)?;
+        let email = &email;
+        self.decided("email.request_change", "verification", || async move {
+            let (target, kind) = (user.to_string(), VerificationKind::ChangeEmail);
+            let access = Query::Get { table: &USER_ACCESS, key: user.into() };
+            let reads = self.store.read(vec![access, code_for(&target, kind), by_email(email)]).await?;
+            let now = reads.now;
+            let mut found = reads.answers.into_iter().map(row);
+            let access = found.next().flatten().ok_or_else(|| Error::not_found(User::KIND, user))?;
+            let (code, taken) = (found.next().flatten(), found.next().flatten());
+            if taken.is_some() {
+                return Ok(Decided::Done(vec![Message::AlreadyRegistered { to: email.clone() }]));
+            }
+            let (new_email, lifetime) = (Some(email.clone()), self.identity.codes.lifetime);
+            let purpose = Purpose { kind, target: &target, user: Some(user), new_email, lifetime };
+            let Some(made) = self.prepare_code(purpose, code.as_ref(), now)? else {
+                return Ok(Decided::Done(Vec::new()));
+            };
+            let mut batch = self.batch_for("email.request_change", user.uuid());
+            batch.writes = made.writes;
+            batch.push(Write::guard(&USER_ACCESS, user, access.revision()));
+            batch.push(self.log(of_user("email.request_change", user, ""), now));
+            let (to, code) = (email.clone(), made.code);
+            Ok(Decided::Commit(
+                vec![Message::ConfirmNewEmail { to, code, expires_at: made.expires_at }],
+                batch,
+            ))
+        })
+        .await
+    }
+
+    /// Changes the address of an account to the one that a code was mailed to. Sessions stay: what lets one in has not changed.
+    /// The answer has to be mailed: a notice for the old address.
+    ///
+    /// # Errors
+    /// `Unauthenticated` for a code that is wrong, was used or has ended; `AlreadyExists` where somebody has taken the address
+    /// meanwhile.
+    #[tracing::instrument(skip_all)]
+    pub async fn change_email(&self, user: UserId, code: &SecretText) -> Result<Vec<Message>> {
+        let changed = self.decided("email.change", User::KIND, || async move {
+            let target = user.to_string();
+            let (guessed, _) = self.guess_code(&target, VerificationKind::ChangeEmail, code).await?;
+            let mut batch = self.batch_for("email.change", user.uuid());
+            let (verification, used) = match guessed {
+                Guessed::Wrong(counted) if counted.is_empty() => return Ok(Decided::Done(None)),
+                Guessed::Wrong(counted) => {
+                    batch.writes = counted;
+                    return Ok(Decided::Commit(None, batch));
+                }
+                Guessed::Right(verification, used) => (verification, used),
+            };
+            let Some(new) = verification.new_email else { return Ok(Decided::Done(None)) };
+            let secured = self.secured(user).await?;
+            let set = vec![("email", new.clone().into()), ("updated_at", secured.now.into())];
+            batch.writes = used;
+            batch.push(Write::update(&USERS, user, secured.revision, set));
+            batch.push(next_epoch(&secured.access)?);
+            batch.push(self.log(of_user("email.change", user, ""), secured.now));
+            Ok(Decided::Commit(Some(vec![Message::EmailChanged { to: secured.user.email, new }]), batch))
+        });
+        let changed = changed.await?;
+        if changed.is_none() {
+            let subject = Some(("user", user.uuid()));
+            self.note_refusal(Refusal { operation: "email.change", subject, user: Some(user) }).await;
+        }
+        changed.ok_or(Error::Unauthenticated)
+    }
+}

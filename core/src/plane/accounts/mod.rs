@@ -1,0 +1,54 @@
+//! Accounts: administrators, sign-up, passwords, addresses, and how an account ends.
+
+mod administrators;
+mod codes;
+mod deletion;
+mod email;
+mod message;
+mod passwords;
+mod sign_up;
+mod suspension;
+
+pub use administrators::NewAdministrator;
+pub use deletion::{Deletion as UserDeletion, Standing};
+pub use message::Message;
+pub use sign_up::{Confirmation, SignUp};
+
+pub(super) use administrators::administrators;
+
+use super::users::Happened;
+use crate::entity::Entity as _;
+use crate::entity::{Email, LOGIN_WAYS, LoginWays, PASSWORDS, Password, SecretText, USERS, UserId};
+use crate::store::{Query, Row, Scan, Write};
+use crate::time::Timestamp;
+
+/// The user of an address; nobody's where it is none.
+fn by_email(email: &Email) -> Query {
+    Query::Scan(Scan::of(&USERS).by("users_email").with(email.clone()).limit(1))
+}
+
+/// What happened to a user, by the user where nobody else is known to have done it.
+fn of_user<'h>(operation: &'static str, user: UserId, what: &'h str) -> Happened<'h> {
+    Happened { operation, actor: Some(user.uuid()), kind: "user", subject: user.uuid(), description: what }
+}
+
+/// The writes that give a user this password, in place of the one in `kept`. The first one is a way in.
+fn password_writes(user_id: UserId, hash: &SecretText, kept: Option<&Row>, now: Timestamp) -> Vec<Write> {
+    match kept {
+        Some(row) => {
+            let set = vec![("hash", hash.expose().into()), ("updated_at", now.into())];
+            vec![Write::update(&PASSWORDS, user_id, row.revision(), set)]
+        }
+        None => {
+            let password = Password { user_id, hash: hash.clone(), updated_at: now };
+            let [ways, more] = one_way_more(user_id);
+            vec![Write::Insert(password.to_row()), ways, more]
+        }
+    }
+}
+
+/// The writes that count one way in more.
+pub(super) fn one_way_more(user_id: UserId) -> [Write; 2] {
+    let none = LoginWays { user_id, ways: 0 };
+    [Write::Ensure(none.to_row()), Write::record(&LOGIN_WAYS, user_id, "ways", 1)]
+}
