@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::api_key_text::ApiKeyPolicy;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
@@ -16,11 +17,13 @@ pub struct IdentityOptions {
     pub entropy: Arc<dyn Entropy>,
     /// How passwords are hashed.
     pub passwords: PasswordPolicy,
+    /// How many API keys there may be.
+    pub api_keys: ApiKeyPolicy,
 }
 
 impl Default for IdentityOptions {
     fn default() -> Self {
-        Self { keys: None, entropy: Arc::new(OsEntropy), passwords: PasswordPolicy::default() }
+        Self { keys: None, entropy: Arc::new(OsEntropy), passwords: PasswordPolicy::default(), api_keys: ApiKeyPolicy::default() }
     }
 }
 
@@ -40,6 +43,12 @@ impl IdentityOptions {
     /// With another way to hash passwords.
     pub fn passwords(mut self, policy: PasswordPolicy) -> Self {
         self.passwords = policy;
+        self
+    }
+
+    /// With another number of API keys.
+    pub fn api_keys(mut self, policy: ApiKeyPolicy) -> Self {
+        self.api_keys = policy;
         self
     }
 }

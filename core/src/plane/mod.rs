@@ -3,6 +3,7 @@
 //! Each operation reads rows, decides with a pure function, and commits one batch that guards everything the decision
 //! read. A lost race is decided again, in one place, a bounded number of times.
 
+mod api_keys;
 mod audit;
 mod audit_chain;
 mod delete;
@@ -27,6 +28,7 @@ mod within;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use api_keys::{ListedApiKey, MadeApiKey, NewApiKey};
 pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use explain::{Explained, LaunchPlan};
@@ -38,7 +40,7 @@ use uuid::Uuid;
 use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
-use crate::identity::{Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing};
+use crate::identity::{ApiKeyPolicy, Caller, Entropy, IdentityOptions, KeyRing, PasswordHashing};
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -212,12 +214,13 @@ struct Identity {
     keys: Option<KeyRing>,
     entropy: Arc<dyn Entropy>,
     hashing: PasswordHashing,
+    api_keys: ApiKeyPolicy,
 }
 
 impl Identity {
     fn new(options: IdentityOptions) -> Self {
         let hashing = PasswordHashing::new(options.passwords.clone(), Arc::clone(&options.entropy));
-        Self { keys: options.keys, entropy: options.entropy, hashing }
+        Self { keys: options.keys, entropy: options.entropy, hashing, api_keys: options.api_keys }
     }
 
     /// The keys of the host, for what cannot be kept without.

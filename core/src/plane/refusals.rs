@@ -19,7 +19,7 @@ use uuid::{Builder, Uuid};
 use super::ControlPlane;
 use crate::entity::{LOGS, LogId, LogOutcome, REFUSAL_COUNTS, UserId};
 use crate::error::{Error, Result};
-use crate::identity::sha256;
+use crate::identity::{Origin, sha256};
 use crate::store::{Batch, NewRow, StoreError, StoreExt as _, Value, Write};
 use crate::time::Timestamp;
 
@@ -143,6 +143,11 @@ impl ControlPlane {
     /// Notes in the audit trail that an attempt was refused. It never fails, and most of the time it writes nothing: see the
     /// head of this file.
     pub(super) async fn note_refusal(&self, refused: Refusal<'_>) {
+        self.note_refusal_from(refused, self.caller.origin()).await;
+    }
+
+    /// The same, of an attempt that came from elsewhere than the caller: one to become a caller.
+    pub(super) async fn note_refusal_from(&self, refused: Refusal<'_>, origin: &Origin) {
         let now = match self.store.read(Vec::new()).await {
             Ok(reads) => reads.now,
             Err(error) => {
@@ -158,7 +163,7 @@ impl ControlPlane {
         };
         let key =
             LineKey { minute: now.as_micros().div_euclid(MINUTE), who, operation: refused.operation };
-        let new = self.refusals.count(key, |key| self.refused_line(key, &refused, now));
+        let new = self.refusals.count(key, |key| self.refused_line(key, &refused, origin, now));
         if new && self.unsettled.is_none() {
             // What was not written now was given back, and is written with the next line.
             let _ = self.write_refusals(key.minute, false).await;
@@ -211,7 +216,7 @@ impl ControlPlane {
     }
 
     /// The line as the first refusal makes it: what only some of the others share is left out of the line for all.
-    fn refused_line(&self, key: LineKey, refused: &Refusal<'_>, now: Timestamp) -> NewRow {
+    fn refused_line(&self, key: LineKey, refused: &Refusal<'_>, origin: &Origin, now: Timestamp) -> NewRow {
         let row = NewRow::new(&LOGS)
             .set("id", key.id())
             .set("title", key.operation)
@@ -220,7 +225,6 @@ impl ControlPlane {
         if key.operation == OTHERS {
             return row;
         }
-        let origin = self.caller.origin();
         row.set("host", origin.host.as_deref())
             .set("ip", origin.ip.map(|ip| ip.to_string()))
             .set("actor_id", self.caller.actor())

@@ -137,7 +137,7 @@ async fn what_could_not_be_written_is_kept() {
     let mut plane = ControlPlane::new(world.store.clone());
     plane.deadline = Some(Duration::ZERO);
     let key = LineKey { minute: 1, who: Who::Nobody, operation: "a" };
-    let row = |key: LineKey| plane.refused_line(key, &refused("a", None), Timestamp::EPOCH);
+    let row = |key: LineKey| plane.refused_line(key, &refused("a", None), &Origin::unknown(), Timestamp::EPOCH);
     assert!(plane.refusals.count(key, row) && plane.refusals.count(key, row));
     let taken = plane.refusals.take(1, false);
     assert!(!plane.refusals.count(key, row), "it is being written");
