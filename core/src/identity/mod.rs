@@ -2,6 +2,7 @@
 //!
 //! The operations that use them are those of [`ControlPlane`](crate::ControlPlane).
 
+mod api_key_text;
 mod caller;
 #[cfg(feature = "conformance")]
 pub mod checks;
@@ -18,6 +19,8 @@ mod session_policy;
 mod totp;
 mod totp_policy;
 
+pub use api_key_text::ApiKeyPolicy;
+pub(crate) use api_key_text::{hint, kind_of, new_key};
 pub use caller::{Caller, Via};
 pub use code_policy::CodePolicy;
 pub(crate) use digest::{keyed_hex, same, sha256, sha256_hex};

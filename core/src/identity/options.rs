@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::api_key_text::ApiKeyPolicy;
 use super::code_policy::CodePolicy;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
@@ -28,6 +29,8 @@ pub struct IdentityOptions {
     pub totp: TotpPolicy,
     /// How mailed codes and links are made.
     pub codes: CodePolicy,
+    /// How many API keys there may be.
+    pub api_keys: ApiKeyPolicy,
 }
 
 impl Default for IdentityOptions {
@@ -40,6 +43,7 @@ impl Default for IdentityOptions {
             logins: LoginPolicy::default(),
             totp: TotpPolicy::default(),
             codes: CodePolicy::default(),
+            api_keys: ApiKeyPolicy::default(),
         }
     }
 }
@@ -84,6 +88,12 @@ impl IdentityOptions {
     /// With mailed codes and links that are made as this says.
     pub fn codes(mut self, policy: CodePolicy) -> Self {
         self.codes = policy;
+        self
+    }
+
+    /// With so many API keys at most.
+    pub fn api_keys(mut self, policy: ApiKeyPolicy) -> Self {
+        self.api_keys = policy;
         self
     }
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod acting;
+mod api_keys;
 mod audit;
 mod audit_chain;
 mod decided;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 pub use accounts::{Confirmation, Message, NewAdministrator, SignUp, Standing, UserDeletion};
 pub use acting::{Acting, Thing};
+pub use api_keys::{ListedApiKey, MadeApiKey, NewApiKey};
 pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use explain::{Explained, LaunchPlan};
@@ -60,8 +62,8 @@ use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
 use crate::identity::{
-    Caller, CodePolicy, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy, PasswordHashing,
-    SessionPolicy, TotpPolicy,
+    ApiKeyPolicy, Caller, CodePolicy, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy,
+    PasswordHashing, SessionPolicy, TotpPolicy,
 };
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
@@ -241,6 +243,7 @@ struct Identity {
     totp: TotpPolicy,
     codes: CodePolicy,
     guesses: Guesses,
+    api_keys: ApiKeyPolicy,
 }
 
 impl Identity {
@@ -255,6 +258,7 @@ impl Identity {
             logins: options.logins,
             totp: options.totp,
             codes: options.codes,
+            api_keys: options.api_keys,
         }
     }
 

@@ -144,6 +144,11 @@ impl ControlPlane {
     /// Notes in the audit trail that an attempt was refused. It never fails, and most of the time it writes nothing: see the
     /// head of this file.
     pub(super) async fn note_refusal(&self, refused: Refusal<'_>) {
+        self.note_refusal_from(refused, self.caller.origin()).await;
+    }
+
+    /// The same for what came from there.
+    pub(super) async fn note_refusal_from(&self, refused: Refusal<'_>, origin: &Origin) {
         let now = match self.store.read(Vec::new()).await {
             Ok(reads) => reads.now,
             Err(error) => {
@@ -151,7 +156,7 @@ impl ControlPlane {
                 return;
             }
         };
-        let new = self.count_refusal(refused, self.caller.origin(), now);
+        let new = self.count_refusal(refused, origin, now);
         if new && self.unsettled.is_none() {
             // What was not written now was given back, and is written with the next line.
             let _ = self.write_refusals(now.as_micros().div_euclid(MINUTE), false).await;
