@@ -66,7 +66,7 @@ pub struct SshKeyFilter {
     pub user_id: Option<UserId>,
 }
 
-/// Where [`SshKey`]s are kept: added by [`ControlPlane::add_ssh_key`](crate::ControlPlane::add_ssh_key), which parses them.
+/// Where [`SshKey`]s are kept: found, listed and deleted.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait SshKeyRepository: Send + Sync {

@@ -1,6 +1,9 @@
 //! How mailed codes and links are made: [`CodePolicy`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use crate::error::{Error, Result};
 
 /// How mailed codes and links are made, and how long they are good.
 ///
@@ -10,7 +13,8 @@ use std::time::Duration;
 pub struct CodePolicy {
     /// How many characters a code has, 6 to 32.
     pub digits: u32,
-    /// The characters that codes are made of: by default capitals and digits without `I`, `O` and `0`.
+    /// The characters that codes are made of, 10 to 64 capitals and digits, each once: by default without `I`, `O` and `0`. No
+    /// code is made of others.
     pub char_set: String,
     /// How long a code is good.
     pub lifetime: Duration,
@@ -46,6 +50,16 @@ impl CodePolicy {
     pub fn lifetimes(mut self, code: Duration, confirmation: Duration) -> Self {
         (self.lifetime, self.confirmation) = (code, confirmation);
         self
+    }
+
+    /// Refuses characters of which no safe code can be made. What is typed is taken as capitals, so small letters are no good.
+    pub(crate) fn check(&self) -> Result<()> {
+        let known = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+        let once = self.char_set.chars().collect::<BTreeSet<_>>().len();
+        if (10..=64).contains(&once) && once == self.char_set.len() && self.char_set.chars().all(known) {
+            return Ok(());
+        }
+        Err(Error::invalid("identity.codes.char_set", "10 to 64 capitals and digits, each once"))
     }
 
     /// Sets how many wrong codes one survives.

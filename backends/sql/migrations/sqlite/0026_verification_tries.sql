@@ -2,6 +2,7 @@ CREATE TABLE {{verification_tries}} (
     "verification_id" BLOB NOT NULL CHECK (length("verification_id") = 16),
     "attempts" INTEGER NOT NULL DEFAULT 0,
     "last_step" INTEGER NOT NULL DEFAULT -1,
+    "window" INTEGER NOT NULL DEFAULT 0,
     "revision" INTEGER NOT NULL,
     "version" INTEGER NOT NULL,
     PRIMARY KEY ("verification_id"),

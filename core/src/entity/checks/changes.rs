@@ -22,7 +22,8 @@ pub(super) async fn an_update_changes_what_it_may(world: &World) {
     let user = Entry::new(User { id: kept.user.id, ..new.user }, 1);
     let updated = repositories.users().update(user.clone()).await.unwrap();
     assert_eq!(updated, Entry::new(user.value, 2));
-    world.holds(&updated.value, 2).await;
+    // The permission is not changed by it.
+    world.holds(&User { permission: kept.user.permission, ..updated.value }, 2).await;
     let access = UserAccess { state: AccessState::Suspended, ..kept.access };
     repositories.user_access().update(Entry::new(access.clone(), 1)).await.unwrap();
     assert_eq!(repositories.user_access().require(kept.user.id).await.unwrap(), Entry::new(access, 2));

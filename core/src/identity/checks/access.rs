@@ -31,6 +31,8 @@ pub(super) async fn check_access(world: &World) {
     what_was_taken_back_lets_nobody_do_anything_afterwards(world).await;
     a_role_that_was_taken_lets_nobody_do_anything_afterwards(world).await;
     one_launches_where_one_may(world).await;
+    what_several_things_are_authorized_by_is_guarded_once(world).await;
+    an_image_that_is_not_there_is_refused_as_one_that_is_hidden(world).await;
 }
 
 /// Something of a user on a node.
@@ -344,4 +346,33 @@ async fn one_launches_where_one_may(world: &World) {
     let about = crate::entity::LogFilter { subject_id: Some(launched.id.uuid()), ..Default::default() };
     let lines = world.cloud.repositories().logs().list(about, PageRequest::default()).await.unwrap().entries;
     assert!(lines.len() == 2 && lines.iter().all(|line| line.actor_id == Some(guest)), "{lines:?}");
+}
+
+async fn what_several_things_are_authorized_by_is_guarded_once(world: &World) {
+    let (guest, owner) = (world.user().await.id, world.user().await.id);
+    let set = Set::new(world, owner).await;
+    let named = || format!("once-{}", world.next());
+    let administrator = NewUser::new(format!("{}@example.org", named()), "Ada").administrator();
+    let administrator = world.cloud.create_user(administrator).await.unwrap().id;
+    let for_guest = LaunchRequest::new(guest, named()).on_node(set.node);
+    world.cloud.acting(Caller::trusted(administrator)).launch(for_guest).await.unwrap();
+    world.cloud.share(guest, Shared::Node(set.node), None).await.unwrap();
+    let published = LaunchRequest { image: Some(set.published), ..LaunchRequest::new(guest, named()) };
+    world.cloud.acting(Caller::trusted(guest)).launch(published).await.unwrap();
+}
+
+async fn an_image_that_is_not_there_is_refused_as_one_that_is_hidden(world: &World) {
+    let (stranger, owner) = (world.user().await.id, world.user().await.id);
+    let hidden = Set::new(world, owner).await.image;
+    let missing: ImageId = Id::new(Uuid::from_u128(hidden.uuid().as_u128() ^ 1));
+    let acting = world.cloud.acting(Caller::trusted(stranger));
+    for of in [owner, stranger] {
+        let mut answers = Vec::new();
+        for image in [hidden, missing] {
+            let request = LaunchRequest { image: Some(image), ..LaunchRequest::new(of, "hidden") };
+            let refused = acting.launch(request).await.unwrap_err();
+            answers.push(format!("{refused:?} {refused}").replace(&image.to_string(), ""));
+        }
+        assert_eq!(answers[0], answers[1]);
+    }
 }

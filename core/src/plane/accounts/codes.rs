@@ -1,8 +1,8 @@
 //! Mailed codes: one for a target and a purpose, good for a while, for a few guesses, and once.
 //!
-//! A guess is judged over the row of tries, and its batch carries what it was judged by: a wrong one counts, on the condition that
-//! nobody counted meanwhile, and the last one that is allowed deletes the code; a right one deletes it with its effect. So
-//! however many guess at once, the code is gone after as many wrong ones as are allowed, and works once.
+//! A guess is charged before it is judged, by a commit of its own that is refused once as many were charged as are allowed;
+//! only then is it compared. So however many guess at once, no more are compared than that, right or wrong. A right one
+//! deletes the code in the batch of its effect, and so works once.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::entity::{
     Email, Entity as _, SecretText, TotpAlgorithm, UserId, VERIFICATION_TRIES, VERIFICATIONS, Verification,
     VerificationId, VerificationKind, VerificationTry,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::same;
-use crate::store::{Change, Query, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Change, Is, Query, Refusal, Row, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// A code that was made, and the writes that keep it.
@@ -36,9 +36,9 @@ pub(super) struct Purpose<'p> {
 /// What a guess came to.
 pub(super) enum Guessed {
     /// It is the code: these writes use it up.
-    Right(Box<Verification>, Vec<Write>),
-    /// It is not, and this counts it; nothing does where there is no code.
-    Wrong(Vec<Write>),
+    Right(Box<Verification>, Vec<Write>, Timestamp),
+    /// It is not, or there is none.
+    Wrong,
 }
 
 /// The question for a code.
@@ -68,6 +68,7 @@ impl ControlPlane {
         {
             return Ok(None);
         }
+        policy.check()?;
         let keys = self.identity.keys()?;
         let id: VerificationId = self.new_id().into();
         let digits = policy.digits.clamp(6, 32);
@@ -95,35 +96,50 @@ impl ControlPlane {
         Ok(Some(Prepared { code, expires_at, writes }))
     }
 
-    /// Judges a guess at the code for a target.
+    /// Charges one guess at the code for a target, and says which code it may be compared with: none where there is none, or
+    /// where it has had all its guesses. Once for each guess, however often it is then decided.
+    pub(super) async fn charge_guess(
+        &self,
+        target: &str,
+        kind: VerificationKind,
+    ) -> Result<Option<VerificationId>> {
+        let reads = self.store.read(vec![code_for(target, kind)]).await?;
+        let Some(row) = page(reads.answers.into_iter().next()).pop() else { return Ok(None) };
+        let kept = Verification::from_row(&row)?;
+        if kept.expires_at.is_none_or(|end| end <= reads.now) {
+            return Ok(None);
+        }
+        let some_left = vec![Test::new("attempts", Is::Lt(i64::from(self.identity.codes.attempts).into()))];
+        let charge =
+            Write::patch(&VERIFICATION_TRIES, kept.id, some_left, vec![("attempts", Change::Add(1))]);
+        match self.store.commit(self.batch("code.guess").with(charge)).await {
+            Ok(_) => Ok(Some(kept.id)),
+            // All were charged, or the code was used or replaced meanwhile.
+            Err(error) if error.refusal().is_some_and(Refusal::is_conflict) => Ok(None),
+            Err(error) => Err(Error::of_store(Verification::KIND, error)),
+        }
+    }
+
+    /// Judges a guess that was charged to this code.
     pub(super) async fn guess_code(
         &self,
         target: &str,
         kind: VerificationKind,
+        charged: VerificationId,
         guess: &SecretText,
-    ) -> Result<(Guessed, Timestamp)> {
+    ) -> Result<Guessed> {
         let reads = self.store.read(vec![code_for(target, kind)]).await?;
-        let row = page(reads.answers.into_iter().next()).pop();
-        let Some(row) = row else { return Ok((Guessed::Wrong(Vec::new()), reads.now)) };
+        let Some(row) = page(reads.answers.into_iter().next()).pop() else { return Ok(Guessed::Wrong) };
         let kept = Verification::from_row(&row)?;
-        let tries = self.store.get(&VERIFICATION_TRIES, kept.id).await?;
-        let now = tries.now;
-        // It was used or replaced between the two reads.
-        let Some(tries) = tries.value else { return Ok((Guessed::Wrong(Vec::new()), now)) };
-        if kept.expires_at.is_none_or(|end| end <= now) {
-            return Ok((Guessed::Wrong(Vec::new()), now));
+        // It may have ended, or been replaced by one that the guess was not charged to.
+        if kept.id != charged || kept.expires_at.is_none_or(|end| end <= reads.now) {
+            return Ok(Guessed::Wrong);
         }
-        if self.is_code(&bound_to(kept.id), &kept.secret, guess)? {
-            let used = forgotten(&row).into();
-            return Ok((Guessed::Right(Box::new(kept), used), now));
+        if !self.is_code(&bound_to(kept.id), &kept.secret, guess)? {
+            return Ok(Guessed::Wrong);
         }
-        let attempts = VerificationTry::from_row(&tries)?.attempts;
-        if attempts.saturating_add(1) >= self.identity.codes.attempts {
-            return Ok((Guessed::Wrong(forgotten(&row).into()), now));
-        }
-        let so_far = vec![Test::eq("attempts", i64::from(attempts))];
-        let count = Write::patch(&VERIFICATION_TRIES, kept.id, so_far, vec![("attempts", Change::Add(1))]);
-        Ok((Guessed::Wrong(vec![count]), now))
+        let used = forgotten(&row).into();
+        Ok(Guessed::Right(Box::new(kept), used, reads.now))
     }
 
     /// Whether a guess is the code of this hash. Capitals, spaces and hyphens do not matter.

@@ -5,7 +5,7 @@ use super::super::decided::Decided;
 use super::super::refusals::Refusal;
 use super::super::security::next_epoch;
 use super::administrators::row;
-use super::codes::{Guessed, Purpose, code_for};
+use super::codes::{Guessed, Purpose, code_for, forgotten};
 use super::{Message, by_email, of_user};
 use crate::entity::{Email, Entity as _, SecretText, USER_ACCESS, USERS, User, UserId, VerificationKind};
 use crate::error::{Error, Result};
@@ -58,22 +58,25 @@ impl ControlPlane {
     /// meanwhile.
     #[tracing::instrument(skip_all)]
     pub async fn change_email(&self, user: UserId, code: &SecretText) -> Result<Vec<Message>> {
+        let (target, kind) = (user.to_string(), VerificationKind::ChangeEmail);
+        let guess_at = self.charge_guess(&target, kind).await?;
+        let target = &target;
         let changed = self.decided("email.change", User::KIND, || async move {
-            let target = user.to_string();
-            let (guessed, _) = self.guess_code(&target, VerificationKind::ChangeEmail, code).await?;
-            let mut batch = self.batch_for("email.change", user.uuid());
-            let (verification, used) = match guessed {
-                Guessed::Wrong(counted) if counted.is_empty() => return Ok(Decided::Done(None)),
-                Guessed::Wrong(counted) => {
-                    batch.writes = counted;
-                    return Ok(Decided::Commit(None, batch));
-                }
-                Guessed::Right(verification, used) => (verification, used),
+            let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
+            let Guessed::Right(verification, used, _) = self.guess_code(target, kind, guess_at, code).await?
+            else {
+                return Ok(Decided::Done(None));
             };
+            let mut batch = self.batch_for("email.change", user.uuid());
             let Some(new) = verification.new_email else { return Ok(Decided::Done(None)) };
             let secured = self.secured(user).await?;
+            // A code that was mailed to the old address proves nothing about the new one. None is made behind this look: that
+            // guards the epoch, which is raised here.
+            let reads = self.store.read(vec![code_for(target, VerificationKind::ResetPassword)]).await?;
+            let old_code = reads.answers.into_iter().next().and_then(row);
             let set = vec![("email", new.clone().into()), ("updated_at", secured.now.into())];
             batch.writes = used;
+            batch.writes.extend(old_code.iter().flat_map(forgotten));
             batch.push(Write::update(&USERS, user, secured.revision, set));
             batch.push(next_epoch(&secured.access)?);
             batch.push(self.log(of_user("email.change", user, ""), secured.now));

@@ -140,6 +140,8 @@ impl ControlPlane {
             let mut batch = self.batch_for("password.request_reset", user.id.uuid());
             batch.writes = made.writes;
             batch.push(Write::guard(&USER_ACCESS, user.id, access.revision()));
+            // The address that it is mailed to is still that of the account.
+            batch.push(Write::guard(&USERS, user.id, kept.revision()));
             batch.push(self.log(of_user("password.request_reset", user.id, ""), now));
             let message =
                 Message::ResetPassword { to: user.email, code: made.code, expires_at: made.expires_at };
@@ -167,19 +169,15 @@ impl ControlPlane {
         let user = User::from_row(&found)?.id;
         let source = self.caller.origin().source();
         self.ensure_source(user, &source).await?;
-        let hash = &hash;
+        let (target, kind) = (user.to_string(), VerificationKind::ResetPassword);
+        let guess_at = self.charge_guess(&target, kind).await?;
+        let (hash, target) = (&hash, &target);
         let reset = self.decided("password.reset", Password::KIND, || async move {
-            let target = user.to_string();
-            let (guessed, _) = self.guess_code(&target, VerificationKind::ResetPassword, code).await?;
-            let mut batch = self.batch_for("password.reset", user.uuid());
-            let used = match guessed {
-                Guessed::Wrong(counted) if counted.is_empty() => return Ok(Decided::Done(None)),
-                Guessed::Wrong(counted) => {
-                    batch.writes = counted;
-                    return Ok(Decided::Commit(None, batch));
-                }
-                Guessed::Right(_, used) => used,
+            let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
+            let Guessed::Right(_, used, _) = self.guess_code(target, kind, guess_at, code).await? else {
+                return Ok(Decided::Done(None));
             };
+            let mut batch = self.batch_for("password.reset", user.uuid());
             let secured = self.secured(user).await?;
             batch.writes = used;
             batch.writes.extend(password_writes(user, hash, secured.password.as_ref(), secured.now));

@@ -338,27 +338,22 @@ impl ControlPlane {
         let (email, name) = (Email::new(request.email)?, DisplayName::new(request.name)?);
         let hash = self.identity.hashing.hash(request.password).await?;
         let (email, name, hash, limits) = (&email, &name, &hash, request.limits);
+        let kind = VerificationKind::Onboarding;
+        let guess_at = self.charge_guess(email.as_str(), kind).await?;
         let accepted = self.decided("user.accept_invitation", User::KIND, || async move {
-            let kind = VerificationKind::Onboarding;
-            let (guessed, now) = self.guess_code(email.as_str(), kind, code).await?;
-            let mut batch = self.batch("user.accept_invitation");
-            match guessed {
-                Guessed::Wrong(counted) if counted.is_empty() => Ok(Decided::Done(None)),
-                Guessed::Wrong(counted) => {
-                    batch.writes = counted;
-                    Ok(Decided::Commit(None, batch))
-                }
-                Guessed::Right(_, used) => {
-                    let mut user = User::new(self.new_id().into(), email.clone(), name.clone(), now);
-                    user.activated = true;
-                    batch = self.batch_for("user.accept_invitation", user.id.uuid());
-                    batch.writes = used;
-                    batch.writes.extend(user.creation(limits));
-                    batch.writes.extend(password_writes(user.id, hash, None, now));
-                    batch.push(self.log(of_user("user.accept_invitation", user.id, ""), now));
-                    Ok(Decided::Commit(Some(Entry::new(user, 1)), batch))
-                }
-            }
+            let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
+            let Guessed::Right(_, used, now) = self.guess_code(email.as_str(), kind, guess_at, code).await?
+            else {
+                return Ok(Decided::Done(None));
+            };
+            let mut user = User::new(self.new_id().into(), email.clone(), name.clone(), now);
+            user.activated = true;
+            let mut batch = self.batch_for("user.accept_invitation", user.id.uuid());
+            batch.writes = used;
+            batch.writes.extend(user.creation(limits));
+            batch.writes.extend(password_writes(user.id, hash, None, now));
+            batch.push(self.log(of_user("user.accept_invitation", user.id, ""), now));
+            Ok(Decided::Commit(Some(Entry::new(user, 1)), batch))
         });
         accepted.await?.ok_or(Error::Unauthenticated)
     }
@@ -372,6 +367,7 @@ impl ControlPlane {
 
     fn asked(&self, user: &User, now: Timestamp) -> Result<Asked> {
         let policy = &self.identity.codes;
+        policy.check()?;
         let token = self.identity.entropy.bytes::<32>();
         let token =
             SecretText::new(format!("{LINK_PREFIX}{}", data_encoding::BASE64URL_NOPAD.encode(&token)));

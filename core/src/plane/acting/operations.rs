@@ -14,13 +14,14 @@ use crate::plane::{
 use crate::time::Timestamp;
 
 impl Acting {
-    /// See [`ControlPlane::create_user`].
+    /// See [`ControlPlane::create_user`]. Making an administrator needs the right to promote as well.
     pub async fn create_user(&self, request: NewUser) -> Result<Entry<User>> {
+        let mut asked = vec![(Operation::CreateUser, Thing::Cloud)];
+        if request.administrator {
+            asked.push((Operation::Promote, Thing::Cloud));
+        }
         let request = &request;
-        self.run(Operation::CreateUser, Thing::Cloud, |plane| async move {
-            plane.create_user(request.clone()).await
-        })
-        .await
+        self.run_all(&asked, |plane| async move { plane.create_user(request.clone()).await }).await
     }
 
     /// See [`ControlPlane::update_profile`].
@@ -228,13 +229,14 @@ impl Acting {
         if let Some(image) = request.image {
             asked.push((Operation::UseImage, Thing::Image(image)));
         }
-        let image_node = match request.image {
-            Some(image) => {
-                let kept = self.plane.repositories.images().get(image).await?;
-                Some(kept.ok_or_else(|| Thing::Image(image).not_found())?.node_id)
-            }
-            None => None,
-        };
+        let mut image_node = None;
+        if let Some(image) = request.image {
+            let Some(kept) = self.plane.repositories.images().get(image).await? else {
+                // Refused, and noted, in the order in which one that may not be seen is.
+                return self.run_all(&asked, |_| async { Err(Thing::Image(image).not_found()) }).await;
+            };
+            image_node = Some(kept.node_id);
+        }
         let launch = |asked: Vec<(Operation, Thing)>, request: LaunchRequest| async move {
             let request = &request;
             let act = |plane: ControlPlane| async move { plane.launch(request.clone()).await };

@@ -25,34 +25,35 @@ impl Warranted {
     /// The batch with the guards that it does not carry already.
     ///
     /// A key occurs once in a batch. Where the operation itself guards, changes or deletes such a row at the same revision, that
-    /// is the guard. Where it does so at another one, it has read the row after it was authorized: then only the guard is left of
-    /// the batch, which is refused as a conflict, and authorized anew.
+    /// is the guard; and where several things were authorized by one row, it is guarded once. Where two need it at different
+    /// revisions, it has changed between the reads: then only a guard of the older one is left of the batch, which is refused
+    /// as a conflict, and authorized anew.
     fn warranted(&self, mut batch: Batch) -> Batch {
-        let mut missing = Vec::new();
         for guard in &self.guards {
             let Some((table, key, revision)) = held(guard) else { continue };
-            let own = batch.writes.iter().filter_map(held).find(|own| (own.0, own.1) == (table, key));
-            match own {
-                None => missing.push(guard.clone()),
-                Some((_, _, same)) if same == revision => {}
-                Some(_) => {
-                    batch.writes = vec![guard.clone()];
+            let own = batch
+                .writes
+                .iter()
+                .find(|own| held(own).is_some_and(|(of, at, _)| (of.name, at) == (table.name, key)));
+            match own.and_then(held).map(|(.., own)| own) {
+                None => batch.writes.push(guard.clone()),
+                Some(own) if own == revision => {}
+                Some(own) => {
+                    batch.writes = vec![Write::guard(table, key.clone(), own.min(revision))];
                     return batch;
                 }
             }
         }
-        batch.writes.extend(missing);
         batch
     }
 }
 
 /// The row that a write needs at a revision.
-fn held(write: &Write) -> Option<(&'static str, &Key, i64)> {
-    let named = |table: &'static Table, key, revision: &i64| Some((table.name, key, *revision));
+fn held(write: &Write) -> Option<(&'static Table, &Key, i64)> {
     match write {
         Write::Update { table, key, revision, .. }
         | Write::Delete { table, key, revision }
-        | Write::Guard { table, key, revision } => named(table, key, revision),
+        | Write::Guard { table, key, revision } => Some((*table, key, *revision)),
         _ => None,
     }
 }
