@@ -27,6 +27,10 @@ pub struct Rights {
 ///
 /// Where something is to be made, it is what will own it: the account, or the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may hold with any other"
+)]
 #[non_exhaustive]
 pub struct Object {
     /// Whose it is: its owner, and the owner of the node that it is on.

@@ -23,7 +23,7 @@ pub use api_key_text::ApiKeyPolicy;
 pub(crate) use api_key_text::{hint, kind_of, new_key};
 pub use caller::{Caller, Via};
 pub use code_policy::CodePolicy;
-pub(crate) use digest::{keyed_hex, same, sha256, sha256_hex};
+pub(crate) use digest::{same, sha256, sha256_hex};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub(crate) use guesses::{Guess, Guesses};
 pub(crate) use hashing::Verdict;

@@ -30,13 +30,13 @@ impl Origin {
 
     /// Names the machine that took the request.
     pub fn host(mut self, host: impl Into<String>) -> Self {
-        self.host = Some(cut(host.into()));
+        self.host = Some(cut(&host.into()));
         self
     }
 
     /// Says what the peer says it is.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
-        self.agent = Some(cut(agent.into()));
+        self.agent = Some(cut(&agent.into()));
         self
     }
 
@@ -55,7 +55,7 @@ impl Origin {
 }
 
 /// The text without control characters, and without what is too long.
-fn cut(text: String) -> String {
+fn cut(text: &str) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {

@@ -82,7 +82,7 @@ pub struct ListedApiKey {
 /// What a change of a user's keys is decided on.
 struct Keys {
     access: Row,
-    keys: Vec<Entry<ApiKey>>,
+    kept: Vec<Entry<ApiKey>>,
     now: Timestamp,
 }
 
@@ -145,13 +145,14 @@ impl ControlPlane {
         let access = read.value.ok_or_else(|| Error::not_found("user", user))?;
         let keys = Scan::of(&API_KEYS).by("api_keys_user").with(user).limit(MAX_PAGE);
         let page = self.store.scan(keys).await?;
-        let keys: std::result::Result<Vec<_>, _> = page
+        let keys: std::result::Result<Vec<_>, crate::store::StoreError> = page
             .value
             .rows
             .iter()
             .map(|row| Ok(Entry::new(ApiKey::from_row(row)?, row.revision())))
             .collect();
-        Ok(Keys { access, keys: keys.map_err(|error: crate::store::StoreError| error)?, now: page.now })
+        let kept = keys?;
+        Ok(Keys { access, kept, now: page.now })
     }
 
     /// Refuses where the user may not act, or has as many keys as the policy allows.
@@ -160,10 +161,10 @@ impl ControlPlane {
             return Err(Error::Denied { action: "make an api key while suspended" });
         }
         let limit = self.identity.api_keys.per_user;
-        let live = rows.keys.iter().filter(|key| key.expires_at.is_none_or(|at| at > rows.now)).count();
+        let live = rows.kept.iter().filter(|key| key.expires_at.is_none_or(|at| at > rows.now)).count();
         // What has ended counts, too, before there are more than a page: then it has to be purged first.
-        let full = rows.keys.len() >= usize::try_from(MAX_PAGE).unwrap_or(usize::MAX);
-        let used = if full { rows.keys.len() } else { live };
+        let full = rows.kept.len() >= usize::try_from(MAX_PAGE).unwrap_or(usize::MAX);
+        let used = if full { rows.kept.len() } else { live };
         if full || u32::try_from(live).unwrap_or(u32::MAX) >= limit {
             let used = i64::try_from(used).unwrap_or(i64::MAX);
             return Err(Error::QuotaExceeded { limit_name: "api_keys", limit: limit.into(), used, asked: 1 });

@@ -152,7 +152,7 @@ async fn a_second_factor_finds_the_login_that_awaits_it_and_makes_the_source_kno
     let live = cloud.awaiting(&waiting.token).await.unwrap();
     assert_eq!((live.session.id, live.row.revision()), (waiting.session.id, 1));
 
-    let full = cloud.new_session(user, SessionState::Full, Some(live.now), live.now);
+    let full = cloud.new_session_from(&Origin::unknown(), user, SessionState::Full, Some(live.now), live.now);
     let mut writes = vec![Write::guard(&USER_ACCESS, user, live.access.revision())];
     writes.extend(live.end());
     writes.extend(full.writes);

@@ -74,7 +74,7 @@ impl ControlPlane {
     /// The login that waits for its second factor under this token; `Unauthenticated` where there is none.
     ///
     /// It becomes a session by one batch that guards or raises the epoch of `access`, ends this one ([`LiveSession::end`]),
-    /// and makes a full one ([`ControlPlane::new_session`]), so that the token from before the second factor is worth nothing.
+    /// and makes a full one ([`ControlPlane::new_session_from`]), so that the token from before the second factor is worth nothing.
     pub(super) async fn awaiting(&self, token: &SecretText) -> Result<LiveSession> {
         self.live(token, SessionState::AwaitingSecondFactor).await
     }
@@ -121,20 +121,9 @@ impl ControlPlane {
         }
     }
 
-    /// A new session of a user, who asked from where the caller is.
+    /// A new session of a user who asked from there.
     ///
     /// One that awaits its second factor lasts as long as the policy waits for that, another one as long as a session may.
-    pub(super) fn new_session(
-        &self,
-        user: UserId,
-        state: SessionState,
-        verified_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> NewSession {
-        self.new_session_from(self.caller.origin(), user, state, verified_at, now)
-    }
-
-    /// The same, of a user who asked from there.
     pub(super) fn new_session_from(
         &self,
         origin: &Origin,

@@ -36,7 +36,7 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     changes::a_stale_revision_is_a_conflict(&world).await;
     changes::a_stale_revision_deletes_nothing(&world).await;
     changes::what_is_still_used_is_not_deleted(&world).await;
-    changes::a_key_of_a_node_is_taken_once(&world).await;
+    Box::pin(changes::a_key_of_a_node_is_taken_once(&world)).await;
     changes::ports_of_instances_are_not_given_back_by_hand(&world).await;
     users::a_user_comes_and_goes_with_its_companions(&world).await;
     users::an_address_belongs_to_one_user(&world).await;
@@ -44,12 +44,12 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     users::a_change_says_who_made_it(&world).await;
     lists::pages_join_in_the_order_of_ids(&world).await;
     lists::the_log_is_read_newest_first(&world).await;
-    identity::what_a_user_holds_is_found_by_the_user(&world).await;
+    Box::pin(identity::what_a_user_holds_is_found_by_the_user(&world)).await;
     identity::what_ends_goes_with_its_companion(&world).await;
     identity::roles_have_permissions_and_each_is_there_once(&world).await;
     identity::a_grant_of_a_node_or_image_is_given_once(&world).await;
     filters::users_are_filtered(&world).await;
-    filters::nodes_are_found_with_ledger_and_lifecycle(&world).await;
+    Box::pin(filters::nodes_are_found_with_ledger_and_lifecycle(&world)).await;
     filters::images_are_filtered(&world).await;
     filters::grants_are_found_from_both_sides(&world).await;
     filters::gpus_are_listed_by_slot(&world).await;

@@ -69,8 +69,8 @@ pub(super) async fn a_role_that_somebody_has_is_not_deleted(world: &World) {
     let role = cloud.create_role(NewRole::new("builders")).await.unwrap().id;
     cloud.allow(role, Action::Create, EntityKind::Instance, Access::Own).await.unwrap();
     cloud.give_role(user, role).await.unwrap();
-    let used = cloud.delete_role(role).await;
-    assert!(matches!(used, Err(Error::StillUsed { by: "user_roles", .. })), "{used:?}");
+    let held = cloud.delete_role(role).await;
+    assert!(matches!(held, Err(Error::StillUsed { by: "user_roles", .. })), "{held:?}");
     cloud.take_role(user, role).await.unwrap();
     cloud.delete_role(role).await.unwrap();
     let gone = cloud.delete_role(role).await;

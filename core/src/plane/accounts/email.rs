@@ -63,7 +63,8 @@ impl ControlPlane {
         let target = &target;
         let changed = self.decided("email.change", User::KIND, || async move {
             let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
-            let Guessed::Right(verification, used, _) = self.guess_code(target, kind, guess_at, code).await?
+            let Guessed::Right(verification, spent, _) =
+                self.guess_code(target, kind, guess_at, code).await?
             else {
                 return Ok(Decided::Done(None));
             };
@@ -75,7 +76,7 @@ impl ControlPlane {
             let reads = self.store.read(vec![code_for(target, VerificationKind::ResetPassword)]).await?;
             let old_code = reads.answers.into_iter().next().and_then(row);
             let set = vec![("email", new.clone().into()), ("updated_at", secured.now.into())];
-            batch.writes = used;
+            batch.writes = spent;
             batch.writes.extend(old_code.iter().flat_map(forgotten));
             batch.push(Write::update(&USERS, user, secured.revision, set));
             batch.push(next_epoch(&secured.access)?);

@@ -34,17 +34,13 @@ fn of_user<'h>(operation: &'static str, user: UserId, what: &'h str) -> Happened
 
 /// The writes that give a user this password, in place of the one in `kept`. The first one is a way in.
 fn password_writes(user_id: UserId, hash: &SecretText, kept: Option<&Row>, now: Timestamp) -> Vec<Write> {
-    match kept {
-        Some(row) => {
-            let set = vec![("hash", hash.expose().into()), ("updated_at", now.into())];
-            vec![Write::update(&PASSWORDS, user_id, row.revision(), set)]
-        }
-        None => {
-            let password = Password { user_id, hash: hash.clone(), updated_at: now };
-            let [ways, more] = one_way_more(user_id);
-            vec![Write::Insert(password.to_row()), ways, more]
-        }
+    if let Some(row) = kept {
+        let set = vec![("hash", hash.expose().into()), ("updated_at", now.into())];
+        return vec![Write::update(&PASSWORDS, user_id, row.revision(), set)];
     }
+    let password = Password { user_id, hash: hash.clone(), updated_at: now };
+    let [ways, more] = one_way_more(user_id);
+    vec![Write::Insert(password.to_row()), ways, more]
 }
 
 /// The writes that count one way in more.

@@ -174,12 +174,12 @@ impl ControlPlane {
         let (hash, target) = (&hash, &target);
         let reset = self.decided("password.reset", Password::KIND, || async move {
             let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
-            let Guessed::Right(_, used, _) = self.guess_code(target, kind, guess_at, code).await? else {
+            let Guessed::Right(_, spent, _) = self.guess_code(target, kind, guess_at, code).await? else {
                 return Ok(Decided::Done(None));
             };
             let mut batch = self.batch_for("password.reset", user.uuid());
             let secured = self.secured(user).await?;
-            batch.writes = used;
+            batch.writes = spent;
             batch.writes.extend(password_writes(user, hash, secured.password.as_ref(), secured.now));
             secured.shut(None, &mut batch)?;
             batch.writes.extend(self.source_known(user, secured.now));

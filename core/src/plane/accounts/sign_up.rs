@@ -206,7 +206,7 @@ impl ControlPlane {
             if user.id != id || password.as_ref().map(|hash| hash.expose().to_owned()) != *compared {
                 return Ok(Decided::Done(None));
             }
-            self.decide_confirmation(user, rows, proof, verdict)
+            self.decide_confirmation(user, &rows, proof, verdict)
         });
         let confirmed = confirmed.await?;
         if confirmed.is_none() {
@@ -223,7 +223,7 @@ impl ControlPlane {
     fn decide_confirmation(
         &self,
         mut user: User,
-        rows: ConfirmRows,
+        rows: &ConfirmRows,
         proof: &Confirmation,
         verdict: Verdict,
     ) -> Result<Decided<Option<Entry<User>>>> {
@@ -342,14 +342,14 @@ impl ControlPlane {
         let guess_at = self.charge_guess(email.as_str(), kind).await?;
         let accepted = self.decided("user.accept_invitation", User::KIND, || async move {
             let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
-            let Guessed::Right(_, used, now) = self.guess_code(email.as_str(), kind, guess_at, code).await?
+            let Guessed::Right(_, spent, now) = self.guess_code(email.as_str(), kind, guess_at, code).await?
             else {
                 return Ok(Decided::Done(None));
             };
             let mut user = User::new(self.new_id().into(), email.clone(), name.clone(), now);
             user.activated = true;
             let mut batch = self.batch_for("user.accept_invitation", user.id.uuid());
-            batch.writes = used;
+            batch.writes = spent;
             batch.writes.extend(user.creation(limits));
             batch.writes.extend(password_writes(user.id, hash, None, now));
             batch.push(self.log(of_user("user.accept_invitation", user.id, ""), now));

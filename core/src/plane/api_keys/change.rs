@@ -16,12 +16,12 @@ impl ControlPlane {
     /// The keys of a user, in the order of ids, with when each was last used.
     #[tracing::instrument(skip(self))]
     pub async fn list_api_keys(&self, user: UserId) -> Result<Vec<ListedApiKey>> {
-        let keys = self.keys_of(user).await?.keys;
-        let uses = keys.iter().map(|key| (&API_KEY_USES, Key::from(key.id))).collect();
-        let uses = self.store.get_many(uses).await?.value;
-        let listed = keys.into_iter().zip(uses).map(|(key, used)| {
-            let used = used.as_ref().map(ApiKeyUse::from_row).transpose()?;
-            Ok(ListedApiKey { key, last_used_at: used.and_then(|used| used.last_used_at) })
+        let keys = self.keys_of(user).await?.kept;
+        let last_uses = keys.iter().map(|key| (&API_KEY_USES, Key::from(key.id))).collect();
+        let last_uses = self.store.get_many(last_uses).await?.value;
+        let listed = keys.into_iter().zip(last_uses).map(|(key, last_use)| {
+            let last_use = last_use.as_ref().map(ApiKeyUse::from_row).transpose()?;
+            Ok(ListedApiKey { key, last_used_at: last_use.and_then(|last_use| last_use.last_used_at) })
         });
         listed.collect()
     }
@@ -36,9 +36,9 @@ impl ControlPlane {
         let mut retry = Retry::new("api_key.rotate", &*self.ids, &*self.metrics);
         loop {
             let rows = self.keys_of(user).await?;
-            let old = own(&rows.keys, id)?;
+            let old = own(&rows.kept, id)?;
             let ended = old.expires_at.is_some_and(|at| at <= rows.now);
-            if ended || rows.keys.iter().any(|key| key.replaces_id == Some(id)) {
+            if ended || rows.kept.iter().any(|key| key.replaces_id == Some(id)) {
                 return Err(Error::WrongState {
                     kind: "api_key",
                     state: if ended { "expired" } else { "replaced" },
@@ -81,7 +81,7 @@ impl ControlPlane {
         let mut retry = Retry::new("api_key.revoke", &*self.ids, &*self.metrics);
         loop {
             let rows = self.keys_of(user).await?;
-            let key = own(&rows.keys, id)?;
+            let key = own(&rows.kept, id)?;
             let mut batch = self.batch_for("api_key.revoke", user.uuid());
             batch.writes.extend(gone(key));
             batch.push(next_epoch(&rows.access)?);

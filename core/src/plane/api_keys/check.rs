@@ -46,14 +46,14 @@ impl ControlPlane {
                 (&API_KEY_USES, Key::from(found.id)),
             ])
             .await?;
-        let [Some(profile), Some(access), Some(used)] = rows.value.as_slice() else {
+        let [Some(profile), Some(access), Some(last_use)] = rows.value.as_slice() else {
             // Deleted between the two reads.
             return self.refuse_key(Some(&found), &origin).await;
         };
         if !may_enter(&found, profile, access, rows.now)? {
             return self.refuse_key(Some(&found), &origin).await;
         }
-        self.note_use(&ApiKeyUse::from_row(used)?, rows.now).await;
+        self.note_use(&ApiKeyUse::from_row(last_use)?, rows.now).await;
         let via = match (found.kind, found.node_id) {
             (ApiKeyKind::User, _) => Via::ApiKey { user, key: found.id, scopes: found.scopes },
             (ApiKeyKind::NodeAgent, Some(node)) => Via::NodeAgent { owner: user, key: found.id, node },

@@ -191,7 +191,9 @@ impl Verifier {
                 }
             }
             None => {
-                strays.iter().for_each(|(log, _)| self.note(AuditFinding::Inserted { log: (*log).into() }))
+                for (log, _) in strays {
+                    self.note(AuditFinding::Inserted { log: (*log).into() });
+                }
             }
         }
         self.found.head = self.last;
