@@ -1,5 +1,4 @@
 //! The repositories, and identity and access, on PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
