@@ -213,7 +213,9 @@ impl UserRepository for Repositories {
         for row in rows.iter().flatten() {
             if row.table().name != USERS.name {
                 batch.push(Write::delete(row.table(), row.key(), row.revision()));
-            } else if User::from_row(row)?.permission == UserPermission::Administrator {
+            } else if User::from_row(row)?.permission == UserPermission::Administrator
+                && self.get_entry::<Administration>(Administration::ID).await?.is_some()
+            {
                 batch.push(Administration::one_less());
             }
         }
