@@ -12,14 +12,16 @@ use crate::access::matrix::{
 };
 use crate::amount::CpuMilli;
 use crate::entity::{
-    Access, AccessState, Action, EntityKind, Entry, GpuFilter, GpuId, Image, ImageId, ImageStatus,
-    InstanceId, NodeId, PageRequest, PortMapFilter, PortMapId, UserAccess, UserId,
+    Access, AccessState, Action, ApiKey, ApiKeyId, ApiKeyKind, ApiKeyUse, DisplayName, Entity as _,
+    EntityKind, Entry, GpuFilter, GpuId, Image, ImageId, ImageStatus, InstanceId, NodeId, PageRequest,
+    PortMapFilter, PortMapId, SecretText, Session, SessionState, SessionUse, UserAccess, UserId,
 };
 use crate::error::Error;
 use crate::id::Id;
 use crate::identity::{Caller, Origin, Via};
 use crate::plane::{LaunchRequest, NewNode, NewRole, NewUser, Shared, Thing};
 use crate::ports::{Family, PortRanges, Protocol};
+use crate::store::Write;
 use crate::time::Clock as _;
 
 pub(super) async fn check_access(world: &World) {
@@ -28,6 +30,7 @@ pub(super) async fn check_access(world: &World) {
     world.cloud.seed_roles().await.unwrap();
     the_matrix_is_the_one_that_was_agreed_on(world, true).await;
     what_may_not_be_seen_is_what_is_not_there(world).await;
+    what_has_ended_lets_nobody_do_anything(world).await;
     what_was_taken_back_lets_nobody_do_anything_afterwards(world).await;
     a_role_that_was_taken_lets_nobody_do_anything_afterwards(world).await;
     one_launches_where_one_may(world).await;
@@ -157,8 +160,68 @@ impl Things {
     }
 }
 
-fn by_session(user: UserId) -> Caller {
-    Caller::of(Via::Session { user, session: Id::new(user.uuid()), verified_at: None }, Origin::unknown())
+/// A caller by a session that is there.
+async fn by_session(world: &World, user: UserId) -> Caller {
+    let (id, at) = (world.fresh().into(), world.clock.now());
+    let session = Session {
+        id,
+        user_id: user,
+        state: SessionState::Full,
+        token_hash: SecretText::new(id.to_string()),
+        expires_at: at.plus(Duration::from_hours(1)),
+        verified_at: None,
+        ip: None,
+        agent: None,
+        created_at: at,
+        updated_at: at,
+    };
+    let last_use = SessionUse { session_id: id, last_used_at: at };
+    world.commit(vec![Write::Insert(session.to_row()), Write::Insert(last_use.to_row())]).await.unwrap();
+    Caller::of(Via::Session { user, session: id, verified_at: None }, Origin::unknown())
+}
+
+/// The id of an API key that is there.
+async fn key_of(world: &World, user: UserId, scopes: &[&str], node_id: Option<NodeId>) -> ApiKeyId {
+    let (id, at) = (world.fresh().into(), world.clock.now());
+    let key = ApiKey {
+        id,
+        user_id: user,
+        name: DisplayName::new("key").unwrap(),
+        kind: if node_id.is_some() { ApiKeyKind::NodeAgent } else { ApiKeyKind::User },
+        hint: "apk_0000".into(),
+        hash: SecretText::new(id.to_string()),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        node_id,
+        replaces_id: None,
+        expires_at: None,
+        created_at: at,
+        updated_at: at,
+    };
+    let last_use = ApiKeyUse { api_key_id: id, last_used_at: None };
+    world.commit(vec![Write::Insert(key.to_row()), Write::Insert(last_use.to_row())]).await.unwrap();
+    id
+}
+
+async fn what_has_ended_lets_nobody_do_anything(world: &World) {
+    let user = world.user().await;
+    let id = user.id;
+    let mut user = user;
+    user.value.activated = true;
+    world.cloud.repositories().users().update(user).await.unwrap();
+    let node = world.node(id).await;
+    let instance = world.instance(id, node).await;
+    let session = by_session(world, id).await;
+    let key = key_of(world, id, &["*:*"], None).await;
+    let by_key = Caller::of(Via::ApiKey { user: id, key, scopes: vec!["*:*".into()] }, Origin::unknown());
+    let (by_session, by_key) = (world.cloud.acting(session.clone()), world.cloud.acting(by_key));
+    by_session.stop(instance).await.unwrap();
+    by_key.start(instance).await.unwrap();
+    world.cloud.end_session(id, session.session().unwrap()).await.unwrap();
+    world.cloud.revoke_api_key(id, key).await.unwrap();
+    for acting in [by_session, by_key] {
+        let refused = acting.stop(instance).await;
+        assert!(matches!(refused, Err(Error::Unauthenticated)), "{refused:?}");
+    }
 }
 
 /// A user of a kind, with things of their own and grants of others', and as whom they ask.
@@ -210,17 +273,24 @@ async fn actor(world: &World, actor: Actor, things: &Things, shared: [Set; 2], r
         let suspended = UserAccess { user_id: id, state: AccessState::Suspended };
         cloud.repositories().user_access().update(Entry::new(suspended, access.revision)).await.unwrap();
     }
-    let key = Id::new(id.uuid());
+    let scopes = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect();
     let via = match actor {
         Actor::System => Via::System,
-        Actor::ReadingKey => Via::ApiKey { user: id, key, scopes: vec!["read:*".into()] },
-        Actor::LaunchingKey => {
-            Via::ApiKey { user: id, key, scopes: vec!["*:instance".into(), "use:compute_node".into()] }
+        Actor::ReadingKey => {
+            let key = key_of(world, id, &["read:*"], None).await;
+            Via::ApiKey { user: id, key, scopes: scopes(&["read:*"]) }
         }
-        Actor::NodeAgent => Via::NodeAgent { owner: id, key, node: own.node },
+        Actor::LaunchingKey => {
+            let key = key_of(world, id, &["*:instance", "use:compute_node"], None).await;
+            Via::ApiKey { user: id, key, scopes: scopes(&["*:instance", "use:compute_node"]) }
+        }
+        Actor::NodeAgent => {
+            let key = key_of(world, id, &[], Some(own.node)).await;
+            Via::NodeAgent { owner: id, key, node: own.node }
+        }
         // A host's own way to know somebody counts as much as a session.
         _ if round && actor != Actor::NotActivated => Via::Trusted { user: id },
-        _ => return (by_session(id), own),
+        _ => return (by_session(world, id).await, own),
     };
     (Caller::of(via, Origin::unknown()), own)
 }

@@ -7,12 +7,13 @@ use crate::access::{
     Decision, Object, Operation, Rights, authorize, default_permissions, permission_of, widest,
 };
 use crate::entity::{
-    Access, AccessState, Action, COMPUTE_NODES, Entity as _, EntityKind, GPUS, IMAGES, INSTANCES, Image,
-    Instance, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, NodeId, PERMISSIONS, PORT_MAPS,
-    Permission, PermissionId, ROLE_PERMISSIONS, ROLES, RoleId, USER_ACCESS, USER_ROLES, USERS, User,
-    UserAccess, UserId, UserPermission,
+    API_KEYS, Access, AccessState, Action, ApiKey, ApiKeyKind, COMPUTE_NODES, Entity as _, EntityKind, GPUS,
+    IMAGES, INSTANCES, Image, Instance, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, NodeId,
+    PERMISSIONS, PORT_MAPS, Permission, PermissionId, ROLE_PERMISSIONS, ROLES, RoleId, SESSION_USES,
+    SESSIONS, Session, SessionState, USER_ACCESS, USER_ROLES, USERS, User, UserAccess, UserId,
+    UserPermission,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::Via;
 use crate::plane::roles::{ADMIN, USER};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Table, Write};
@@ -32,6 +33,15 @@ pub(crate) struct Known {
     /// The guard of the epoch, where there is somebody to guard.
     pub(crate) guards: Vec<Write>,
     pub(crate) now: Timestamp,
+}
+
+/// What was read of the session or key that the caller was authenticated by.
+#[derive(Debug, Default)]
+struct Credential {
+    /// What a key may be used for now.
+    scopes: Option<Vec<String>>,
+    is_agent: bool,
+    guard: Option<Write>,
 }
 
 /// What was read of a thing.
@@ -63,15 +73,16 @@ impl Acting {
 
     /// What the caller may do, as it is now.
     pub(crate) async fn known(&self) -> Result<Known> {
-        let (user, scopes, is_agent) = match self.caller().via() {
+        let user = match self.caller().via() {
             Via::System => {
                 let now = self.plane.store.read(Vec::new()).await?.now;
                 return Ok(Known { rights: Rights::default(), guards: Vec::new(), now });
             }
-            Via::Trusted { user } | Via::Session { user, .. } => (*user, None, false),
-            Via::ApiKey { user, scopes, .. } => (*user, Some(scopes.clone()), false),
-            Via::NodeAgent { owner, .. } => (*owner, None, true),
+            Via::Trusted { user } | Via::Session { user, .. } | Via::ApiKey { user, .. } => *user,
+            Via::NodeAgent { owner, .. } => *owner,
         };
+        let credential = self.credential(user).await?;
+        let (scopes, is_agent) = (credential.scopes, credential.is_agent);
         let named = |name: &str| Query::Scan(Scan::of(&ROLES).by("roles_name").with(name).limit(1));
         let queries = vec![
             Query::Get { table: &USER_ACCESS, key: user.into() },
@@ -91,7 +102,8 @@ impl Acting {
             // Somebody who was deleted may nothing.
             return Ok(Known { rights, guards: Vec::new(), now });
         };
-        let guards = vec![Write::guard(&USER_ACCESS, user, access.revision())];
+        let mut guards = vec![Write::guard(&USER_ACCESS, user, access.revision())];
+        guards.extend(credential.guard);
         let (access, named) = (UserAccess::from_row(&access)?, User::from_row(&named)?);
         // Who was made by an administrator and never confirmed an address is let in by the host alone.
         let trusted = matches!(self.caller().via(), Via::Trusted { .. });
@@ -109,6 +121,42 @@ impl Acting {
             self.permissions_of(&roles, &mut rights.permissions).await?;
         }
         Ok(Known { rights, guards, now })
+    }
+
+    /// What the caller was authenticated by, as it is now: a session that has ended, or a key that was revoked, lets nobody do
+    /// anything any more, whenever it was checked.
+    async fn credential(&self, user: UserId) -> Result<Credential> {
+        match self.caller().via() {
+            Via::System | Via::Trusted { .. } => Ok(Credential::default()),
+            Via::Session { session, .. } => {
+                let keys = vec![(&SESSIONS, (*session).into()), (&SESSION_USES, (*session).into())];
+                let read = self.plane.store.get_many(keys).await?;
+                let [Some(row), Some(last_use)] = read.value.as_slice() else {
+                    return Err(Error::Unauthenticated);
+                };
+                let kept = Session::from_row(row)?;
+                let last_used_at = last_use.time("last_used_at")?;
+                let over = self.plane.identity.sessions.is_over(kept.expires_at, last_used_at, read.now);
+                if over || kept.user_id != user || kept.state != SessionState::Full {
+                    return Err(Error::Unauthenticated);
+                }
+                let guard = Some(Write::guard(&SESSIONS, row.key(), row.revision()));
+                Ok(Credential { guard, ..Credential::default() })
+            }
+            Via::ApiKey { key, .. } | Via::NodeAgent { key, .. } => {
+                let read = self.plane.store.get(&API_KEYS, *key).await?;
+                let row = read.value.ok_or(Error::Unauthenticated)?;
+                let kept = ApiKey::from_row(&row)?;
+                if kept.user_id != user || kept.expires_at.is_some_and(|end| end <= read.now) {
+                    return Err(Error::Unauthenticated);
+                }
+                Ok(Credential {
+                    scopes: Some(kept.scopes),
+                    is_agent: kept.kind == ApiKeyKind::NodeAgent,
+                    guard: Some(Write::guard(&API_KEYS, row.key(), row.revision())),
+                })
+            }
+        }
     }
 
     /// Whether the caller may do this to any thing of a kind.
