@@ -345,25 +345,7 @@ async fn what_was_taken_back_lets_nobody_do_anything_afterwards(world: &World) {
     let what = Shared::Instance(instance);
     for _ in 0..30 {
         world.cloud.share(guest, what, None).await.unwrap();
-        let acting = Arc::new(world.cloud.acting(Caller::trusted(guest)));
-        let tasks: Vec<_> = (0..4)
-            .map(|at| {
-                let acting = Arc::clone(&acting);
-                tokio::spawn(async move {
-                    if at % 2 == 0 { acting.stop(instance).await } else { acting.start(instance).await }
-                })
-            })
-            .collect();
-        world.cloud.revoke(guest, what).await.unwrap();
-        let revoked = world.cloud.repositories().instances().require(instance).await.unwrap();
-        for task in tasks {
-            match task.await.unwrap() {
-                Ok(_) | Err(Error::NotFound { .. } | Error::Conflict { .. }) => {}
-                Err(other) => panic!("{other:?}"),
-            }
-        }
-        let later = world.cloud.repositories().instances().require(instance).await.unwrap();
-        assert_eq!(later, revoked, "something was done after the grant was taken back");
+        nothing_is_done_after(world, guest, instance, world.cloud.revoke(guest, what)).await;
     }
 }
 
@@ -375,26 +357,36 @@ async fn a_role_that_was_taken_lets_nobody_do_anything_afterwards(world: &World)
     world.cloud.allow(role, Action::Operate, EntityKind::Instance, Access::Any).await.unwrap();
     for _ in 0..30 {
         world.cloud.give_role(operator, role).await.unwrap();
-        let acting = Arc::new(world.cloud.acting(Caller::trusted(operator)));
-        let tasks: Vec<_> = (0..4)
-            .map(|at| {
-                let acting = Arc::clone(&acting);
-                tokio::spawn(async move {
-                    if at % 2 == 0 { acting.stop(instance).await } else { acting.start(instance).await }
-                })
-            })
-            .collect();
-        world.cloud.take_role(operator, role).await.unwrap();
-        let taken = world.cloud.repositories().instances().require(instance).await.unwrap();
-        for task in tasks {
-            match task.await.unwrap() {
-                Ok(_) | Err(Error::NotFound { .. } | Error::Conflict { .. }) => {}
-                Err(other) => panic!("{other:?}"),
-            }
-        }
-        let later = world.cloud.repositories().instances().require(instance).await.unwrap();
-        assert_eq!(later, taken, "something was done after the role was taken");
+        nothing_is_done_after(world, operator, instance, world.cloud.take_role(operator, role)).await;
     }
+}
+
+/// Starts and stops an instance beside what takes the right to do so, and asserts that it stays as it was when that returned.
+async fn nothing_is_done_after(
+    world: &World,
+    actor: UserId,
+    instance: InstanceId,
+    taking: impl Future<Output = crate::error::Result<()>>,
+) {
+    let acting = Arc::new(world.cloud.acting(Caller::trusted(actor)));
+    let tasks: Vec<_> = (0..4)
+        .map(|at| {
+            let acting = Arc::clone(&acting);
+            tokio::spawn(async move {
+                if at % 2 == 0 { acting.stop(instance).await } else { acting.start(instance).await }
+            })
+        })
+        .collect();
+    taking.await.unwrap();
+    let taken = world.cloud.repositories().instances().require(instance).await.unwrap();
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) | Err(Error::NotFound { .. } | Error::Conflict { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let later = world.cloud.repositories().instances().require(instance).await.unwrap();
+    assert_eq!(later, taken, "something was done after the right was taken back");
 }
 
 async fn one_launches_where_one_may(world: &World) {
