@@ -12,6 +12,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
+use crate::store::Fingerprint;
 use crate::time::Clock;
 
 /// The id of a `T`: a UUID that cannot be mistaken for the id of something else.
@@ -186,6 +187,11 @@ impl IdSource for TimeOrderedIds {
         }
         Builder::from_unix_timestamp_millis(state.millis, &rest).into_uuid()
     }
+}
+
+/// An id that is the same wherever it is made from these bytes, in the form of a UUID of version 8 (RFC 9562, section 5.8).
+pub(crate) fn hashed(bytes: &[u8]) -> Uuid {
+    Builder::from_custom_bytes(Fingerprint::of(bytes).0).into_uuid()
 }
 
 /// The milliseconds since 1970 that a UUIDv7 carries; `None` for any other version.

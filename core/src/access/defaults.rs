@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use uuid::Builder;
-
 use crate::entity::{Access, Action, EntityKind, PermissionId, UserPermission};
-use crate::identity::sha256;
+use crate::id::hashed;
 
 /// A permission, as a value.
 pub(crate) type Allows = (Action, EntityKind, Access);
@@ -48,13 +46,7 @@ pub(crate) fn default_permissions(of: UserPermission) -> Vec<Allows> {
 
 /// The id that a permission has where the SDK makes it: the same everywhere, so that it is made once.
 pub(crate) fn permission_id((action, entity, access): Allows) -> PermissionId {
-    let hash = sha256(format!("apportion permission {action}:{entity}:{access}").as_bytes());
-    let mut half = [0; 16];
-    for (to, from) in half.iter_mut().zip(hash) {
-        *to = from;
-    }
-    // A UUID of version 8 (RFC 9562, section 5.8).
-    Builder::from_custom_bytes(half).into_uuid().into()
+    hashed(format!("apportion permission {action}:{entity}:{access}").as_bytes()).into()
 }
 
 /// The permission of such an id, which saves reading it; none for one that a host made with an id of its own.

@@ -13,7 +13,7 @@ use super::user_access::{AccessState, USER_ACCESS, UserAccess};
 use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::store::{Column, Fixed, Invariant, Scan, StoreExt, Table, Test, Unique, Write};
+use crate::store::{Column, Fixed, Invariant, Scan, StoreExt, Table, Test, Unique, Value, Write};
 use crate::time::Timestamp;
 
 /// The id of a [`User`].
@@ -64,6 +64,11 @@ impl User {
             Write::Insert(LoginRetries { user_id, retry_count: 0 }.to_row()),
             Write::Insert(Quota::unused(user_id, limits).to_row()),
         ]
+    }
+
+    /// Every column that may change but the permission, which is counted.
+    pub(crate) fn editable(&self) -> Vec<(&'static str, Value)> {
+        self.plain().into_iter().filter(|(column, _)| *column != "permission").collect()
     }
 
     /// A user without a phone, unconfirmed, with the permissions of a user.
@@ -200,8 +205,7 @@ impl UserRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<User>) -> Result<Entry<User>> {
-        let columns = value.plain().into_iter().filter(|(column, _)| *column != "permission").collect();
-        self.update_columns::<User>(value.id.into(), value.revision, columns).await?;
+        self.update_columns::<User>(value.id.into(), value.revision, value.editable()).await?;
         Ok(Entry::new(value.value, value.revision + 1))
     }
 

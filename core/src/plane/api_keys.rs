@@ -8,7 +8,7 @@ mod tests;
 use std::time::Duration;
 
 use super::ControlPlane;
-use super::retry::{Retry, lost_race};
+use super::decided::Decided;
 use super::security::next_epoch;
 use super::users::Happened;
 use crate::access::Scope;
@@ -108,35 +108,25 @@ impl ControlPlane {
         let name = DisplayName::try_from(request.name)?;
         let scopes = checked_scopes(&request.scopes, request.node.is_some())?;
         let kind = if request.node.is_some() { ApiKeyKind::NodeAgent } else { ApiKeyKind::User };
-        let mut retry = Retry::new("api_key.create", &*self.ids, &*self.metrics);
-        loop {
+        let (name, scopes, node, expires_at) = (&name, &scopes, request.node, request.expires_at);
+        self.decided("api_key.create", ApiKey::KIND, || async move {
             let rows = self.keys_of(user).await?;
-            if request.expires_at.is_some_and(|at| at <= rows.now) {
+            if expires_at.is_some_and(|at| at <= rows.now) {
                 return Err(Error::invalid("expires_at", "it has to be in the future"));
             }
             self.check_may_have_another(&rows)?;
             let mut batch = self.batch_for("api_key.create", user.uuid());
-            if let Some(node) = request.node {
+            if let Some(node) = node {
                 batch.push(self.guard_node_of(user, node).await?);
             }
-            let parts = Parts {
-                user,
-                name: name.clone(),
-                kind,
-                scopes: scopes.clone(),
-                node: request.node,
-                replaces: None,
-                expires_at: request.expires_at,
-            };
+            let (name, scopes) = (name.clone(), scopes.clone());
+            let parts = Parts { user, name, kind, scopes, node, replaces: None, expires_at };
             let made = self.add_key(&mut batch, parts, rows.now);
             batch.push(next_epoch(&rows.access)?);
             batch.push(self.key_log("api_key.create", user, &made.key, rows.now));
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(made),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store("api_key", error)),
-            }
-        }
+            Ok(Decided::Commit(made, batch))
+        })
+        .await
     }
 
     /// The access row of a user, and then the keys. Every new key raises the epoch, so with that epoch these are all.

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::ControlPlane;
+use super::decided::Decided;
 use super::nodes::charges;
-use super::retry::{Retry, lost_race};
 use super::users::Happened;
 use super::view::Pending;
 use crate::entity::{
@@ -12,9 +12,7 @@ use crate::entity::{
     MANAGED_INSTANCES, PORT_MAPS, PortMap,
 };
 use crate::error::{Error, Result};
-use crate::store::{
-    Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Value, Write,
-};
+use crate::store::{Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, StoreError, Value, Write};
 use crate::time::Timestamp;
 
 use super::request::PortKey;
@@ -42,20 +40,17 @@ impl ControlPlane {
     /// anybody says. Deleting a deleted one changes nothing.
     #[tracing::instrument(skip(self))]
     pub async fn delete(&self, id: InstanceId) -> Result<Entry<Instance>> {
-        let mut retry = Retry::new("instance.delete", &*self.ids, &*self.metrics);
-        loop {
+        self.decided("instance.delete", Instance::KIND, || async move {
             let reads = self.store.read(delete_queries(id)).await?;
             let rows = DeleteRows::from_answers(&mut reads.answers.into_iter());
-            let (instance, revision, batch) = match self.decide_delete(id, &rows, reads.now)? {
-                Deletion::Done(entry) => return Ok(*entry),
-                Deletion::Commit(instance, revision, batch) => (instance, revision, batch),
-            };
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(Entry::new(*instance, revision)),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store("instance", error)),
-            }
-        }
+            Ok(match self.decide_delete(id, &rows, reads.now)? {
+                Deletion::Done(entry) => Decided::Done(*entry),
+                Deletion::Commit(instance, revision, batch) => {
+                    Decided::Commit(Entry::new(*instance, revision), batch)
+                }
+            })
+        })
+        .await
     }
 
     /// Decides a deletion over the instance's rows.
@@ -128,14 +123,8 @@ pub(super) fn delete_queries(id: InstanceId) -> Vec<Query> {
 impl DeleteRows {
     /// The rows, from the answers to [`delete_queries`].
     pub(super) fn from_answers(answers: &mut impl Iterator<Item = Answer>) -> Self {
-        let instance = match answers.next() {
-            Some(Answer::Row(row)) => row,
-            _ => None,
-        };
-        let mut page = || match answers.next() {
-            Some(Answer::Page(page)) => page.rows,
-            _ => Vec::new(),
-        };
+        let instance = answers.next().and_then(Answer::into_row);
+        let mut page = || answers.next().map(Answer::into_rows).unwrap_or_default();
         Self { instance, bindings: page(), ports: page(), grants: page() }
     }
 

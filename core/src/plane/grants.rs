@@ -130,9 +130,13 @@ impl ControlPlane {
         let reads = self.store.read(queries).await?;
         let now = reads.now;
         let mut answers = reads.answers.into_iter();
-        let thing = row(answers.next()).ok_or_else(|| Error::not_found(what.kind(), what.id()))?;
-        let access = row(answers.next()).ok_or_else(|| Error::not_found("user", user))?;
-        let kept = page(answers.next()).into_iter().next();
+        let thing = answers
+            .next()
+            .and_then(Answer::into_row)
+            .ok_or_else(|| Error::not_found(what.kind(), what.id()))?;
+        let access =
+            answers.next().and_then(Answer::into_row).ok_or_else(|| Error::not_found("user", user))?;
+        let kept = answers.next().and_then(Answer::into_row);
         if expires_at.is_some_and(|end| end <= now) {
             return Err(Error::invalid("expires_at", "it is past"));
         }
@@ -290,18 +294,4 @@ fn grant_of(what: Shared, row: &Row) -> std::result::Result<(i64, Grant), StoreE
         created_at: row.time("created_at")?,
     };
     Ok((row.revision(), grant))
-}
-
-fn row(answer: Option<Answer>) -> Option<Row> {
-    match answer {
-        Some(Answer::Row(row)) => row,
-        _ => None,
-    }
-}
-
-fn page(answer: Option<Answer>) -> Vec<Row> {
-    match answer {
-        Some(Answer::Page(page)) => page.rows,
-        _ => Vec::new(),
-    }
 }

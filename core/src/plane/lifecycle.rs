@@ -1,7 +1,7 @@
 //! Stopping and starting an instance.
 
 use super::ControlPlane;
-use super::retry::{Retry, lost_race};
+use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{Entity as _, Entry, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState};
 use crate::error::{Error, Result};
@@ -27,20 +27,16 @@ impl ControlPlane {
         event: InstanceEvent,
         goal: InstanceState,
     ) -> Result<Entry<Instance>> {
-        let mut retry = Retry::new(operation(event), &*self.ids, &*self.metrics);
-        loop {
+        self.decided(operation(event), Instance::KIND, || async move {
             let read = self.store.get(&INSTANCES, id).await?;
             let row = read.value.ok_or_else(|| Error::not_found("instance", id))?;
             let (instance, batch) = self.decide_turn(&row, event, goal, read.now)?;
-            let Some(batch) = batch else {
-                return Ok(Entry::new(instance, row.revision()));
-            };
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(Entry::new(instance, row.revision() + 1)),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store("instance", error)),
-            }
-        }
+            Ok(match batch {
+                None => Decided::Done(Entry::new(instance, row.revision())),
+                Some(batch) => Decided::Commit(Entry::new(instance, row.revision() + 1), batch),
+            })
+        })
+        .await
     }
 
     /// Decides a change of state over the instance's row; no batch where it is in that state already.

@@ -7,7 +7,7 @@ use super::login_rows::{Admission, LoginRows};
 use super::refusals::Refusal;
 use super::retry::{Retry, lost_race};
 use super::security::{ended, next_epoch, sessions_of};
-use super::session_ends::{page, session_event};
+use super::session_ends::session_event;
 use super::sessions::NewSession;
 use crate::entity::{Email, PASSWORDS, SecretText, Session, SessionState, UserId};
 use crate::error::{Error, Result};
@@ -216,7 +216,7 @@ impl ControlPlane {
             SessionState::AwaitingSecondFactor => "by password, awaiting the second factor",
         };
         let event = session_event("user.log_in", user, new.session.id, how);
-        batch.push(from_there(self.log(event, rows.now), &attempt.origin));
+        batch.push(self.log_from(&attempt.origin, event, rows.now));
         Ok(new)
     }
 
@@ -244,7 +244,7 @@ impl ControlPlane {
         };
         let reads = self.store.read(vec![sessions_of(user)]).await?;
         let mut rows: Vec<(Timestamp, Row)> = Vec::new();
-        for row in page(reads.answers.into_iter().next()) {
+        for row in reads.into_rows() {
             if row.text("state")? == state.as_str() {
                 rows.push((row.time("created_at")?, row));
             }
@@ -314,17 +314,4 @@ impl ControlPlane {
 pub(super) fn retries_forgiven(user: UserId) -> Write {
     let set = vec![("retry_count", crate::store::Change::Set(Value::Int(0)))];
     Write::patch(&crate::entity::LOGIN_RETRIES, user, Vec::new(), set)
-}
-
-/// The line of the audit trail, of what came from there.
-fn from_there(log: Write, origin: &Origin) -> Write {
-    let Write::Insert(mut row) = log else { return log };
-    for (column, value) in &mut row.values {
-        match *column {
-            "host" => *value = origin.host.as_deref().into(),
-            "ip" => *value = origin.ip.map(|ip| ip.to_string()).into(),
-            _ => {}
-        }
-    }
-    Write::Insert(row)
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::ControlPlane;
 use super::login::{Attempt, LoginRefusal, retries_forgiven};
+use super::security::verification_of;
 use super::sessions::may_act;
 use crate::entity::{
     Email, Entity as _, LOGIN_RATES, LOGIN_RETRIES, LOGIN_THROTTLES, LoginRate, LoginThrottle, PASSWORDS,
-    SecretText, USER_ACCESS, USERS, UserId, VERIFICATIONS, VerificationKind,
+    SecretText, USER_ACCESS, USERS, UserId, VerificationKind,
 };
 use crate::error::{Error, Result};
 use crate::identity::{LoginPolicy, Verdict};
@@ -69,7 +70,6 @@ impl ControlPlane {
         };
         let user = found.first().map(|row| row.id("id")).transpose()?;
         let id = user.unwrap_or_else(|| self.new_id().into());
-        let two_factor = Scan::of(&VERIFICATIONS).by("verifications_target").with(id.to_string());
         let reads = self
             .store
             .read(vec![
@@ -78,21 +78,14 @@ impl ControlPlane {
                 Query::Get { table: &PASSWORDS, key: id.into() },
                 Query::Get { table: &LOGIN_THROTTLES, key: (id, source).into() },
                 Query::Get { table: &LOGIN_RATES, key: id.into() },
-                Query::Scan(two_factor.with(VerificationKind::TwoFactor.as_str()).limit(1)),
+                verification_of(&id.to_string(), VerificationKind::TwoFactor),
                 Query::Scan(Scan::of(&USERS).limit(1)),
             ])
             .await?;
         let mut answers = reads.answers.into_iter();
-        let mut row = || match answers.next() {
-            Some(Answer::Row(row)) => row,
-            _ => None,
-        };
+        let mut row = || answers.next().and_then(Answer::into_row);
         let (account, access, password, throttle, rate) = (row(), row(), row(), row(), row());
-        let mut first = || match answers.next() {
-            Some(Answer::Page(page)) => page.rows.into_iter().next(),
-            _ => None,
-        };
-        let (two_factor, anybody) = (first(), first());
+        let (two_factor, anybody) = (row(), row());
         // An address that was changed between the two reads is nobody's.
         let same = |account: &Row| account.text("email").ok() == email.map(Email::as_str);
         let account = account.filter(same).zip(access);

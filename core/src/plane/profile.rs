@@ -68,7 +68,7 @@ impl ControlPlane {
             let batch = self
                 .batch("user.update")
                 .with(Write::update(&USERS, user, row.revision(), set))
-                .with(self.log(of_user("user.update", user, "name or phone"), read.now));
+                .with(self.log(Happened::of_user("user.update", user, "name or phone"), read.now));
             Ok(Decided::Commit(Entry::new(changed, row.revision() + 1), batch))
         })
         .await
@@ -94,13 +94,9 @@ impl ControlPlane {
             let batch = self
                 .batch("quota.set")
                 .with(Write::update(&QUOTAS, user, row.revision(), changed.plain()))
-                .with(self.log(of_user("quota.set", user, "limits"), read.now));
+                .with(self.log(Happened::of_user("quota.set", user, "limits"), read.now));
             Ok(Decided::Commit(Entry::new(changed, row.revision() + 1), batch))
         })
         .await
     }
-}
-
-fn of_user<'h>(operation: &'static str, user: UserId, what: &'h str) -> Happened<'h> {
-    Happened { operation, actor: Some(user.uuid()), kind: "user", subject: user.uuid(), description: what }
 }

@@ -15,12 +15,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use super::ControlPlane;
 use crate::entity::{LOGS, LogId, LogOutcome, REFUSAL_COUNTS, UserId};
 use crate::error::{Error, Result};
-use crate::identity::{Origin, sha256};
+use crate::id::hashed;
+use crate::identity::Origin;
 use crate::store::{Batch, NewRow, StoreError, StoreExt as _, Value, Write};
 use crate::time::Timestamp;
 
@@ -41,6 +42,13 @@ pub(super) struct Refusal<'r> {
     pub(super) subject: Option<(&'r str, Uuid)>,
     /// The user whom it would have concerned, where that is known: what refusals of strangers are told apart by.
     pub(super) user: Option<UserId>,
+}
+
+impl Refusal<'_> {
+    /// One that concerns a user, and was to be done to them.
+    pub(super) const fn of_user(operation: &'static str, user: UserId) -> Self {
+        Self { operation, subject: Some(("user", user.uuid())), user: Some(user) }
+    }
 }
 
 /// What one line stands for. The minute comes first, so that those that are over are the first of the table.
@@ -75,7 +83,7 @@ struct Line {
 pub(super) struct Refusals(Mutex<BTreeMap<LineKey, Line>>);
 
 impl LineKey {
-    /// The same in every process, in the form of a UUID of version 8 (RFC 9562, section 5.8).
+    /// The same in every process.
     fn id(self) -> LogId {
         let (tag, user) = match self.who {
             Who::Nobody => (0_u8, Uuid::nil()),
@@ -87,11 +95,7 @@ impl LineKey {
         bytes.extend(user.as_bytes());
         bytes.extend(self.minute.to_be_bytes());
         bytes.extend(self.operation.as_bytes());
-        let mut half = [0; 16];
-        for (to, from) in half.iter_mut().zip(sha256(&bytes)) {
-            *to = from;
-        }
-        Builder::from_custom_bytes(half).into_uuid().into()
+        hashed(&bytes).into()
     }
 }
 

@@ -70,10 +70,7 @@ impl ControlPlane {
         let queries = vec![Query::Scan(named), Query::Scan(Scan::of(&PERMISSIONS).limit(MAX_PAGE))];
         let reads = self.store.read(queries).await?;
         let now = reads.now;
-        let mut pages = reads.answers.into_iter().map(|answer| match answer {
-            Answer::Page(page) => page.rows,
-            _ => Vec::new(),
-        });
+        let mut pages = reads.answers.into_iter().map(Answer::into_rows);
         if pages.next().is_some_and(|roles| !roles.is_empty()) {
             return Ok(Decided::Done(()));
         }
@@ -284,10 +281,7 @@ impl ControlPlane {
         let Some(Answer::Row(Some(_))) = answers.next() else {
             return Err(Error::not_found("role", role));
         };
-        let permission = match answers.next() {
-            Some(Answer::Page(page)) => page.rows.into_iter().next(),
-            _ => None,
-        };
+        let permission = answers.next().and_then(Answer::into_row);
         let Some(permission) = permission else {
             return Ok(Allowance { permission: None, link: None, now });
         };
@@ -306,11 +300,7 @@ struct Allowance {
 }
 
 fn rows(reads: Reads) -> Vec<Option<Row>> {
-    let row = |answer| match answer {
-        Answer::Row(row) => row,
-        _ => None,
-    };
-    reads.answers.into_iter().map(row).collect()
+    reads.answers.into_iter().map(Answer::into_row).collect()
 }
 
 fn taken() -> Error {

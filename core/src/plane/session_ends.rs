@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::ControlPlane;
+use super::decided::Decided;
 use super::login::LoggedIn;
 use super::retry::{Retry, lost_race};
-use super::security::{ended, next_epoch, sessions_of};
+use super::security::{ended, sessions_of, shut};
 use super::sessions::{LiveSession, NewSession};
 use super::users::Happened;
 use crate::entity::{
@@ -14,7 +15,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::identity::Origin;
-use crate::store::{Answer, Is, PageCursor, Query, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Is, PageCursor, Row, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// A session that has not ended, with its last use.
@@ -38,8 +39,7 @@ impl ControlPlane {
     /// `Unauthenticated` as by [`ControlPlane::check_session`].
     #[tracing::instrument(skip_all)]
     pub async fn rotate_session(&self, token: &SecretText) -> Result<LoggedIn> {
-        let mut retry = Retry::new("session.rotate", &*self.ids, &*self.metrics);
-        loop {
+        self.decided("session.rotate", Session::KIND, || async move {
             let live = self.live(token, SessionState::Full).await?;
             let NewSession { session, token, writes } = self.rotated(&live, live.session.verified_at);
             let mut batch = self.batch_for("session.rotate", session.user_id.uuid());
@@ -47,12 +47,9 @@ impl ControlPlane {
             batch.writes.extend(writes);
             let happened = session_event("session.rotate", session.user_id, session.id, "");
             batch.push(self.log(happened, live.now));
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(LoggedIn::new(session, token)),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store(Session::KIND, error)),
-            }
-        }
+            Ok(Decided::Commit(LoggedIn::new(session, token), batch))
+        })
+        .await
     }
 
     /// A full session in place of this one, which its writes end: for a batch that changes what the session may do. It ends
@@ -74,7 +71,7 @@ impl ControlPlane {
     /// The sessions of a user that have not ended, the oldest first; those that await a second factor are among them.
     pub async fn list_sessions(&self, user: UserId) -> Result<Vec<OpenSession>> {
         let reads = self.store.read(vec![sessions_of(user)]).await?;
-        let rows = page(reads.answers.into_iter().next());
+        let rows = reads.into_rows();
         let keys = rows.iter().map(|row| (&SESSION_USES, row.key())).collect();
         let last = self.store.get_many(keys).await?;
         let mut open = Vec::with_capacity(rows.len());
@@ -97,19 +94,15 @@ impl ControlPlane {
     /// `NotFound` where there is none, or where it is somebody else's.
     #[tracing::instrument(skip(self))]
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<()> {
-        let mut retry = Retry::new("session.end", &*self.ids, &*self.metrics);
-        loop {
+        self.decided("session.end", Session::KIND, || async move {
             let read = self.store.get(&SESSIONS, session).await?;
             let row = own(read.value.as_ref(), user, session)?;
             let mut batch = self.batch_for("session.end", user.uuid());
             batch.writes.extend(ended([row]));
             batch.push(self.log(session_event("session.end", user, session, ""), read.now));
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(()),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store(Session::KIND, error)),
-            }
-        }
+            Ok(Decided::Commit((), batch))
+        })
+        .await
     }
 
     /// Ends every session of a user but `keep`, and says how many. A login that is decided at this moment is decided again, so
@@ -129,40 +122,26 @@ impl ControlPlane {
     }
 
     async fn end_sessions(&self, user: UserId, keep: Option<SessionId>) -> Result<usize> {
-        let mut retry = Retry::new("session.end_all", &*self.ids, &*self.metrics);
-        loop {
-            let access = Query::Get { table: &USER_ACCESS, key: user.into() };
+        self.decided("session.end_all", Session::KIND, || async move {
             // The epoch is read before the sessions, and a login raises it: so one that is not seen here is a conflict.
-            let access = self.store.read(vec![access]).await?;
-            let Some(Answer::Row(Some(access))) = access.answers.into_iter().next() else {
-                return Err(Error::not_found("user", user));
-            };
+            let access = self.store.get(&USER_ACCESS, user).await?.value;
+            let access = access.ok_or_else(|| Error::not_found("user", user))?;
             let reads = self.store.read(vec![sessions_of(user)]).await?;
-            let rows = page(reads.answers.into_iter().next());
+            let now = reads.now;
+            let rows = reads.into_rows();
             let mut batch = self.batch_for("session.end_all", user.uuid());
-            batch.push(next_epoch(&access)?);
             if let Some(keep) = keep {
                 let kept = rows.iter().find(|row| row.key() == keep.into());
                 let kept = own(kept, user, keep)?;
                 batch.push(Write::guard(&SESSIONS, keep, kept.revision()));
             }
-            let others: Vec<&Row> =
-                rows.iter().filter(|row| keep.is_none_or(|keep| row.key() != keep.into())).collect();
-            batch.writes.extend(ended(others.iter().copied()));
-            let happened = Happened {
-                operation: "session.end_all",
-                actor: Some(user.uuid()),
-                kind: "user",
-                subject: user.uuid(),
-                description: &format!("{} sessions", others.len()),
-            };
-            batch.push(self.log(happened, reads.now));
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(others.len()),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store(Session::KIND, error)),
-            }
-        }
+            let others = rows.len() - usize::from(keep.is_some());
+            batch.writes.extend(shut(&rows, keep, &access)?);
+            let told = format!("{others} sessions");
+            batch.push(self.log(Happened::of_user("session.end_all", user, &told), now));
+            Ok(Decided::Commit(others, batch))
+        })
+        .await
     }
 
     /// Deletes what is left of at most `limit` sessions that have ended by themselves, and says of how many. Any number of
@@ -268,11 +247,4 @@ fn own(row: Option<&Row>, user: UserId, session: SessionId) -> Result<&Row> {
     let none = || Error::not_found(Session::KIND, session);
     let row = row.ok_or_else(none)?;
     if row.id("user_id")? == user { Ok(row) } else { Err(none()) }
-}
-
-pub(super) fn page(answer: Option<Answer>) -> Vec<Row> {
-    match answer {
-        Some(Answer::Page(page)) => page.rows,
-        _ => Vec::new(),
-    }
 }

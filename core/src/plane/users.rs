@@ -6,10 +6,11 @@ use super::accounts::administrators;
 use super::retry::Retry;
 use super::{ControlPlane, NewUser};
 use crate::entity::{
-    ADMINISTRATIONS, Administration, DisplayName, Email, Entry, LOGS, Limits, User, UserId, UserPermission,
-    is_taken,
+    ADMINISTRATIONS, Administration, DisplayName, Email, Entity as _, Entry, LOGS, Limits, User, UserId,
+    UserPermission, is_taken,
 };
 use crate::error::{Error, Result};
+use crate::identity::Origin;
 use crate::store::{Answer, Batch, NewRow, StoreError, Write};
 use crate::time::Timestamp;
 
@@ -118,10 +119,21 @@ pub(super) struct Happened<'h> {
     pub(super) description: &'h str,
 }
 
+impl<'h> Happened<'h> {
+    /// What happened to a user, by the user where nobody else is known to have done it.
+    pub(super) const fn of_user(operation: &'static str, user: UserId, description: &'h str) -> Self {
+        Self { operation, actor: Some(user.uuid()), kind: User::KIND, subject: user.uuid(), description }
+    }
+}
+
 impl ControlPlane {
     /// The write that logs what happened: who did it, from where, to what, and when.
     pub(super) fn log(&self, happened: Happened<'_>, now: Timestamp) -> Write {
-        let origin = self.caller.origin();
+        self.log_from(self.caller.origin(), happened, now)
+    }
+
+    /// The same for what came from there.
+    pub(super) fn log_from(&self, origin: &Origin, happened: Happened<'_>, now: Timestamp) -> Write {
         let row = NewRow::new(&LOGS)
             .set("id", self.new_id())
             .set("title", happened.operation)

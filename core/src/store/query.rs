@@ -45,6 +45,26 @@ pub enum Answer {
     Count(Count),
 }
 
+impl Answer {
+    /// The row that was asked for, or the first one of a page.
+    pub(crate) fn into_row(self) -> Option<Row> {
+        match self {
+            Self::Row(row) => row,
+            Self::Page(page) => page.rows.into_iter().next(),
+            Self::Count(_) => None,
+        }
+    }
+
+    /// The rows of a page; one at most where a row was asked for.
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        match self {
+            Self::Row(row) => row.into_iter().collect(),
+            Self::Page(page) => page.rows,
+            Self::Count(_) => Vec::new(),
+        }
+    }
+}
+
 /// Answers, and the store's time at which they were given.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -59,6 +79,11 @@ impl Reads {
     /// Answers, as a backend gives them.
     pub fn new(now: Timestamp, answers: Vec<Answer>) -> Self {
         Self { now, answers }
+    }
+
+    /// The rows of the first answer.
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        self.answers.into_iter().next().map(Answer::into_rows).unwrap_or_default()
     }
 }
 

@@ -6,13 +6,14 @@
 use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::security::next_epoch;
-use super::{of_user, password_writes};
+use super::super::users::Happened;
+use super::password_writes;
 use crate::entity::{
     ADMINISTRATIONS, Administration, DisplayName, Email, Entity as _, Entry, Limits, SecretText, USER_ACCESS,
     USERS, User, UserId, UserPermission,
 };
 use crate::error::{Error, Result};
-use crate::store::{Answer, Query, Row, Write};
+use crate::store::{Answer, Query, Write};
 
 /// The first administrator of a cloud.
 #[derive(Clone, Debug)]
@@ -61,7 +62,8 @@ impl ControlPlane {
             batch.push(Administration::one_more(false));
             batch.writes.extend(user.creation(request.limits));
             batch.writes.extend(password_writes(user.id, hash, None, reads.now));
-            batch.push(self.log(of_user("user.create_first_administrator", user.id, ""), reads.now));
+            batch
+                .push(self.log(Happened::of_user("user.create_first_administrator", user.id, ""), reads.now));
             Ok(Decided::Commit(Entry::new(user, 1), batch))
         })
         .await
@@ -96,7 +98,7 @@ impl ControlPlane {
             ];
             let reads = self.store.read(queries).await?;
             let now = reads.now;
-            let mut rows = reads.answers.into_iter().map(row);
+            let mut rows = reads.answers.into_iter().map(Answer::into_row);
             let none = || Error::not_found(User::KIND, id);
             let kept = rows.next().flatten().ok_or_else(none)?;
             let access = rows.next().flatten().ok_or_else(none)?;
@@ -125,17 +127,9 @@ impl ControlPlane {
                 .with(Write::update(&USERS, id, kept.revision(), set))
                 .with(count)
                 .with(next_epoch(&access)?)
-                .with(self.log(of_user(operation, id, ""), now));
+                .with(self.log(Happened::of_user(operation, id, ""), now));
             Ok(Decided::Commit(Entry::new(user, kept.revision() + 1), batch))
         })
         .await
-    }
-}
-
-pub(super) fn row(answer: Answer) -> Option<Row> {
-    match answer {
-        Answer::Row(row) => row,
-        Answer::Page(page) => page.rows.into_iter().next(),
-        _ => None,
     }
 }

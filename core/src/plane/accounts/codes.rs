@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use super::super::ControlPlane;
-use super::super::session_ends::page;
+use super::super::security::{forgotten, tidy, verification_of};
 use crate::entity::{
-    Email, Entity as _, SecretText, TotpAlgorithm, UserId, VERIFICATION_TRIES, VERIFICATIONS, Verification,
-    VerificationId, VerificationKind, VerificationTry,
+    Email, Entity as _, SecretText, TotpAlgorithm, UserId, VERIFICATION_TRIES, Verification, VerificationId,
+    VerificationKind, VerificationTry,
 };
 use crate::error::{Error, Result};
 use crate::identity::same;
-use crate::store::{Change, Is, Query, Refusal, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Change, Is, Refusal, Row, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// A code that was made, and the writes that keep it.
@@ -39,19 +39,6 @@ pub(super) enum Guessed {
     Right(Box<Verification>, Vec<Write>, Timestamp),
     /// It is not, or there is none.
     Wrong,
-}
-
-/// The question for a code.
-pub(super) fn code_for(target: &str, kind: VerificationKind) -> Query {
-    Query::Scan(Scan::of(&VERIFICATIONS).by("verifications_target").with(target).with(kind.as_str()).limit(1))
-}
-
-/// The writes that forget a code. The row of its tries is only ever patched.
-pub(super) fn forgotten(row: &Row) -> [Write; 2] {
-    [
-        Write::delete(&VERIFICATION_TRIES, row.key(), 1),
-        Write::delete(&VERIFICATIONS, row.key(), row.revision()),
-    ]
 }
 
 impl ControlPlane {
@@ -90,7 +77,7 @@ impl ControlPlane {
             created_at: now,
         };
         let tries = VerificationTry { verification_id: id, attempts: 0, last_step: -1, window: 0 };
-        let mut writes: Vec<Write> = kept.iter().flat_map(|kept| forgotten(kept)).collect();
+        let mut writes: Vec<Write> = kept.into_iter().flat_map(forgotten).collect();
         writes.push(Write::Insert(verification.to_row()));
         writes.push(Write::Insert(tries.to_row()));
         Ok(Some(Prepared { code, expires_at, writes }))
@@ -103,10 +90,11 @@ impl ControlPlane {
         target: &str,
         kind: VerificationKind,
     ) -> Result<Option<VerificationId>> {
-        let reads = self.store.read(vec![code_for(target, kind)]).await?;
-        let Some(row) = page(reads.answers.into_iter().next()).pop() else { return Ok(None) };
+        let reads = self.store.read(vec![verification_of(target, kind)]).await?;
+        let now = reads.now;
+        let Some(row) = reads.into_rows().pop() else { return Ok(None) };
         let kept = Verification::from_row(&row)?;
-        if kept.expires_at.is_none_or(|end| end <= reads.now) {
+        if kept.expires_at.is_none_or(|end| end <= now) {
             return Ok(None);
         }
         let some_left = vec![Test::new("attempts", Is::Lt(i64::from(self.identity.codes.attempts).into()))];
@@ -128,18 +116,19 @@ impl ControlPlane {
         charged: VerificationId,
         guess: &SecretText,
     ) -> Result<Guessed> {
-        let reads = self.store.read(vec![code_for(target, kind)]).await?;
-        let Some(row) = page(reads.answers.into_iter().next()).pop() else { return Ok(Guessed::Wrong) };
+        let reads = self.store.read(vec![verification_of(target, kind)]).await?;
+        let now = reads.now;
+        let Some(row) = reads.into_rows().pop() else { return Ok(Guessed::Wrong) };
         let kept = Verification::from_row(&row)?;
         // It may have ended, or been replaced by one that the guess was not charged to.
-        if kept.id != charged || kept.expires_at.is_none_or(|end| end <= reads.now) {
+        if kept.id != charged || kept.expires_at.is_none_or(|end| end <= now) {
             return Ok(Guessed::Wrong);
         }
         if !self.is_code(&bound_to(kept.id), &kept.secret, guess)? {
             return Ok(Guessed::Wrong);
         }
         let used = forgotten(&row).into();
-        Ok(Guessed::Right(Box::new(kept), used, reads.now))
+        Ok(Guessed::Right(Box::new(kept), used, now))
     }
 
     /// Whether a guess is the code of this hash. Capitals, spaces and hyphens do not matter.
@@ -153,12 +142,4 @@ impl ControlPlane {
 /// What the hash of a code belongs to.
 fn bound_to(id: VerificationId) -> String {
     format!("code {id}")
-}
-
-/// A code as it was made, from what somebody has typed.
-fn tidy(guess: &SecretText) -> SecretText {
-    let plain = |c: &char| !c.is_whitespace() && *c != '-';
-    SecretText::new(
-        guess.expose().chars().filter(plain).map(|c| c.to_ascii_uppercase()).take(64).collect::<String>(),
-    )
 }

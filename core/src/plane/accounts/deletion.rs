@@ -2,13 +2,14 @@
 
 use super::super::ControlPlane;
 use super::super::retry::{Retry, lost_race};
-use super::administrators::{administrators, row};
-use super::of_user;
+use super::super::users::Happened;
+use super::administrators::administrators;
 use crate::entity::{
-    API_KEY_USES, API_KEYS, Administration, COMPUTE_NODES, CONFIRMATION_TRIES, CONNECTIONS, Entity as _,
-    INSTANCES, InstanceState, LOGIN_RATES, LOGIN_RETRIES, LOGIN_THROTTLES, LOGIN_WAYS, MANAGED_COMPUTE_NODES,
-    MANAGED_IMAGES, MANAGED_INSTANCES, PASSWORDS, QUOTAS, RECOVERY_CODES, SESSION_USES, SESSIONS, SSH_KEYS,
-    USER_ACCESS, USER_ROLES, USERS, User, UserId, UserPermission, VERIFICATION_TRIES, VERIFICATIONS,
+    API_KEY_USES, API_KEYS, AccessState, Administration, COMPUTE_NODES, CONFIRMATION_TRIES, CONNECTIONS,
+    Entity as _, INSTANCES, InstanceState, LOGIN_RATES, LOGIN_RETRIES, LOGIN_THROTTLES, LOGIN_WAYS,
+    MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, PASSWORDS, QUOTAS, RECOVERY_CODES,
+    SESSION_USES, SESSIONS, SSH_KEYS, USER_ACCESS, USER_ROLES, USERS, User, UserId, UserPermission,
+    VERIFICATION_TRIES, VERIFICATIONS,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Table, Write};
@@ -95,12 +96,15 @@ impl ControlPlane {
             let mut writes = found.writes();
             if some_left || writes.len() > AT_ONCE {
                 // What is deleted here is deleted for good: nobody makes it anew while the user is suspended.
+                if found.access.text("state")? != AccessState::Suspended.as_str() {
+                    self.suspend_for_deletion(&found, user).await?;
+                    continue;
+                }
                 writes.truncate(AT_ONCE);
                 let mut batch = self.batch("user.delete");
                 batch.writes = whole(writes);
-                self.suspend_for_deletion(&found, user).await?;
                 match self.store.commit(batch).await {
-                    Ok(_) => continue,
+                    Ok(_) => {}
                     Err(error) if lost_race(&error) => retry.again().await?,
                     Err(error) => return Err(Error::of_store(User::KIND, error)),
                 }
@@ -113,7 +117,7 @@ impl ControlPlane {
             }
             batch.push(Write::delete(&USER_ACCESS, user, found.access.revision()));
             batch.push(Write::delete(&USERS, user, found.user.revision()));
-            batch.push(self.log(of_user("user.delete", user, ""), found.now));
+            batch.push(self.log(Happened::of_user("user.delete", user, ""), found.now));
             match self.store.commit(batch).await {
                 Ok(_) => return Ok(()),
                 Err(error) if lost_race(&error) => retry.again().await?,
@@ -151,13 +155,10 @@ impl ControlPlane {
         let now = reads.now;
         let mut answers = reads.answers.into_iter();
         let none = || Error::not_found(User::KIND, user);
-        let access = answers.next().and_then(row).ok_or_else(none)?;
-        let kept = answers.next().and_then(row).ok_or_else(none)?;
-        let administrators = answers.next().and_then(row);
-        let mut pages = answers.map(|answer| match answer {
-            Answer::Page(page) => page.rows,
-            _ => Vec::new(),
-        });
+        let access = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
+        let kept = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
+        let administrators = answers.next().and_then(Answer::into_row);
+        let mut pages = answers.map(Answer::into_rows);
         let (nodes, instances) = (pages.next().unwrap_or_default(), pages.next().unwrap_or_default());
         Ok(Found { user: kept, access, administrators, nodes, instances, goes: pages.collect(), now })
     }
@@ -244,4 +245,58 @@ fn whole(mut writes: Vec<Write>) -> Vec<Write> {
         writes.pop();
     }
     writes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::entity::{LoginThrottle, TABLES};
+    use crate::plane::NewUser;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Metrics, Store};
+    use crate::time::{ManualClock, Timestamp};
+
+    /// Nothing but the first batch may be decided again.
+    #[derive(Debug)]
+    struct NoRetry;
+
+    impl Metrics for NoRetry {
+        fn retry(&self, operation: &str, attempt: u32) {
+            panic!("{operation} was decided again, attempt {attempt}");
+        }
+    }
+
+    #[tokio::test]
+    async fn more_than_one_batch_holds_goes_in_steps_none_of_which_is_in_vain() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(TABLES, clock).unwrap());
+        let options = crate::plane::Options::default().metrics(Arc::new(NoRetry));
+        let cloud = ControlPlane::with(Arc::clone(&store), options);
+        let user = cloud.create_user(NewUser::new("ada@example.org", "Ada")).await.unwrap().id;
+        for part in 0..4 {
+            let mut batch = cloud.batch("sources");
+            for at in 0..600 {
+                let source = format!("source {part} {at}");
+                let (failures, failed_at, succeeded_at) = (1, None, None);
+                let row = LoginThrottle { user_id: user, source, failures, failed_at, succeeded_at };
+                batch.push(Write::Insert(row.to_row()));
+            }
+            store.commit(batch).await.unwrap();
+        }
+        // A session, which ends when the user is suspended for the deletion.
+        let at = Timestamp::from_micros(1_790_000_000_000_000);
+        let origin = crate::identity::Origin::unknown();
+        let new = cloud.new_session_from(&origin, user, crate::entity::SessionState::Full, None, at);
+        let mut batch = cloud.batch("session");
+        batch.writes = new.writes;
+        store.commit(batch).await.unwrap();
+        let plan = cloud.plan_user_deletion(user).await.unwrap();
+        assert!(plan.goes.contains(&("login_throttles", 1_000)) && plan.stands.is_empty(), "{plan:?}");
+        cloud.delete_user(user).await.unwrap();
+        for table in TABLES.iter().filter(|table| table.name != "logs") {
+            assert!(store.scan(Scan::of(table)).await.unwrap().value.rows.is_empty(), "{}", table.name);
+        }
+    }
 }

@@ -3,13 +3,13 @@
 use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::refusals::Refusal;
-use super::super::security::next_epoch;
-use super::administrators::row;
-use super::codes::{Guessed, Purpose, code_for, forgotten};
-use super::{Message, by_email, of_user};
+use super::super::security::{forgotten, next_epoch, verification_of};
+use super::super::users::Happened;
+use super::codes::{Guessed, Purpose};
+use super::{Message, by_email};
 use crate::entity::{Email, Entity as _, SecretText, USER_ACCESS, USERS, User, UserId, VerificationKind};
 use crate::error::{Error, Result};
-use crate::store::{Query, Write};
+use crate::store::{Answer, Query, Write};
 
 impl ControlPlane {
     /// A code that makes an address the one of an account, mailed to that address: the account keeps its own until the code is
@@ -24,9 +24,10 @@ impl ControlPlane {
         self.decided("email.request_change", "verification", || async move {
             let (target, kind) = (user.to_string(), VerificationKind::ChangeEmail);
             let access = Query::Get { table: &USER_ACCESS, key: user.into() };
-            let reads = self.store.read(vec![access, code_for(&target, kind), by_email(email)]).await?;
+            let reads =
+                self.store.read(vec![access, verification_of(&target, kind), by_email(email)]).await?;
             let now = reads.now;
-            let mut found = reads.answers.into_iter().map(row);
+            let mut found = reads.answers.into_iter().map(Answer::into_row);
             let access = found.next().flatten().ok_or_else(|| Error::not_found(User::KIND, user))?;
             let (code, taken) = (found.next().flatten(), found.next().flatten());
             if taken.is_some() {
@@ -40,7 +41,7 @@ impl ControlPlane {
             let mut batch = self.batch_for("email.request_change", user.uuid());
             batch.writes = made.writes;
             batch.push(Write::guard(&USER_ACCESS, user, access.revision()));
-            batch.push(self.log(of_user("email.request_change", user, ""), now));
+            batch.push(self.log(Happened::of_user("email.request_change", user, ""), now));
             let (to, code) = (email.clone(), made.code);
             Ok(Decided::Commit(
                 vec![Message::ConfirmNewEmail { to, code, expires_at: made.expires_at }],
@@ -73,20 +74,20 @@ impl ControlPlane {
             let secured = self.secured(user).await?;
             // A code that was mailed to the old address proves nothing about the new one. None is made behind this look: that
             // guards the epoch, which is raised here.
-            let reads = self.store.read(vec![code_for(target, VerificationKind::ResetPassword)]).await?;
-            let old_code = reads.answers.into_iter().next().and_then(row);
+            let reads =
+                self.store.read(vec![verification_of(target, VerificationKind::ResetPassword)]).await?;
+            let old_code = reads.answers.into_iter().next().and_then(Answer::into_row);
             let set = vec![("email", new.clone().into()), ("updated_at", secured.now.into())];
             batch.writes = spent;
             batch.writes.extend(old_code.iter().flat_map(forgotten));
             batch.push(Write::update(&USERS, user, secured.revision, set));
             batch.push(next_epoch(&secured.access)?);
-            batch.push(self.log(of_user("email.change", user, ""), secured.now));
+            batch.push(self.log(Happened::of_user("email.change", user, ""), secured.now));
             Ok(Decided::Commit(Some(vec![Message::EmailChanged { to: secured.user.email, new }]), batch))
         });
         let changed = changed.await?;
         if changed.is_none() {
-            let subject = Some(("user", user.uuid()));
-            self.note_refusal(Refusal { operation: "email.change", subject, user: Some(user) }).await;
+            self.note_refusal(Refusal::of_user("email.change", user)).await;
         }
         changed.ok_or(Error::Unauthenticated)
     }

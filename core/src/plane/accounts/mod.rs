@@ -4,6 +4,7 @@ mod administrators;
 mod codes;
 mod deletion;
 mod email;
+mod invitations;
 mod message;
 mod passwords;
 mod sign_up;
@@ -16,7 +17,6 @@ pub use sign_up::{Confirmation, SignUp};
 
 pub(super) use administrators::administrators;
 
-use super::users::Happened;
 use crate::entity::Entity as _;
 use crate::entity::{Email, LOGIN_WAYS, LoginWays, PASSWORDS, Password, SecretText, USERS, UserId};
 use crate::store::{Query, Row, Scan, Write};
@@ -25,11 +25,6 @@ use crate::time::Timestamp;
 /// The user of an address; nobody's where it is none.
 fn by_email(email: &Email) -> Query {
     Query::Scan(Scan::of(&USERS).by("users_email").with(email.clone()).limit(1))
-}
-
-/// What happened to a user, by the user where nobody else is known to have done it.
-fn of_user<'h>(operation: &'static str, user: UserId, what: &'h str) -> Happened<'h> {
-    Happened { operation, actor: Some(user.uuid()), kind: "user", subject: user.uuid(), description: what }
 }
 
 /// The writes that give a user this password, in place of the one in `kept`. The first one is a way in.

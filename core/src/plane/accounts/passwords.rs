@@ -3,17 +3,17 @@
 use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::refusals::Refusal;
-use super::super::security::{ended, next_epoch, sessions_of};
-use super::administrators::row;
-use super::codes::{Guessed, Purpose, code_for};
-use super::{Message, by_email, of_user, password_writes};
+use super::super::security::{sessions_of, shut, verification_of};
+use super::super::users::Happened;
+use super::codes::{Guessed, Purpose};
+use super::{Message, by_email, password_writes};
 use crate::entity::{
     AccessState, Email, Entity as _, LOGIN_RETRIES, PASSWORDS, Password, SecretText, SessionId, USER_ACCESS,
     USERS, User, UserAccess, UserId, VerificationKind,
 };
 use crate::error::{Error, Result};
 use crate::identity::Verdict;
-use crate::store::{Answer, Batch, Change, Query, Row, StoreExt as _, Write};
+use crate::store::{Answer, Change, Query, Row, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// What is read of a user whose way in changes.
@@ -27,17 +27,9 @@ pub(super) struct Secured {
 }
 
 impl Secured {
-    /// Ends every session but one, and raises the epoch.
-    pub(super) fn shut(&self, keep: Option<SessionId>, batch: &mut Batch) -> Result<()> {
-        let mut others = Vec::with_capacity(self.sessions.len());
-        for session in &self.sessions {
-            if Some(session.id("id")?) != keep {
-                others.push(session);
-            }
-        }
-        batch.writes.extend(ended(others));
-        batch.push(next_epoch(&self.access)?);
-        Ok(())
+    /// The writes that end every session but one, and raise the epoch.
+    pub(super) fn shut(&self, keep: Option<SessionId>) -> Result<Vec<Write>> {
+        shut(&self.sessions, keep, &self.access)
     }
 }
 
@@ -51,13 +43,10 @@ impl ControlPlane {
         let mut answers = reads.answers.into_iter();
         let mut next = || answers.next();
         let none = || Error::not_found(User::KIND, id);
-        let access = next().and_then(row).ok_or_else(none)?;
-        let kept = next().and_then(row).ok_or_else(none)?;
-        let password = next().and_then(row);
-        let sessions = match next() {
-            Some(Answer::Page(page)) => page.rows,
-            _ => Vec::new(),
-        };
+        let access = next().and_then(Answer::into_row).ok_or_else(none)?;
+        let kept = next().and_then(Answer::into_row).ok_or_else(none)?;
+        let password = next().and_then(Answer::into_row);
+        let sessions = next().map(Answer::into_rows).unwrap_or_default();
         let user = User::from_row(&kept)?;
         Ok(Secured { user, revision: kept.revision(), access, password, sessions, now })
     }
@@ -85,8 +74,7 @@ impl ControlPlane {
             let count = Write::patch(&LOGIN_RETRIES, user, Vec::new(), vec![("retry_count", Change::Add(1))]);
             let batch = self.batch_for("password.change", user.uuid()).with(count);
             self.store.commit(batch).await.map_err(|error| Error::of_store(Password::KIND, error))?;
-            let subject = Some(("user", user.uuid()));
-            self.note_refusal(Refusal { operation: "password.change", subject, user: Some(user) }).await;
+            self.note_refusal(Refusal::of_user("password.change", user)).await;
             return Err(Error::Unauthenticated);
         }
         let hash = self.identity.hashing.hash(new).await?;
@@ -99,8 +87,8 @@ impl ControlPlane {
             }
             let mut batch = self.batch_for("password.change", user.uuid());
             batch.writes = password_writes(user, hash, secured.password.as_ref(), secured.now);
-            secured.shut(keep, &mut batch)?;
-            batch.push(self.log(of_user("password.change", user, ""), secured.now));
+            batch.writes.extend(secured.shut(keep)?);
+            batch.push(self.log(Happened::of_user("password.change", user, ""), secured.now));
             Ok(Decided::Commit(vec![Message::PasswordChanged { to: secured.user.email }], batch))
         })
         .await
@@ -118,15 +106,15 @@ impl ControlPlane {
         let email = &email;
         self.decided("password.request_reset", "verification", || async move {
             let reads = self.store.read(vec![by_email(email)]).await?;
-            let Some(kept) = reads.answers.into_iter().next().and_then(row) else {
+            let Some(kept) = reads.answers.into_iter().next().and_then(Answer::into_row) else {
                 return Ok(Decided::Done(Vec::new()));
             };
             let user = User::from_row(&kept)?;
             let (target, kind) = (user.id.to_string(), VerificationKind::ResetPassword);
             let access = Query::Get { table: &USER_ACCESS, key: user.id.into() };
-            let reads = self.store.read(vec![code_for(&target, kind), access]).await?;
+            let reads = self.store.read(vec![verification_of(&target, kind), access]).await?;
             let now = reads.now;
-            let mut found = reads.answers.into_iter().map(row);
+            let mut found = reads.answers.into_iter().map(Answer::into_row);
             let (code, access) = (found.next().flatten(), found.next().flatten());
             let Some(access) = access else { return Ok(Decided::Done(Vec::new())) };
             if !user.activated || UserAccess::from_row(&access)?.state != AccessState::Active {
@@ -142,7 +130,7 @@ impl ControlPlane {
             batch.push(Write::guard(&USER_ACCESS, user.id, access.revision()));
             // The address that it is mailed to is still that of the account.
             batch.push(Write::guard(&USERS, user.id, kept.revision()));
-            batch.push(self.log(of_user("password.request_reset", user.id, ""), now));
+            batch.push(self.log(Happened::of_user("password.request_reset", user.id, ""), now));
             let message =
                 Message::ResetPassword { to: user.email, code: made.code, expires_at: made.expires_at };
             Ok(Decided::Commit(vec![message], batch))
@@ -164,7 +152,14 @@ impl ControlPlane {
     ) -> Result<Vec<Message>> {
         let hash = self.identity.hashing.hash(new).await?;
         let email = Email::new(email).map_err(|_| Error::Unauthenticated)?;
-        let found = self.store.read(vec![by_email(&email)]).await?.answers.into_iter().next().and_then(row);
+        let found = self
+            .store
+            .read(vec![by_email(&email)])
+            .await?
+            .answers
+            .into_iter()
+            .next()
+            .and_then(Answer::into_row);
         let Some(found) = found else { return Err(Error::Unauthenticated) };
         let user = User::from_row(&found)?.id;
         let source = self.caller.origin().source();
@@ -181,15 +176,14 @@ impl ControlPlane {
             let secured = self.secured(user).await?;
             batch.writes = spent;
             batch.writes.extend(password_writes(user, hash, secured.password.as_ref(), secured.now));
-            secured.shut(None, &mut batch)?;
+            batch.writes.extend(secured.shut(None)?);
             batch.writes.extend(self.source_known(user, secured.now));
-            batch.push(self.log(of_user("password.reset", user, ""), secured.now));
+            batch.push(self.log(Happened::of_user("password.reset", user, ""), secured.now));
             Ok(Decided::Commit(Some(vec![Message::PasswordChanged { to: secured.user.email }]), batch))
         });
         let reset = reset.await?;
         if reset.is_none() {
-            let subject = Some(("user", user.uuid()));
-            self.note_refusal(Refusal { operation: "password.reset", subject, user: Some(user) }).await;
+            self.note_refusal(Refusal::of_user("password.reset", user)).await;
         }
         reset.ok_or(Error::Unauthenticated)
     }

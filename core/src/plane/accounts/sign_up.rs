@@ -7,16 +7,15 @@ use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::refusals::Refusal;
 use super::super::security::next_epoch;
-use super::administrators::row;
-use super::codes::{Guessed, Purpose, code_for};
-use super::{Message, by_email, of_user, password_writes};
+use super::super::users::Happened;
+use super::{Message, by_email, password_writes};
 use crate::entity::{
     CONFIRMATION_TRIES, ConfirmationTry, DisplayName, Email, Entity as _, Entry, Limits, PASSWORDS,
-    SecretText, USER_ACCESS, USERS, User, UserId, VerificationKind,
+    SecretText, USER_ACCESS, USERS, User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::identity::{Verdict, sha256_hex};
-use crate::store::{Change, Query, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Answer, Change, Query, Row, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// Somebody who signs up.
@@ -90,7 +89,7 @@ impl ControlPlane {
         self.decided("user.sign_up", User::KIND, || async move {
             let reads = self.store.read(vec![by_email(email)]).await?;
             let now = reads.now;
-            let Some(kept) = reads.answers.into_iter().next().and_then(row) else {
+            let Some(kept) = reads.answers.into_iter().next().and_then(Answer::into_row) else {
                 return self.decide_sign_up(email, name, hash, limits, now);
             };
             let user = User::from_row(&kept)?;
@@ -120,7 +119,7 @@ impl ControlPlane {
         batch.writes.extend(user.creation(limits));
         batch.writes.extend(password_writes(user.id, hash, None, now));
         batch.push(Write::Insert(ConfirmationTry { user_id: user.id, attempts: 0 }.to_row()));
-        batch.push(self.log(of_user("user.sign_up", user.id, ""), now));
+        batch.push(self.log(Happened::of_user("user.sign_up", user.id, ""), now));
         Ok(Decided::Commit(vec![asked.message], batch))
     }
 
@@ -131,7 +130,7 @@ impl ControlPlane {
         let email = &email;
         self.decided("user.resend_confirmation", User::KIND, || async move {
             let reads = self.store.read(vec![by_email(email)]).await?;
-            let Some(kept) = reads.answers.into_iter().next().and_then(row) else {
+            let Some(kept) = reads.answers.into_iter().next().and_then(Answer::into_row) else {
                 return Ok(Decided::Done(Vec::new()));
             };
             let user = User::from_row(&kept)?;
@@ -169,7 +168,7 @@ impl ControlPlane {
             batch.writes.extend(password_writes(user.id, hash, password.as_ref(), read.now));
             batch.push(next_epoch(access)?);
         }
-        batch.push(Write::update(&USERS, user.id, kept.revision(), editable(&user)));
+        batch.push(Write::update(&USERS, user.id, kept.revision(), user.editable()));
         batch.push(match tries {
             Some(row) => Write::patch(
                 &CONFIRMATION_TRIES,
@@ -179,7 +178,7 @@ impl ControlPlane {
             ),
             None => Write::Insert(ConfirmationTry { user_id: user.id, attempts: 0 }.to_row()),
         });
-        batch.push(self.log(of_user(operation, user.id, ""), read.now));
+        batch.push(self.log(Happened::of_user(operation, user.id, ""), read.now));
         Ok(Decided::Commit(vec![asked.message], batch))
     }
 
@@ -210,12 +209,7 @@ impl ControlPlane {
         });
         let confirmed = confirmed.await?;
         if confirmed.is_none() {
-            let refused = Refusal {
-                operation: "user.confirm_email",
-                subject: Some(("user", id.uuid())),
-                user: Some(id),
-            };
-            self.note_refusal(refused).await;
+            self.note_refusal(Refusal::of_user("user.confirm_email", id)).await;
         }
         confirmed.ok_or(Error::Unauthenticated)
     }
@@ -251,10 +245,10 @@ impl ControlPlane {
         (user.code_confirmation, user.code_confirmation_expires) = (None, None);
         let batch = self
             .batch_for("user.confirm_email", user.id.uuid())
-            .with(Write::update(&USERS, user.id, rows.revision, editable(&user)))
+            .with(Write::update(&USERS, user.id, rows.revision, user.editable()))
             .with(tries)
             .with(next_epoch(&rows.access)?)
-            .with(self.log(of_user("user.confirm_email", user.id, ""), rows.now));
+            .with(self.log(Happened::of_user("user.confirm_email", user.id, ""), rows.now));
         Ok(Decided::Commit(Some(Entry::new(user, rows.revision + 1)), batch))
     }
 
@@ -274,7 +268,7 @@ impl ControlPlane {
             },
         };
         let reads = self.store.read(vec![query]).await?;
-        let Some(kept) = reads.answers.into_iter().next().and_then(row) else { return Ok(None) };
+        let Some(kept) = reads.answers.into_iter().next().and_then(Answer::into_row) else { return Ok(None) };
         let user = User::from_row(&kept)?;
         let keys = vec![
             (&PASSWORDS, user.id.into()),
@@ -290,72 +284,6 @@ impl ControlPlane {
         let attempts = ConfirmationTry::from_row(tries)?.attempts;
         let rows = ConfirmRows { revision: kept.revision(), attempts, access: access.clone(), now: read.now };
         Ok(Some((user, password, rows)))
-    }
-
-    /// Invites an address that has no user yet. The answer has to be mailed. Where the address has one, nothing is.
-    #[tracing::instrument(skip_all)]
-    pub async fn invite(&self, email: &str) -> Result<Vec<Message>> {
-        let email = Email::new(email)?;
-        let email = &email;
-        self.decided("user.invite", "invitation", || async move {
-            let kind = VerificationKind::Onboarding;
-            let reads = self.store.read(vec![by_email(email), code_for(email.as_str(), kind)]).await?;
-            let now = reads.now;
-            let mut found = reads.answers.into_iter().map(row);
-            if found.next().flatten().is_some() {
-                return Ok(Decided::Done(Vec::new()));
-            }
-            let lifetime = self.identity.codes.confirmation;
-            let purpose = Purpose { kind, target: email.as_str(), user: None, new_email: None, lifetime };
-            let Some(made) = self.prepare_code(purpose, found.next().flatten().as_ref(), now)? else {
-                return Ok(Decided::Done(Vec::new()));
-            };
-            let mut batch = self.batch("user.invite");
-            batch.writes = made.writes;
-            let nobody = uuid::Uuid::nil();
-            let event = super::Happened {
-                operation: "user.invite",
-                actor: None,
-                kind: "user",
-                subject: nobody,
-                description: email.as_str(),
-            };
-            batch.push(self.log(event, now));
-            let message =
-                Message::Invitation { to: email.clone(), code: made.code, expires_at: made.expires_at };
-            Ok(Decided::Commit(vec![message], batch))
-        })
-        .await
-    }
-
-    /// Accepts an invitation by its code: makes a user of this name and password, whose address is confirmed.
-    ///
-    /// # Errors
-    /// `Unauthenticated` for a code that is wrong, was used or has ended; `AlreadyExists` where somebody signed up with the
-    /// address meanwhile.
-    #[tracing::instrument(skip_all)]
-    pub async fn accept_invitation(&self, request: SignUp, code: &SecretText) -> Result<Entry<User>> {
-        let (email, name) = (Email::new(request.email)?, DisplayName::new(request.name)?);
-        let hash = self.identity.hashing.hash(request.password).await?;
-        let (email, name, hash, limits) = (&email, &name, &hash, request.limits);
-        let kind = VerificationKind::Onboarding;
-        let guess_at = self.charge_guess(email.as_str(), kind).await?;
-        let accepted = self.decided("user.accept_invitation", User::KIND, || async move {
-            let Some(guess_at) = guess_at else { return Ok(Decided::Done(None)) };
-            let Guessed::Right(_, spent, now) = self.guess_code(email.as_str(), kind, guess_at, code).await?
-            else {
-                return Ok(Decided::Done(None));
-            };
-            let mut user = User::new(self.new_id().into(), email.clone(), name.clone(), now);
-            user.activated = true;
-            let mut batch = self.batch_for("user.accept_invitation", user.id.uuid());
-            batch.writes = spent;
-            batch.writes.extend(user.creation(limits));
-            batch.writes.extend(password_writes(user.id, hash, None, now));
-            batch.push(self.log(of_user("user.accept_invitation", user.id, ""), now));
-            Ok(Decided::Commit(Some(Entry::new(user, 1)), batch))
-        });
-        accepted.await?.ok_or(Error::Unauthenticated)
     }
 
     /// Whether a confirmation was mailed to a user a moment ago.
@@ -403,9 +331,4 @@ struct ConfirmRows {
 /// What the hash of the code in a user's row belongs to.
 fn bound_to(user: UserId) -> String {
     format!("confirmation {user}")
-}
-
-/// Every column of a user but the permission.
-pub(in crate::plane) fn editable(user: &User) -> Vec<(&'static str, crate::store::Value)> {
-    user.plain().into_iter().filter(|(column, _)| *column != "permission").collect()
 }

@@ -3,7 +3,7 @@
 use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::security::ended;
-use super::of_user;
+use super::super::users::Happened;
 use crate::entity::{AccessState, Entity as _, USER_ACCESS, User, UserAccess, UserId, UserPermission};
 use crate::error::{Error, Result};
 use crate::store::Write;
@@ -44,7 +44,7 @@ impl ControlPlane {
             batch.writes.extend(ended(&secured.sessions));
             let set = vec![("state", state.as_str().into())];
             batch.push(Write::update(&USER_ACCESS, user, secured.access.revision(), set));
-            batch.push(self.log(of_user(operation, user, ""), secured.now));
+            batch.push(self.log(Happened::of_user(operation, user, ""), secured.now));
             Ok(Decided::Commit((), batch))
         })
         .await

@@ -17,6 +17,7 @@ use crate::entity::{Entity as _, GpuId, ImageId, InstanceId, NodeId, PortMapId, 
 use crate::error::{Error, Result};
 use crate::identity::Caller;
 use crate::store::Write;
+use rights::Known;
 use warrant::Warranted;
 
 /// How often an operation is authorized anew, where what it was authorized by has changed meanwhile.
@@ -97,7 +98,7 @@ impl Acting {
 
     /// Whether the caller may do this, as it is now.
     pub async fn may(&self, operation: Operation, thing: Thing) -> Result<bool> {
-        Ok(self.judged(operation, thing).await?.decision.is_allowed())
+        Ok(self.judged(&self.known().await?, operation, thing).await?.decision.is_allowed())
     }
 
     /// Does something that is allowed, with what it was allowed by as guards of its batches; decides anew where that has changed
@@ -125,9 +126,10 @@ impl Acting {
     {
         let mut attempt = 0;
         loop {
-            let mut guards = Vec::new();
+            let known = self.known().await?;
+            let mut guards = known.guards.clone();
             for (operation, thing) in asked {
-                guards.extend(self.permitted(*operation, *thing).await?);
+                guards.extend(self.permitted(&known, *operation, *thing).await?);
             }
             attempt += 1;
             let store = Arc::new(Warranted::new(Arc::clone(&self.plane.store), guards));
@@ -138,11 +140,11 @@ impl Acting {
         }
     }
 
-    /// What guards that it is allowed; the refusal where it is not.
-    async fn permitted(&self, operation: Operation, thing: Thing) -> Result<Vec<Write>> {
-        let judged = self.judged(operation, thing).await?;
+    /// What guards that it is allowed, beside who asks; the refusal where it is not.
+    async fn permitted(&self, known: &Known, operation: Operation, thing: Thing) -> Result<Vec<Write>> {
+        let judged = self.judged(known, operation, thing).await?;
         match judged.decision {
-            Decision::Permitted | Decision::Granted => return Ok(judged.guards),
+            Decision::Permitted | Decision::Granted => return Ok(judged.grounds),
             Decision::Denied | Decision::NotFound => {}
         }
         // The kind and id of what one may not see is not told to the log of refusals either way: it is what was asked for.

@@ -226,11 +226,9 @@ impl Acting {
     /// turn.
     pub async fn launch(&self, request: LaunchRequest) -> Result<Entry<Instance>> {
         let mut asked = vec![(Operation::Launch, Thing::Account(request.owner))];
-        if let Some(image) = request.image {
-            asked.push((Operation::UseImage, Thing::Image(image)));
-        }
         let mut image_node = None;
         if let Some(image) = request.image {
+            asked.push((Operation::UseImage, Thing::Image(image)));
             let Some(kept) = self.plane.repositories.images().get(image).await? else {
                 // Refused, and noted, in the order in which one that may not be seen is.
                 return self.run_all(&asked, |_| async { Err(Thing::Image(image).not_found()) }).await;

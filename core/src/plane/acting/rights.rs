@@ -19,18 +19,18 @@ use crate::plane::roles::{ADMIN, USER};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Table, Write};
 use crate::time::Timestamp;
 
-/// A decision, and the guards that it needs.
+/// A decision, and the guards of the grant that it stands on.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) decision: Decision,
-    pub(super) guards: Vec<Write>,
+    pub(super) grounds: Vec<Write>,
 }
 
 /// What was read of who asks.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) rights: Rights,
-    /// The guard of the epoch, where there is somebody to guard.
+    /// The guards of the epoch, and of the session or key, where there is somebody to guard.
     pub(crate) guards: Vec<Write>,
     pub(crate) now: Timestamp,
 }
@@ -53,22 +53,21 @@ struct Seen {
 }
 
 impl Acting {
-    /// Decides over rows that are read now.
-    pub(super) async fn judged(&self, operation: Operation, thing: Thing) -> Result<Judged> {
-        let known = self.known().await?;
+    /// Decides for who is known, over what is read of the thing now.
+    pub(super) async fn judged(&self, known: &Known, operation: Operation, thing: Thing) -> Result<Judged> {
         let seen = self.seen(thing, known.rights.user, known.now).await?;
         let decision = authorize(&known.rights, operation, seen.as_ref().map(|seen| &seen.object));
-        let mut guards = known.guards;
-        if let (Decision::Granted, Some(seen)) = (decision, seen) {
-            guards.extend(seen.grounds);
-        }
-        Ok(Judged { decision, guards })
+        let grounds = match (decision, seen) {
+            (Decision::Granted, Some(seen)) => seen.grounds,
+            _ => Vec::new(),
+        };
+        Ok(Judged { decision, grounds })
     }
 
     /// What is decided on an operation, as it is now.
     #[cfg(feature = "conformance")]
     pub(crate) async fn decision(&self, operation: Operation, thing: Thing) -> Result<Decision> {
-        Ok(self.judged(operation, thing).await?.decision)
+        Ok(self.judged(&self.known().await?, operation, thing).await?.decision)
     }
 
     /// What the caller may do, as it is now.
@@ -93,7 +92,7 @@ impl Acting {
         ];
         let reads = self.plane.store.read(queries).await?;
         let now = reads.now;
-        let mut answers = reads.answers.into_iter().map(rows);
+        let mut answers = reads.answers.into_iter().map(Answer::into_rows);
         let mut next = || answers.next().unwrap_or_default();
         let (access, named, given, admin, plain) =
             (next().pop(), next().pop(), next(), next().pop(), next().pop());
@@ -309,7 +308,7 @@ impl Acting {
             queries.push(Query::Scan(Scan::of(grants).by(unique).with(user).with(id).limit(1)));
         }
         let reads = self.plane.store.read(queries).await?;
-        let mut answers = reads.answers.into_iter().map(rows);
+        let mut answers = reads.answers.into_iter().map(Answer::into_rows);
         let row = answers.next().unwrap_or_default().pop();
         let grant = answers.next().unwrap_or_default().pop();
         let live = |grant: &Row| -> std::result::Result<bool, StoreError> {
@@ -320,13 +319,5 @@ impl Acting {
             _ => None,
         };
         Ok((row, grant))
-    }
-}
-
-fn rows(answer: Answer) -> Vec<Row> {
-    match answer {
-        Answer::Row(row) => row.into_iter().collect(),
-        Answer::Page(page) => page.rows,
-        _ => Vec::new(),
     }
 }

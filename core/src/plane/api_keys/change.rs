@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ControlPlane, ListedApiKey, MadeApiKey, Parts, same_lifetime};
 use crate::entity::{API_KEY_USES, API_KEYS, ApiKey, ApiKeyId, ApiKeyUse, Entity as _, Entry, UserId};
 use crate::error::{Error, Result};
-use crate::plane::retry::{Retry, lost_race};
+use crate::plane::decided::Decided;
 use crate::plane::security::next_epoch;
 use crate::store::{Is, Key, MAX_EXAMINED, Scan, StoreExt as _, Test, Write};
 
@@ -33,8 +33,7 @@ impl ControlPlane {
     /// `NotFound` for a key that is not the user's; `WrongState` for one that has ended or was replaced before.
     #[tracing::instrument(skip(self))]
     pub async fn rotate_api_key(&self, user: UserId, id: ApiKeyId, overlap: Duration) -> Result<MadeApiKey> {
-        let mut retry = Retry::new("api_key.rotate", &*self.ids, &*self.metrics);
-        loop {
+        self.decided("api_key.rotate", ApiKey::KIND, || async move {
             let rows = self.keys_of(user).await?;
             let old = own(&rows.kept, id)?;
             let ended = old.expires_at.is_some_and(|at| at <= rows.now);
@@ -67,31 +66,24 @@ impl ControlPlane {
             batch.push(Write::update(&API_KEYS, id, old.revision, set));
             batch.push(next_epoch(&rows.access)?);
             batch.push(self.key_log("api_key.rotate", user, old, rows.now));
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(made),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store("api_key", error)),
-            }
-        }
+            Ok(Decided::Commit(made, batch))
+        })
+        .await
     }
 
     /// Ends a key of the user's at once. `NotFound` where the user has no such key, so also the second time.
     #[tracing::instrument(skip(self))]
     pub async fn revoke_api_key(&self, user: UserId, id: ApiKeyId) -> Result<()> {
-        let mut retry = Retry::new("api_key.revoke", &*self.ids, &*self.metrics);
-        loop {
+        self.decided("api_key.revoke", ApiKey::KIND, || async move {
             let rows = self.keys_of(user).await?;
             let key = own(&rows.kept, id)?;
             let mut batch = self.batch_for("api_key.revoke", user.uuid());
             batch.writes.extend(gone(key));
             batch.push(next_epoch(&rows.access)?);
             batch.push(self.key_log("api_key.revoke", user, key, rows.now));
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(()),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store("api_key", error)),
-            }
-        }
+            Ok(Decided::Commit((), batch))
+        })
+        .await
     }
 
     /// Throws away keys that have ended, at most `limit` (1 to 1,000) of them, and answers how many: where as many as the
@@ -101,8 +93,7 @@ impl ControlPlane {
         if !(1..=MAX_PURGED).contains(&limit) {
             return Err(Error::invalid("limit", format!("must be from 1 to {MAX_PURGED}, got {limit}")));
         }
-        let mut retry = Retry::new("api_key.purge", &*self.ids, &*self.metrics);
-        loop {
+        self.decided("api_key.purge", ApiKey::KIND, || async move {
             let now = self.store.read(Vec::new()).await?.now;
             let ended = Test::new("expires_at", Is::Le(now.into()));
             let scan = Scan::of(&API_KEYS).test(ended).limit(limit).examine(MAX_EXAMINED);
@@ -115,7 +106,7 @@ impl ControlPlane {
                 }
             };
             if rows.is_empty() {
-                return Ok(0);
+                return Ok(Decided::Done(0));
             }
             let mut batch = self.batch("api_key.purge");
             for row in &rows {
@@ -123,12 +114,9 @@ impl ControlPlane {
                 batch.writes.extend(gone(&key));
                 batch.push(self.key_log("api_key.purge", key.user_id, &key, now));
             }
-            match self.store.commit(batch).await {
-                Ok(_) => return Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX)),
-                Err(error) if lost_race(&error) => retry.again().await?,
-                Err(error) => return Err(Error::of_store("api_key", error)),
-            }
-        }
+            Ok(Decided::Commit(u64::try_from(rows.len()).unwrap_or(u64::MAX), batch))
+        })
+        .await
     }
 }
 

@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 
 use super::ControlPlane;
 use super::decided::Decided;
-use super::security::{ended, next_epoch, sessions_of};
+use super::security::{forgotten, next_epoch, sessions_of, shut, verification_of};
 use super::users::Happened;
 use crate::entity::{
     Entity as _, RECOVERY_CODES, RecoveryCode, SecretText, SessionId, USER_ACCESS, USERS, UserId,
-    VERIFICATION_TRIES, VERIFICATIONS, Verification, VerificationKind, VerificationTry,
+    VERIFICATIONS, Verification, VerificationKind, VerificationTry,
 };
 use crate::error::{Error, Result};
 use crate::identity::{KeyRing, TotpParameters};
@@ -90,7 +90,7 @@ impl ControlPlane {
             batch.push(Write::Insert(verification.to_row()));
             batch.push(Write::Insert(tries.to_row()));
             batch.push(Write::guard(&USER_ACCESS, user, rows.access.revision()));
-            batch.push(self.log(of_factor("totp.begin", user, ""), rows.now));
+            batch.push(self.log(Happened::of_user("totp.begin", user, ""), rows.now));
             let enrolment = TotpEnrolment {
                 secret: SecretText::new(data_encoding::BASE32_NOPAD.encode(&**secret)),
                 uri: parameters.uri(&**secret, &policy.issuer, &rows.email),
@@ -130,8 +130,8 @@ impl ControlPlane {
             batch.push(Write::update(&VERIFICATIONS, pending.key(), pending.revision(), set));
             batch.push(accepted);
             self.put_recovery_codes(keys, user, codes, &rows, &mut batch);
-            rows.end_others(keep, &mut batch)?;
-            batch.push(self.log(of_factor("totp.confirm", user, ""), rows.now));
+            batch.writes.extend(shut(&rows.sessions, keep, &rows.access)?);
+            batch.push(self.log(Happened::of_user("totp.confirm", user, ""), rows.now));
             Ok(Decided::Commit(Ok(()), batch))
         });
         self.proved("totp.confirm", confirmed.await?)?;
@@ -153,8 +153,8 @@ impl ControlPlane {
             let mut batch = self.batch_for("totp.disable", user.uuid());
             batch.writes.extend(rows.active.iter().chain(&rows.pending).flat_map(forgotten));
             batch.writes.extend(deleted(&rows.recovery));
-            rows.end_others(keep, &mut batch)?;
-            batch.push(self.log(of_factor("totp.disable", user, ""), rows.now));
+            batch.writes.extend(shut(&rows.sessions, keep, &rows.access)?);
+            batch.push(self.log(Happened::of_user("totp.disable", user, ""), rows.now));
             Ok(Decided::Commit((), batch))
         })
         .await
@@ -177,7 +177,7 @@ impl ControlPlane {
             let mut batch = self.batch_for("totp.renew_recovery_codes", user.uuid());
             self.put_recovery_codes(keys, user, made, &rows, &mut batch);
             batch.push(next_epoch(&rows.access)?);
-            batch.push(self.log(of_factor("totp.renew_recovery_codes", user, ""), rows.now));
+            batch.push(self.log(Happened::of_user("totp.renew_recovery_codes", user, ""), rows.now));
             Ok(Decided::Commit((), batch))
         })
         .await?;
@@ -216,19 +216,11 @@ impl ControlPlane {
         ];
         queries.extend(
             [VerificationKind::TwoFactorPending, VerificationKind::TwoFactor]
-                .map(|kind| factor_of(user, kind)),
+                .map(|kind| verification_of(&user.to_string(), kind)),
         );
         let reads = self.store.read(queries).await?;
-        let mut rows: Vec<Vec<Row>> = reads
-            .answers
-            .into_iter()
-            .map(|answer| match answer {
-                Answer::Row(row) => row.into_iter().collect(),
-                Answer::Page(page) => page.rows,
-                _ => Vec::new(),
-            })
-            .collect();
-        let mut next = || if rows.is_empty() { Vec::new() } else { rows.remove(0) };
+        let mut answers = reads.answers.into_iter().map(Answer::into_rows);
+        let mut next = || answers.next().unwrap_or_default();
         let (access, named) = (next().pop(), next().pop());
         let (sessions, recovery, pending, active) = (next(), next(), next().pop(), next().pop());
         let none = || Error::not_found("user", user);
@@ -236,35 +228,6 @@ impl ControlPlane {
         let email = named.text("email")?.to_owned();
         Ok(FactorRows { access, email, sessions, pending, active, recovery, now: reads.now })
     }
-}
-
-impl FactorRows {
-    /// Ends every session but one, and raises the epoch.
-    fn end_others(&self, keep: Option<SessionId>, batch: &mut Batch) -> Result<()> {
-        let mut others = Vec::with_capacity(self.sessions.len());
-        for session in &self.sessions {
-            if Some(session.id("id")?) != keep {
-                others.push(session);
-            }
-        }
-        batch.writes.extend(ended(others));
-        batch.push(next_epoch(&self.access)?);
-        Ok(())
-    }
-}
-
-/// The verification of a user for a purpose.
-fn factor_of(user: UserId, kind: VerificationKind) -> Query {
-    let scan = Scan::of(&VERIFICATIONS).by("verifications_target").with(user.to_string());
-    Query::Scan(scan.with(kind.as_str()).limit(1))
-}
-
-/// The writes that forget a verification with its tries, whose row is only ever patched.
-fn forgotten(row: &Row) -> [Write; 2] {
-    [
-        Write::delete(&VERIFICATION_TRIES, row.key(), 1),
-        Write::delete(&VERIFICATIONS, row.key(), row.revision()),
-    ]
 }
 
 fn deleted(rows: &[Row]) -> impl Iterator<Item = Write> {
@@ -279,10 +242,6 @@ fn bound_to(id: crate::entity::VerificationId) -> String {
 /// What a recovery code belongs to.
 fn recovery_of(user: UserId) -> String {
     format!("recovery {user}")
-}
-
-fn of_factor<'h>(operation: &'static str, user: UserId, what: &'h str) -> Happened<'h> {
-    Happened { operation, actor: Some(user.uuid()), kind: "user", subject: user.uuid(), description: what }
 }
 
 fn state_of_factor(state: &'static str, event: &'static str, allowed: &'static str) -> Error {

@@ -4,7 +4,7 @@
 //! it is still below and that there are attempts left; a wrong one takes an attempt, on the condition that there is one. So
 //! however many guess at once, as many guesses get an answer as there are attempts, and a code is accepted once.
 
-use super::{bound_to, factor_of, of_factor, recovery_of, state_of_factor};
+use super::{bound_to, recovery_of, state_of_factor};
 use crate::entity::{
     Entity as _, RECOVERY_CODES, SESSIONS, SecretText, SessionState, USER_ACCESS, UserId, VERIFICATION_TRIES,
     Verification, VerificationKind, VerificationTry,
@@ -13,10 +13,11 @@ use crate::error::{Error, Result};
 use crate::identity::{Origin, TotpParameters};
 use crate::plane::decided::Decided;
 use crate::plane::refusals::Refusal;
-use crate::plane::session_ends::page;
+use crate::plane::security::{tidy, verification_of};
 use crate::plane::sessions::LiveSession;
+use crate::plane::users::Happened;
 use crate::plane::{ControlPlane, LoggedIn};
-use crate::store::{Change, Is, Query, Row, Scan, StoreError, StoreExt as _, Test, Write};
+use crate::store::{Answer, Change, Is, Query, Row, Scan, StoreError, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl ControlPlane {
             // The source that gave the password is the one which has proved itself; its row was made with the login.
             let source = live.session.ip.map_or_else(Origin::unknown, Origin::ip).source();
             batch.writes.extend(self.login_succeeded(user, &source, live.now));
-            batch.push(self.log(of_factor("user.finish_log_in", user, how(factor)), live.now));
+            batch.push(self.log(Happened::of_user("user.finish_log_in", user, how(factor)), live.now));
             Ok(Decided::Commit(Ok(LoggedIn::new(new.session, new.token)), batch))
         });
         self.proved("user.finish_log_in", finished.await?)
@@ -106,7 +107,7 @@ impl ControlPlane {
                 .with(Write::guard(&USER_ACCESS, user, access.revision()))
                 .with(accepted)
                 .with(Write::update(&SESSIONS, session.id, row.revision(), set))
-                .with(self.log(of_factor("session.verify_again", user, how(factor)), *now));
+                .with(self.log(Happened::of_user("session.verify_again", user, how(factor)), *now));
             Ok(Decided::Commit(Ok(()), batch))
         });
         self.proved("session.verify_again", verified.await?)
@@ -115,8 +116,11 @@ impl ControlPlane {
     async fn judge(&self, user: UserId, factor: &SecondFactor, now: Timestamp) -> Result<Judged> {
         match factor {
             SecondFactor::Totp(code) => {
-                let reads = self.store.read(vec![factor_of(user, VerificationKind::TwoFactor)]).await?;
-                let active = page(reads.answers.into_iter().next()).pop();
+                let reads = self
+                    .store
+                    .read(vec![verification_of(&user.to_string(), VerificationKind::TwoFactor)])
+                    .await?;
+                let active = reads.into_rows().pop();
                 let active = active.ok_or_else(|| state_of_factor("off", "proving it", "setting it up"))?;
                 self.judge_totp(&active, code, now).await
             }
@@ -175,16 +179,13 @@ impl ControlPlane {
     }
 
     async fn judge_recovery(&self, user: UserId, code: &SecretText, now: Timestamp) -> Result<Judged> {
-        let plain = |c: &char| !c.is_whitespace() && *c != '-';
-        let code: String =
-            code.expose().chars().filter(plain).map(|c| c.to_ascii_uppercase()).take(64).collect();
-        let code = SecretText::new(code);
+        let code = tidy(code);
         let by_hash = |hash: SecretText| {
             Query::Scan(Scan::of(&RECOVERY_CODES).by("recovery_codes_hash").with(hash.expose()).limit(1))
         };
         let hashes = self.identity.keys()?.code_hashes(&recovery_of(user), code.expose());
         let reads = self.store.read(hashes.into_iter().map(by_hash).collect()).await?;
-        let found = reads.answers.into_iter().flat_map(|answer| page(Some(answer))).next();
+        let found = reads.answers.into_iter().find_map(Answer::into_row);
         let accepted = found.map(|row| Write::delete(&RECOVERY_CODES, row.key(), row.revision()));
         Ok(Judged { accepted, charge: None, now })
     }
@@ -206,8 +207,7 @@ impl ControlPlane {
     /// What follows a right code; a wrong one is noted for the audit trail.
     pub(super) fn proved<T>(&self, operation: &'static str, proof: Proof<T>) -> Result<T> {
         proof.map_err(|Wrong { user, now }| {
-            let refused = Refusal { operation, subject: Some(("user", user.uuid())), user: Some(user) };
-            let _ = self.count_refusal(refused, self.caller.origin(), now);
+            let _ = self.count_refusal(Refusal::of_user(operation, user), self.caller.origin(), now);
             Error::Unauthenticated
         })
     }
