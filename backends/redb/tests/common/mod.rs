@@ -169,16 +169,22 @@ pub(crate) struct Taken {
 
 /// Checks that what was told is so, whole and once, and that counters and feed agree with the rows. Gives the
 /// number of units.
+///
+/// A batch whose caller went away may still be under way; to be resolved settles it. So all are resolved before
+/// anything is read.
 pub(crate) async fn check(store: &dyn Store, taken: &[Taken]) -> usize {
+    let mut receipts = Vec::with_capacity(taken.len());
+    for one in taken {
+        receipts.push(matches!(store.resolve(one.batch).await.unwrap(), Resolution::Committed(_)));
+    }
     let units = rows(store, &UNITS).await;
     let mut in_feed: BTreeMap<Uuid, usize> = BTreeMap::new();
     for record in feed(store).await {
         *in_feed.entry(record.batch).or_default() += 1;
     }
-    for one in taken {
+    for (one, receipt) in taken.iter().zip(receipts) {
         let row = units.contains_key(&one.unit);
         let records = in_feed.get(&one.batch).copied().unwrap_or(0);
-        let receipt = matches!(store.resolve(one.batch).await.unwrap(), Resolution::Committed(_));
         assert_eq!((row, row), (records == 1, receipt), "{one:?} is there in part: {records} records");
         assert!(records <= 1, "{one:?} is there twice");
         match one.told {
