@@ -99,6 +99,8 @@ operations! {
     AddSshKey = "ssh_key.add": Create SshKey,
     /// Seeing SSH keys.
     ListSshKeys = "ssh_key.list": Read SshKey,
+    /// Calling an SSH key something else.
+    RenameSshKey = "ssh_key.rename": Update SshKey,
     /// Deleting an SSH key.
     DeleteSshKey = "ssh_key.delete": Delete SshKey,
     /// Making a role.

@@ -27,7 +27,8 @@ pub struct SshKey {
     pub user_id: UserId,
     /// How its owner calls it.
     pub name: DisplayName,
-    /// One line in the format of OpenSSH, without options or comment; at most 4,096 bytes. Nothing checks that yet.
+    /// One line in the format of OpenSSH, without options or comment; at most 4,096 bytes. See
+    /// [`SshPublicKey`](crate::identity::SshPublicKey).
     pub key: String,
     /// Its algorithm, such as `ssh-ed25519`; at most 64 bytes.
     pub algorithm: String,

@@ -16,6 +16,7 @@ mod login_policy;
 mod options;
 mod origin;
 mod session_policy;
+mod ssh_public_key;
 mod totp;
 mod totp_policy;
 
@@ -33,5 +34,6 @@ pub use login_policy::LoginPolicy;
 pub use options::IdentityOptions;
 pub use origin::Origin;
 pub use session_policy::SessionPolicy;
+pub use ssh_public_key::{SshKeyPolicy, SshPublicKey};
 pub use totp::TotpParameters;
 pub use totp_policy::TotpPolicy;

@@ -9,6 +9,7 @@ use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
 use super::login_policy::LoginPolicy;
 use super::session_policy::SessionPolicy;
+use super::ssh_public_key::SshKeyPolicy;
 use super::totp_policy::TotpPolicy;
 
 /// What the host decides about identity.
@@ -31,6 +32,8 @@ pub struct IdentityOptions {
     pub codes: CodePolicy,
     /// How many API keys there may be.
     pub api_keys: ApiKeyPolicy,
+    /// How many SSH keys there may be.
+    pub ssh_keys: SshKeyPolicy,
 }
 
 impl Default for IdentityOptions {
@@ -44,6 +47,7 @@ impl Default for IdentityOptions {
             totp: TotpPolicy::default(),
             codes: CodePolicy::default(),
             api_keys: ApiKeyPolicy::default(),
+            ssh_keys: SshKeyPolicy::default(),
         }
     }
 }
@@ -94,6 +98,12 @@ impl IdentityOptions {
     /// With so many API keys at most.
     pub fn api_keys(mut self, policy: ApiKeyPolicy) -> Self {
         self.api_keys = policy;
+        self
+    }
+
+    /// With so many SSH keys at most.
+    pub fn ssh_keys(mut self, policy: SshKeyPolicy) -> Self {
+        self.ssh_keys = policy;
         self
     }
 }

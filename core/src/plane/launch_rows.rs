@@ -78,7 +78,7 @@ impl LaunchRows {
             return Err(Error::AlreadyExists { kind: "instance", key: "id" });
         }
         self.check_owner(request, &demand, tentative)?;
-        let (ssh_key_name, ssh_key) = request.ssh_key.clone().unzip();
+        let (ssh_key_name, ssh_key) = request.checked_ssh_key()?.unzip();
         let instance = Instance {
             id,
             owner_id: request.owner,

@@ -32,6 +32,7 @@ mod second_factor;
 mod security;
 mod session_ends;
 mod sessions;
+mod ssh_keys;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -63,7 +64,7 @@ use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
 use crate::identity::{
     ApiKeyPolicy, Caller, CodePolicy, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy,
-    PasswordHashing, SessionPolicy, TotpPolicy,
+    PasswordHashing, SessionPolicy, SshKeyPolicy, TotpPolicy,
 };
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
@@ -244,6 +245,7 @@ struct Identity {
     codes: CodePolicy,
     guesses: Guesses,
     api_keys: ApiKeyPolicy,
+    ssh_keys: SshKeyPolicy,
 }
 
 impl Identity {
@@ -259,6 +261,7 @@ impl Identity {
             totp: options.totp,
             codes: options.codes,
             api_keys: options.api_keys,
+            ssh_keys: options.ssh_keys,
         }
     }
 

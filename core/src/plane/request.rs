@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use crate::entity::{ImageId, InstanceId, Limits, NetworkMode, NodeId, UserId};
+use crate::entity::{DisplayName, ImageId, InstanceId, Limits, NetworkMode, NodeId, UserId};
 use crate::error::{Error, Result};
+use crate::identity::SshPublicKey;
 use crate::ports::{Family, PortRanges, Protocol};
 use crate::sched::{Demand, GpuDemand};
 use crate::store::Fingerprint;
@@ -211,7 +212,7 @@ pub struct LaunchRequest {
     pub network_mode: NetworkMode,
     /// A description for people.
     pub description: Option<String>,
-    /// The name and text of the SSH key that it lets in.
+    /// The name and text of the SSH key that it lets in; the text as [`SshPublicKey`](crate::identity::SshPublicKey) takes it.
     pub ssh_key: Option<(String, String)>,
 }
 
@@ -300,6 +301,12 @@ impl LaunchRequest {
         self
     }
 
+    /// Lets in who has this SSH key: its name, and a line as it stands in a `.pub` file.
+    pub fn ssh_key(mut self, name: impl Into<String>, line: impl Into<String>) -> Self {
+        self.ssh_key = Some((name.into(), line.into()));
+        self
+    }
+
     /// What it demands of one node, checked.
     pub fn demand(&self) -> Result<Demand> {
         let invalid = |reason: &str| Error::invalid("gpus", reason);
@@ -341,6 +348,16 @@ impl LaunchRequest {
             }
         }
         Ok(())
+    }
+
+    /// The name and text of its SSH key, in the form in which it is kept.
+    pub(super) fn checked_ssh_key(&self) -> Result<Option<(String, String)>> {
+        let Some((name, line)) = &self.ssh_key else { return Ok(None) };
+        let key = SshPublicKey::parse(line).map_err(|error| match error {
+            Error::Invalid { reason, .. } => Error::invalid("ssh_key", reason),
+            other => other,
+        })?;
+        Ok(Some((DisplayName::new(name)?.into(), key.text)))
     }
 
     /// What tells this request from another under the same id.
