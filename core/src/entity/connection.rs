@@ -17,8 +17,8 @@ pub type ConnectionId = Id<Connection>;
 
 /// That a user may log in through an account at a provider.
 ///
-/// Whoever makes or deletes one counts it in [`LoginWays`](super::LoginWays), in the same batch. No operation makes one yet; here
-/// it can only be read.
+/// Whoever makes or deletes one counts it in [`LoginWays`](super::LoginWays), in the same batch:
+/// [`ControlPlane::link`](crate::ControlPlane::link) and [`unlink`](crate::ControlPlane::unlink). Here it can only be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// The id, chosen by the caller.

@@ -55,6 +55,15 @@ pub struct User {
 }
 
 impl User {
+    /// Refuses administrators: only one who is demoted, and so no longer counted, can be suspended.
+    pub(crate) fn may_be_suspended(&self) -> Result<()> {
+        if self.permission != UserPermission::Administrator {
+            return Ok(());
+        }
+        let allowed = vec!["demoting it"];
+        Err(Error::WrongState { kind: Self::KIND, state: "administrator", event: "suspending it", allowed })
+    }
+
     /// The writes that make the user, who may act, has never failed to log in, and uses nothing.
     pub(crate) fn creation(&self, limits: Limits) -> [Write; 4] {
         let user_id = self.id;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::field::entity;
 use super::text::text_enum;
-use super::user::UserId;
+use super::user::{User, UserId};
 use super::{Entity, Entry, Repositories};
 use crate::error::{Error, Result};
 use crate::store::{Column, Invariant, Reference, Table};
@@ -56,7 +56,11 @@ pub trait UserAccessRepository: Send + Sync {
     }
 
     /// Changes the state of the one that still has this revision. Whatever the user is doing at that moment is
-    /// decided again, and refused where the user may no longer act.
+    /// decided again, and refused where the user may no longer act. [`ControlPlane::deactivate`](crate::ControlPlane::deactivate)
+    /// ends their sessions as well.
+    ///
+    /// # Errors
+    /// `WrongState` for an administrator who would be suspended: they have to be demoted first.
     async fn update(&self, value: Entry<UserAccess>) -> Result<Entry<UserAccess>>;
 }
 
@@ -67,6 +71,12 @@ impl UserAccessRepository for Repositories {
     }
 
     async fn update(&self, value: Entry<UserAccess>) -> Result<Entry<UserAccess>> {
+        // A promotion raises the revision that this needs, so it is seen here or is a conflict.
+        if value.state == AccessState::Suspended
+            && let Some(user) = self.get_entry::<User>(value.user_id).await?
+        {
+            user.may_be_suspended()?;
+        }
         self.update_entry(value.user_id.into(), value.value, value.revision).await
     }
 }

@@ -7,6 +7,7 @@ mod caller;
 #[cfg(feature = "conformance")]
 pub mod checks;
 mod code_policy;
+mod connection_policy;
 mod digest;
 mod entropy;
 mod guesses;
@@ -24,6 +25,7 @@ pub use api_key_text::ApiKeyPolicy;
 pub(crate) use api_key_text::{hint, kind_of, new_key};
 pub use caller::{Caller, Via};
 pub use code_policy::CodePolicy;
+pub use connection_policy::ConnectionPolicy;
 pub(crate) use digest::{same, sha256, sha256_hex};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub(crate) use guesses::{Guess, Guesses};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::api_key_text::ApiKeyPolicy;
 use super::code_policy::CodePolicy;
+use super::connection_policy::ConnectionPolicy;
 use super::entropy::{Entropy, OsEntropy};
 use super::hashing::PasswordPolicy;
 use super::key_ring::KeyRing;
@@ -34,6 +35,8 @@ pub struct IdentityOptions {
     pub api_keys: ApiKeyPolicy,
     /// How many SSH keys there may be.
     pub ssh_keys: SshKeyPolicy,
+    /// What logins through others may do.
+    pub connections: ConnectionPolicy,
 }
 
 impl Default for IdentityOptions {
@@ -48,6 +51,7 @@ impl Default for IdentityOptions {
             codes: CodePolicy::default(),
             api_keys: ApiKeyPolicy::default(),
             ssh_keys: SshKeyPolicy::default(),
+            connections: ConnectionPolicy::default(),
         }
     }
 }
@@ -104,6 +108,12 @@ impl IdentityOptions {
     /// With so many SSH keys at most.
     pub fn ssh_keys(mut self, policy: SshKeyPolicy) -> Self {
         self.ssh_keys = policy;
+        self
+    }
+
+    /// With logins through others that may do what this says.
+    pub fn connections(mut self, policy: ConnectionPolicy) -> Self {
+        self.connections = policy;
         self
     }
 }

@@ -8,6 +8,7 @@ mod acting;
 mod api_keys;
 mod audit;
 mod audit_chain;
+mod connections;
 mod decided;
 mod delete;
 mod explain;
@@ -47,6 +48,7 @@ pub use acting::{Acting, Thing};
 pub use api_keys::{ListedApiKey, MadeApiKey, NewApiKey};
 pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
+pub use connections::{LogInThrough, ProviderAccount};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use login::{LogIn, LoggedIn};
@@ -63,8 +65,8 @@ use crate::entity::Repositories;
 use crate::error::{Error, Result};
 use crate::id::{IdSource, TimeOrderedIds};
 use crate::identity::{
-    ApiKeyPolicy, Caller, CodePolicy, Entropy, Guesses, IdentityOptions, KeyRing, LoginPolicy,
-    PasswordHashing, SessionPolicy, SshKeyPolicy, TotpPolicy,
+    ApiKeyPolicy, Caller, CodePolicy, ConnectionPolicy, Entropy, Guesses, IdentityOptions, KeyRing,
+    LoginPolicy, PasswordHashing, SessionPolicy, SshKeyPolicy, TotpPolicy,
 };
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
@@ -246,6 +248,7 @@ struct Identity {
     guesses: Guesses,
     api_keys: ApiKeyPolicy,
     ssh_keys: SshKeyPolicy,
+    connections: ConnectionPolicy,
 }
 
 impl Identity {
@@ -262,6 +265,7 @@ impl Identity {
             codes: options.codes,
             api_keys: options.api_keys,
             ssh_keys: options.ssh_keys,
+            connections: options.connections,
         }
     }
 

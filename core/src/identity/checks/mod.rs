@@ -7,7 +7,11 @@
 )]
 
 mod access;
+mod accounts;
+mod audit;
+mod connections;
 mod grants;
+mod keys;
 mod login;
 mod profile;
 mod roles;
@@ -33,6 +37,9 @@ use crate::time::ManualClock;
 /// Where something is not as it is documented.
 pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     let world = World::new(store, clock);
+    accounts::check_accounts(&world).await;
+    keys::check_keys(&world).await;
+    connections::check_connections(&world).await;
     roles::a_role_is_given_and_taken_and_its_name_is_nobody_elses(&world).await;
     roles::what_a_role_allows_is_there_once_however_many_say_so(&world).await;
     roles::a_role_that_somebody_has_is_not_deleted(&world).await;
@@ -44,6 +51,7 @@ pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     sessions::check_sessions(&world).await;
     second_factor::check_second_factor(&world).await;
     access::check_access(&world).await;
+    audit::check_audit(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand, and short forms of what checks do.
@@ -58,6 +66,7 @@ impl World {
     fn new(store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Self {
         let identity = IdentityOptions::default()
             .keys(KeyRing::new(HostKey::new(1, [7; 32])))
+            .connections(connections::policy())
             .entropy(Arc::new(SeededEntropy::new(1)))
             // A hash of the least cost: what it costs is not what is checked here.
             .passwords(PasswordPolicy::default().cost(64, 1, 1));

@@ -64,6 +64,18 @@ pub enum Message {
         /// Whom to.
         to: Email,
     },
+    /// Your account has no password any more.
+    PasswordRemoved {
+        /// Whom to.
+        to: Email,
+    },
+    /// An account at a provider lets one in now, since it has your address.
+    AccountLinked {
+        /// Whom to.
+        to: Email,
+        /// The provider.
+        provider: String,
+    },
 }
 
 impl Message {
@@ -76,7 +88,9 @@ impl Message {
             | Self::ResetPassword { to, .. }
             | Self::ConfirmNewEmail { to, .. }
             | Self::EmailChanged { to, .. }
-            | Self::PasswordChanged { to } => to,
+            | Self::PasswordChanged { to }
+            | Self::PasswordRemoved { to }
+            | Self::AccountLinked { to, .. } => to,
         }
     }
 }

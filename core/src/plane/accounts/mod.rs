@@ -23,7 +23,7 @@ use crate::store::{Query, Row, Scan, Write};
 use crate::time::Timestamp;
 
 /// The user of an address; nobody's where it is none.
-fn by_email(email: &Email) -> Query {
+pub(super) fn by_email(email: &Email) -> Query {
     Query::Scan(Scan::of(&USERS).by("users_email").with(email.clone()).limit(1))
 }
 

@@ -17,13 +17,13 @@ use crate::store::{Answer, Change, Query, Row, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// What is read of a user whose way in changes.
-pub(super) struct Secured {
-    pub(super) user: User,
-    pub(super) revision: i64,
-    pub(super) access: Row,
-    pub(super) password: Option<Row>,
-    pub(super) sessions: Vec<Row>,
-    pub(super) now: Timestamp,
+pub(in crate::plane) struct Secured {
+    pub(in crate::plane) user: User,
+    pub(in crate::plane) revision: i64,
+    pub(in crate::plane) access: Row,
+    pub(in crate::plane) password: Option<Row>,
+    pub(in crate::plane) sessions: Vec<Row>,
+    pub(in crate::plane) now: Timestamp,
 }
 
 impl Secured {
@@ -35,7 +35,7 @@ impl Secured {
 
 impl ControlPlane {
     /// Reads a user whose way in is to be changed: the access row with the sessions, so that no session is overlooked.
-    pub(super) async fn secured(&self, id: UserId) -> Result<Secured> {
+    pub(in crate::plane) async fn secured(&self, id: UserId) -> Result<Secured> {
         let get = |table| Query::Get { table, key: id.into() };
         let queries = vec![get(&USER_ACCESS), get(&USERS), get(&PASSWORDS), sessions_of(id)];
         let reads = self.store.read(queries).await?;
@@ -94,7 +94,7 @@ impl ControlPlane {
         .await
     }
 
-    /// A code that sets a forgotten password anew. The answer has to be mailed, and is nothing where there is nobody of this
+    /// A code that sets a forgotten password anew, or the first one of a user whom the host has made. The answer has to be mailed, and is nothing where there is nobody of this
     /// address whom to mail it: whoever asks is told the same.
     ///
     /// # Errors
@@ -117,7 +117,11 @@ impl ControlPlane {
             let mut found = reads.answers.into_iter().map(Answer::into_row);
             let (code, access) = (found.next().flatten(), found.next().flatten());
             let Some(access) = access else { return Ok(Decided::Done(Vec::new())) };
-            if !user.activated || UserAccess::from_row(&access)?.state != AccessState::Active {
+            // Who has signed up and not confirmed does that first, with the password that they have.
+            let has_signed_up = user.email_confirmation_hash.is_some();
+            if (!user.activated && has_signed_up)
+                || UserAccess::from_row(&access)?.state != AccessState::Active
+            {
                 return Ok(Decided::Done(Vec::new()));
             }
             let lifetime = self.identity.codes.lifetime;
@@ -138,7 +142,7 @@ impl ControlPlane {
         .await
     }
 
-    /// Sets a password by the code that was mailed. Every session ends; API keys stay, and so does a second factor. Where the
+    /// Sets a password by the code that was mailed, which confirms the address as well. Every session ends; API keys stay, and so does a second factor. Where the
     /// caller is from is a source that has proved itself, so that somebody whose account is being guessed at gets in.
     ///
     /// # Errors
@@ -178,6 +182,10 @@ impl ControlPlane {
             batch.writes.extend(password_writes(user, hash, secured.password.as_ref(), secured.now));
             batch.writes.extend(secured.shut(None)?);
             batch.writes.extend(self.source_known(user, secured.now));
+            if !secured.user.activated {
+                let set = vec![("activated", true.into()), ("updated_at", secured.now.into())];
+                batch.push(Write::update(&USERS, user, secured.revision, set));
+            }
             batch.push(self.log(Happened::of_user("password.reset", user, ""), secured.now));
             Ok(Decided::Commit(Some(vec![Message::PasswordChanged { to: secured.user.email }]), batch))
         });

@@ -73,7 +73,8 @@ struct Asked {
 
 impl ControlPlane {
     /// Signs somebody up: a user who can log in once the address is confirmed. The answer has to be mailed, and tells nobody
-    /// else anything: where the address has an account, its owner is told by mail that somebody tried.
+    /// else anything: where the address has an account, its owner is told by mail that somebody tried. So it is with one that
+    /// the host has made; its owner sets a password by [`ControlPlane::request_password_reset`].
     ///
     /// Signing up again before the address is confirmed replaces name and password, and the link and code that were mailed;
     /// but nothing within a minute of the last one ([`CodePolicy::pause`](crate::identity::CodePolicy::pause)).
@@ -93,7 +94,7 @@ impl ControlPlane {
                 return self.decide_sign_up(email, name, hash, limits, now);
             };
             let user = User::from_row(&kept)?;
-            if user.activated {
+            if user.activated || user.email_confirmation_hash.is_none() {
                 return Ok(Decided::Done(vec![Message::AlreadyRegistered { to: email.clone() }]));
             }
             if self.is_recent(&user, now) {

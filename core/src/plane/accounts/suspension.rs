@@ -4,8 +4,8 @@ use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::security::ended;
 use super::super::users::Happened;
-use crate::entity::{AccessState, Entity as _, USER_ACCESS, User, UserAccess, UserId, UserPermission};
-use crate::error::{Error, Result};
+use crate::entity::{AccessState, Entity as _, USER_ACCESS, User, UserAccess, UserId};
+use crate::error::Result;
 use crate::store::Write;
 
 impl ControlPlane {
@@ -31,15 +31,7 @@ impl ControlPlane {
             if UserAccess::from_row(&secured.access)?.state == state {
                 return Ok(Decided::Done(()));
             }
-            if secured.user.permission == UserPermission::Administrator {
-                let allowed = vec!["demoting it"];
-                return Err(Error::WrongState {
-                    kind: "user",
-                    state: "administrator",
-                    event: operation,
-                    allowed,
-                });
-            }
+            secured.user.may_be_suspended()?;
             let mut batch = self.batch_for(operation, user.uuid());
             batch.writes.extend(ended(&secured.sessions));
             let set = vec![("state", state.as_str().into())];
