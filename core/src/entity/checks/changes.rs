@@ -2,9 +2,10 @@
 
 use super::{World, assert_conflict, assert_invalid, assert_taken, assert_used};
 use crate::entity::{
-    AccessState, ComputeNode, Entry, GpuHealth, Image, ImageStatus, Limits, PortMap, TestA, TestB, User,
-    UserAccess,
+    AccessState, ComputeNode, Email, Entry, GpuHealth, Image, ImageStatus, Limits, PortMap, TestA, TestB,
+    User, UserAccess,
 };
+use crate::error::Error;
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_001);
@@ -24,9 +25,17 @@ pub(super) async fn an_update_changes_what_it_may(world: &World) {
     assert_eq!(updated, Entry::new(user.value, 2));
     // The permission is not changed by it.
     world.holds(&User { permission: kept.user.permission, ..updated.value }, 2).await;
-    let access = UserAccess { state: AccessState::Suspended, ..kept.access };
-    repositories.user_access().update(Entry::new(access.clone(), 1)).await.unwrap();
-    assert_eq!(repositories.user_access().require(kept.user.id).await.unwrap(), Entry::new(access, 2));
+    // An administrator is not suspended, which would leave none who may act; anybody else is.
+    let suspended = |user_id| UserAccess { user_id, state: AccessState::Suspended };
+    let refused = repositories.user_access().update(Entry::new(suspended(kept.user.id), 1)).await;
+    assert!(matches!(refused, Err(Error::WrongState { .. })), "{refused:?}");
+    world.holds(&kept.access, 1).await;
+    let number = repositories.ids.next_id();
+    let email = Email::new(format!("{number}@example.org")).unwrap();
+    let plain = User::new(number.into(), email, kept.user.name.clone(), NOW);
+    let plain = repositories.users().create(plain, Limits::default()).await.unwrap().value.id;
+    repositories.user_access().update(Entry::new(suspended(plain), 1)).await.unwrap();
+    assert_eq!(repositories.user_access().require(plain).await.unwrap(), Entry::new(suspended(plain), 2));
 
     let image = Image { status: ImageStatus::Failed, key: None, url: None, ..kept.image };
     repositories.images().update(Entry::new(image.clone(), 1)).await.unwrap();
