@@ -192,7 +192,7 @@ mod tests {
                 rights.scopes = Some(vec!["*:instance".into(), "use:compute_node".into()]);
             }
             Actor::NodeAgent => rights.is_agent = true,
-            Actor::System => rights = Rights::default(),
+            Actor::System => rights = Rights::system(),
         }
         rights
     }

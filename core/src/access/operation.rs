@@ -53,6 +53,8 @@ operations! {
     UpdateUser = "user.update": Update User,
     /// Changing the password.
     ChangePassword = "password.change": Update User,
+    /// Taking the password away.
+    RemovePassword = "password.remove": Update User,
     /// Changing the address.
     ChangeEmail = "email.change": Update User,
     /// Deleting a user.
@@ -171,6 +173,25 @@ operations! {
     DeletePort = "port_map.delete": Delete PortMap,
     /// Seeing the audit trail.
     ReadLog = "log.read": Read Log,
+}
+
+impl Operation {
+    /// Whether it gives whoever does it a way to be the user whom it is asked of. Such a thing is done to oneself alone, whatever
+    /// else is permitted; others a user can be promoted, suspended and deleted by, but not impersonated.
+    pub const fn is_personal(self) -> bool {
+        matches!(
+            self,
+            Self::ChangePassword
+                | Self::RemovePassword
+                | Self::ChangeEmail
+                | Self::BeginTotp
+                | Self::ConfirmTotp
+                | Self::RenewRecoveryCodes
+                | Self::Link
+                | Self::CreateApiKey
+                | Self::RotateApiKey
+        )
+    }
 }
 
 #[cfg(test)]

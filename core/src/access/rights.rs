@@ -7,11 +7,13 @@ use super::operation::Operation;
 use super::scope::covered;
 use crate::entity::{Access, Action, EntityKind, UserId};
 
-/// What is known of who asks.
+/// What is known of who asks; by default nothing, so that nothing is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rights {
-    /// The user; none where the application itself asks, which may do everything.
+    /// Whether it is the application itself, which may do everything.
+    pub is_system: bool,
+    /// The user, where one asks.
     pub user: Option<UserId>,
     /// Whether the user may act at all: confirmed, and not suspended.
     pub may_act: bool,
@@ -21,6 +23,13 @@ pub struct Rights {
     pub scopes: Option<Vec<String>>,
     /// Whether it is a node's agent, who may do none of this.
     pub is_agent: bool,
+}
+
+impl Rights {
+    /// Those of the application itself.
+    pub fn system() -> Self {
+        Self { is_system: true, ..Self::default() }
+    }
 }
 
 /// What is known of the thing that it is asked of.
@@ -85,6 +94,7 @@ impl Decision {
 ///   published.
 /// - A grant of an image lets one see it, start from it, publish and delete it.
 /// - A grant of an instance lets one see, start and stop it, and see its ports.
+/// - What lets one be somebody ([`Operation::is_personal`]) is done to oneself alone.
 /// - The scopes of an API key only narrow. A node's agent, and a user who is suspended or not confirmed, may do nothing.
 /// - What may not be seen is the same as what is not there; what is one's own, and what is nobody's, is never that.
 pub fn authorize(rights: &Rights, operation: Operation, object: Option<&Object>) -> Decision {
@@ -92,19 +102,19 @@ pub fn authorize(rights: &Rights, operation: Operation, object: Option<&Object>)
         return Decision::NotFound;
     };
     let (action, kind) = (operation.action(), operation.kind());
+    let own = rights.user.is_some_and(|user| object.owners.contains(&user));
+    let personal = operation.is_personal() && !own && !rights.is_system;
     match allowed(rights, action, kind, object) {
-        Some(decision) => decision,
-        None if object.open || rights.user.is_some_and(|user| object.owners.contains(&user)) => {
-            Decision::Denied
-        }
-        None if allowed(rights, Action::Read, kind, object).is_some() => Decision::Denied,
-        None => Decision::NotFound,
+        Some(decision) if !personal => decision,
+        _ if object.open || own => Decision::Denied,
+        _ if allowed(rights, Action::Read, kind, object).is_some() => Decision::Denied,
+        _ => Decision::NotFound,
     }
 }
 
 /// Whether rights of any kind allow something to be done to the things that one sees: for lists, which have no thing yet.
 pub(crate) fn widest(rights: &Rights, action: Action, kind: EntityKind) -> Option<Access> {
-    if rights.user.is_none() && !rights.is_agent {
+    if rights.is_system {
         return Some(Access::Any);
     }
     let covered = rights.scopes.as_deref().is_none_or(|scopes| covered(scopes, action, kind));
@@ -116,12 +126,10 @@ pub(crate) fn widest(rights: &Rights, action: Action, kind: EntityKind) -> Optio
 }
 
 fn allowed(rights: &Rights, action: Action, kind: EntityKind, object: &Object) -> Option<Decision> {
-    if rights.is_agent {
-        return None;
-    }
-    let Some(user) = rights.user else {
+    if rights.is_system {
         return Some(Decision::Permitted);
-    };
+    }
+    let user = rights.user.filter(|_| !rights.is_agent)?;
     let covered = rights.scopes.as_deref().is_none_or(|scopes| covered(scopes, action, kind));
     if !rights.may_act || !covered {
         return None;

@@ -27,6 +27,14 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether it covers everything that another one covers.
+    pub fn includes(self, other: Self) -> bool {
+        (self.action.is_none() || self.action == other.action)
+            && (self.entity.is_none() || self.entity == other.entity)
+    }
+}
+
 impl FromStr for Scope {
     type Err = Error;
 
@@ -55,6 +63,21 @@ pub(super) fn covered(scopes: &[String], action: Action, entity: EntityKind) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scope_includes_what_it_covers_whole() {
+        let scope = |text: &str| text.parse::<Scope>().unwrap();
+        for (wide, narrow) in
+            [("*:*", "*:*"), ("*:*", "read:*"), ("read:*", "read:image"), ("*:image", "use:image")]
+        {
+            assert!(scope(wide).includes(scope(narrow)), "{wide} and {narrow}");
+        }
+        for (one, other) in
+            [("read:*", "*:*"), ("read:image", "read:*"), ("read:*", "use:image"), ("*:image", "*:gpu")]
+        {
+            assert!(!scope(one).includes(scope(other)), "{one} and {other}");
+        }
+    }
 
     #[test]
     fn a_scope_is_printed_as_it_is_read_and_covers_what_it_says() {

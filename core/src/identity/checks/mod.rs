@@ -13,6 +13,7 @@ mod connections;
 mod grants;
 mod keys;
 mod login;
+mod personal;
 mod profile;
 mod roles;
 mod second_factor;
@@ -51,6 +52,7 @@ pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     sessions::check_sessions(&world).await;
     second_factor::check_second_factor(&world).await;
     access::check_access(&world).await;
+    personal::check_personal(&world).await;
     audit::check_audit(&world).await;
 }
 

@@ -4,6 +4,7 @@
 //! done by a plane that carries the warrant. `rights.rs` reads what the decision is made on, `warrant.rs` is how the batches of
 //! an operation carry it.
 
+mod accounts;
 mod operations;
 mod rights;
 mod warrant;

@@ -75,7 +75,7 @@ impl Acting {
         let user = match self.caller().via() {
             Via::System => {
                 let now = self.plane.store.read(Vec::new()).await?.now;
-                return Ok(Known { rights: Rights::default(), guards: Vec::new(), now });
+                return Ok(Known { rights: Rights::system(), guards: Vec::new(), now });
             }
             Via::Trusted { user } | Via::Session { user, .. } | Via::ApiKey { user, .. } => *user,
             Via::NodeAgent { owner, .. } => *owner,
