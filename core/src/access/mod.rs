@@ -14,6 +14,6 @@ pub(crate) mod matrix;
 
 pub(crate) use defaults::{default_permissions, permission_id, permission_of};
 pub use operation::Operation;
-pub(crate) use rights::widest;
 pub use rights::{Decision, Object, Rights, authorize};
+pub(crate) use rights::{Reach, reach};
 pub use scope::Scope;

@@ -112,17 +112,34 @@ pub fn authorize(rights: &Rights, operation: Operation, object: Option<&Object>)
     }
 }
 
-/// Whether rights of any kind allow something to be done to the things that one sees: for lists, which have no thing yet.
-pub(crate) fn widest(rights: &Rights, action: Action, kind: EntityKind) -> Option<Access> {
+/// How far the rights of somebody reach among the things of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To nothing, whatever was granted.
+    Nothing,
+    /// To what was granted.
+    Granted,
+    /// To what is theirs and what was granted.
+    Own,
+    /// To everything.
+    Any,
+}
+
+/// How far rights reach: for lists, which have no thing yet.
+pub(crate) fn reach(rights: &Rights, action: Action, kind: EntityKind) -> Reach {
     if rights.is_system {
-        return Some(Access::Any);
+        return Reach::Any;
     }
     let covered = rights.scopes.as_deref().is_none_or(|scopes| covered(scopes, action, kind));
-    if !rights.may_act || rights.is_agent || !covered {
-        return None;
+    if rights.user.is_none() || !rights.may_act || rights.is_agent || !covered {
+        return Reach::Nothing;
     }
     let has = |access| rights.permissions.contains(&(action, kind, access));
-    [Access::Any, Access::Own].into_iter().find(|access| has(*access))
+    match (has(Access::Any), has(Access::Own)) {
+        (true, _) => Reach::Any,
+        (false, true) => Reach::Own,
+        (false, false) => Reach::Granted,
+    }
 }
 
 fn allowed(rights: &Rights, action: Action, kind: EntityKind, object: &Object) -> Option<Decision> {

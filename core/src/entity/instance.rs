@@ -185,6 +185,22 @@ pub struct InstanceFilter {
     pub states: Vec<InstanceState>,
 }
 
+impl InstanceFilter {
+    /// What an instance has to pass.
+    pub(crate) fn tests(&self) -> Vec<Test> {
+        let mut tests = Vec::new();
+        tests.extend(self.owner_id.map(|owner| Test::eq("owner_id", owner)));
+        tests.extend(self.node_id.map(|node| Test::eq("node_id", node)));
+        if !self.states.is_empty() {
+            let mut states = self.states.clone();
+            states.sort_unstable();
+            states.dedup();
+            tests.push(Test::new("state", Is::In(states.iter().map(Field::to_value).collect())));
+        }
+        tests
+    }
+}
+
 /// Where [`Instance`]s are kept.
 ///
 /// There is no `create` here: launching by the control plane is the only way, since it also takes what the
@@ -244,19 +260,11 @@ impl InstanceRepository for Repositories {
     async fn list(&self, filter: InstanceFilter, page: PageRequest) -> Result<ListPage<Instance>> {
         let scan = Scan::of(&INSTANCES);
         let mut scan = match (filter.owner_id, filter.node_id) {
-            (Some(owner), None) => scan.by("instances_owner").with(owner),
+            (Some(owner), _) => scan.by("instances_owner").with(owner),
             (None, Some(node)) => scan.by("instances_node").with(node),
-            (Some(owner), Some(node)) => {
-                scan.by("instances_owner").with(owner).test(Test::eq("node_id", node))
-            }
             (None, None) => scan,
         };
-        if !filter.states.is_empty() {
-            let mut states = filter.states;
-            states.sort_unstable();
-            states.dedup();
-            scan = scan.test(Test::new("state", Is::In(states.iter().map(Field::to_value).collect())));
-        }
+        scan.tests = filter.tests();
         self.list_entries(scan, page).await
     }
 

@@ -73,7 +73,11 @@ pub static LOGS: Table = Table::new(
     ],
     &["id"],
 )
-.indexes(&[Index::new("logs_timestamp", &["timestamp"]), Index::new("logs_subject", &["subject_id"])])
+.indexes(&[
+    Index::new("logs_timestamp", &["timestamp"]),
+    Index::new("logs_subject", &["subject_id"]),
+    Index::new("logs_actor", &["actor_id"]),
+])
 .invariants(&[Invariant::one_of("logs_outcome", "outcome", LogOutcome::TEXTS)]);
 
 entity!(Log, "log", LOGS {
@@ -85,10 +89,24 @@ entity!(Log, "log", LOGS {
 pub struct LogFilter {
     /// Only those about this thing, in the order of ids.
     pub subject_id: Option<Uuid>,
+    /// Only those of what this user did or was refused.
+    pub actor_id: Option<UserId>,
     /// Only those of this time or later.
     pub from: Option<Timestamp>,
     /// Only those before this time.
     pub until: Option<Timestamp>,
+}
+
+impl LogFilter {
+    /// What a line has to pass.
+    pub(crate) fn tests(&self) -> Vec<Test> {
+        let mut tests = Vec::new();
+        tests.extend(self.subject_id.map(|subject| Test::eq("subject_id", subject)));
+        tests.extend(self.actor_id.map(|actor| Test::eq("actor_id", actor)));
+        tests.extend(self.from.map(|from| Test::new("timestamp", Is::Ge(from.into()))));
+        tests.extend(self.until.map(|until| Test::new("timestamp", Is::Lt(until.into()))));
+        tests
+    }
 }
 
 /// Where [`Log`]s are kept: appended and read, never changed.
@@ -122,16 +140,17 @@ impl LogRepository for Repositories {
     }
 
     async fn list(&self, filter: LogFilter, page: PageRequest) -> Result<ListPage<Log>> {
-        let (from, until) = (filter.from.map(Value::from), filter.until.map(Value::from));
         let scan = Scan::of(&LOGS).descending();
-        let Some(subject) = filter.subject_id else {
-            let from = from.map_or(Bound::Unbounded, Bound::Included);
-            let until = until.map_or(Bound::Unbounded, Bound::Excluded);
-            return self.list_entries(scan.by("logs_timestamp").range(from, until), page).await;
+        let mut scan = match (filter.subject_id, filter.actor_id) {
+            (Some(subject), _) => scan.by("logs_subject").with(subject),
+            (None, Some(actor)) => scan.by("logs_actor").with(actor),
+            (None, None) => {
+                let from = filter.from.map(Value::from).map_or(Bound::Unbounded, Bound::Included);
+                let until = filter.until.map(Value::from).map_or(Bound::Unbounded, Bound::Excluded);
+                return self.list_entries(scan.by("logs_timestamp").range(from, until), page).await;
+            }
         };
-        let mut scan = scan.by("logs_subject").with(subject);
-        scan.tests.extend(from.map(|from| Test::new("timestamp", Is::Ge(from))));
-        scan.tests.extend(until.map(|until| Test::new("timestamp", Is::Lt(until))));
+        scan.tests = filter.tests();
         self.list_entries(scan, page).await
     }
 }

@@ -74,6 +74,7 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0042_refusal_counts", ["refusal_counts"]),
     entity!("postgres", "0043_managed_instances_expiry", ["managed_instances"]),
     entity!("postgres", "0044_logs_outcome", ["logs"]),
+    entity!("postgres", "0045_logs_actor", ["logs"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -125,4 +126,5 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0042_refusal_counts", ["refusal_counts"]),
     entity!("sqlite", "0043_managed_instances_expiry", ["managed_instances"]),
     entity!("sqlite", "0044_logs_outcome", ["logs"]),
+    entity!("sqlite", "0045_logs_actor", ["logs"]),
 ];

@@ -48,9 +48,15 @@ pub(super) async fn the_log_is_read_newest_first(world: &World) {
     assert_eq!(listed!(logs, about), [third.clone(), second.clone(), first.clone()]);
 
     let (from, until) = (Some(second.timestamp), Some(third.timestamp));
-    assert_eq!(listed!(logs, LogFilter { subject_id, from, until: None }), [third.clone(), second.clone()]);
-    assert_eq!(listed!(logs, LogFilter { subject_id, from: None, until }), [second.clone(), first.clone()]);
-    let between = listed!(logs, LogFilter { subject_id: None, from, until });
+    assert_eq!(
+        listed!(logs, LogFilter { subject_id, from, ..LogFilter::default() }),
+        [third.clone(), second.clone()]
+    );
+    assert_eq!(
+        listed!(logs, LogFilter { subject_id, until, ..LogFilter::default() }),
+        [second.clone(), first.clone()]
+    );
+    let between = listed!(logs, LogFilter { from, until, ..LogFilter::default() });
     assert!(between.contains(&second));
     assert!(between.iter().all(|line| (second.timestamp..third.timestamp).contains(&line.timestamp)));
     let everything = listed!(logs, LogFilter::default());

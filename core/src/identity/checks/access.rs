@@ -40,18 +40,18 @@ pub(super) async fn check_access(world: &World) {
 
 /// Something of a user on a node.
 #[derive(Clone, Copy, Debug)]
-struct Set {
+pub(super) struct Set {
     owner: UserId,
-    node: NodeId,
+    pub(super) node: NodeId,
     gpu: GpuId,
-    image: ImageId,
+    pub(super) image: ImageId,
     published: ImageId,
-    instance: InstanceId,
+    pub(super) instance: InstanceId,
     port: PortMapId,
 }
 
 impl Set {
-    async fn new(world: &World, owner: UserId) -> Self {
+    pub(super) async fn new(world: &World, owner: UserId) -> Self {
         let node = NewNode::new(owner, format!("set-{}", world.next()))
             .cpu(CpuMilli::from_u32(64_000))
             .gpus(1, "A100")

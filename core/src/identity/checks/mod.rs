@@ -18,6 +18,7 @@ mod profile;
 mod roles;
 mod second_factor;
 mod sessions;
+mod views;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +54,7 @@ pub async fn check_identity(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     second_factor::check_second_factor(&world).await;
     access::check_access(&world).await;
     personal::check_personal(&world).await;
+    views::check_views(&world).await;
     audit::check_audit(&world).await;
 }
 

@@ -5,8 +5,10 @@
 //! an operation carry it.
 
 mod accounts;
+mod merged;
 mod operations;
 mod rights;
+mod views;
 mod warrant;
 
 use std::sync::Arc;

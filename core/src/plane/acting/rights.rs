@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Acting, Thing};
 use crate::access::{
-    Decision, Object, Operation, Rights, authorize, default_permissions, permission_of, widest,
+    Decision, Object, Operation, Reach, Rights, authorize, default_permissions, permission_of, reach,
 };
 use crate::entity::{
     API_KEYS, Access, AccessState, Action, ApiKey, ApiKeyKind, COMPUTE_NODES, Entity as _, EntityKind, GPUS,
@@ -160,7 +160,7 @@ impl Acting {
 
     /// Whether the caller may do this to any thing of a kind.
     pub(super) async fn may_anywhere(&self, action: Action, kind: EntityKind) -> Result<bool> {
-        Ok(widest(&self.known().await?.rights, action, kind) == Some(Access::Any))
+        Ok(reach(&self.known().await?.rights, action, kind) == Reach::Any)
     }
 
     /// The nodes that a user may create on, by owning them or by a grant: at most so many of each as a page holds.
