@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apportion::ControlPlane;
 use apportion::identity::LoginPolicy;
 use apportion::store::Store;
 use tokio::sync::Barrier;
@@ -15,7 +16,7 @@ use crate::stores::Failed;
 /// A store of members who log in.
 #[derive(Clone, Debug)]
 pub struct Logins {
-    store: Arc<dyn Store>,
+    plane: Arc<ControlPlane>,
     members: Vec<Member>,
 }
 
@@ -48,22 +49,21 @@ impl Logins {
         let making = Members::new(Arc::clone(&store));
         let members = making.sign_up("member", count, true).await?;
         making.with_default_hash(&members).await?;
-        Ok(Self { store, members })
+        Ok(Self { plane: default_plane(store, LoginPolicy::default()), members })
     }
 
     /// Has so many callers log in at once, `each` of them so often, every one as another member from a source of its
-    /// own; on a control plane that has hashed nothing before.
+    /// own.
     ///
     /// # Errors
     /// Also where one is refused, be it because too many wait.
     pub async fn run(&self, callers: usize, each: usize) -> Result<Cost, Failed> {
-        let plane = default_plane(Arc::clone(&self.store), LoginPolicy::default());
         // All ask at the same moment, and the time counts from there.
         let together = Arc::new(Barrier::new(callers));
         let watch = Watch::start();
         let began = now();
         let waits = at_once(self.members.iter().take(callers).map(|member| {
-            let (plane, together, member) = (Arc::clone(&plane), Arc::clone(&together), member.clone());
+            let (plane, together, member) = (Arc::clone(&self.plane), Arc::clone(&together), member.clone());
             async move {
                 let from = source();
                 together.wait().await;

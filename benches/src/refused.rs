@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apportion::entity::{Entry, USER_ACCESS, UserAccess};
+use apportion::id::{IdSource as _, TimeOrderedIds};
 use apportion::identity::{LoginPolicy, Origin};
-use apportion::store::Store;
+use apportion::store::{Batch, Store, Write};
+use apportion::time::SystemClock;
 use apportion::{ControlPlane, Error};
 
 use crate::launches::now;
@@ -28,7 +31,7 @@ pub enum Why {
     NotActivated,
     /// The account is suspended; the password is right.
     Suspended,
-    /// The source has to wait, as only another process has seen; the password is right.
+    /// The source has to wait for what it did at another process; the password is right.
     DelayedElsewhere,
     /// The source has to wait; the password is right.
     Delayed,
@@ -37,8 +40,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// Every reason, in the order in which they are asked for: each wrong password makes a source wait that the other
-    /// process is asked from in the same round.
+    /// Every reason.
     pub const ALL: [Self; 7] = [
         Self::Unknown,
         Self::WrongPassword,
@@ -56,7 +58,7 @@ impl Why {
             Self::WrongPassword => "wrong password",
             Self::NotActivated => "not activated",
             Self::Suspended => "suspended",
-            Self::DelayedElsewhere => "delay running, seen by another process",
+            Self::DelayedElsewhere => "delay running, begun at another process",
             Self::Delayed => "delay running",
             Self::DelayedUnknown => "delay running, unknown address",
         }
@@ -71,9 +73,10 @@ impl Why {
     const fn kind(self) -> &'static str {
         match self {
             Self::Unknown => "nobody",
-            Self::WrongPassword | Self::DelayedElsewhere => "wrong",
+            Self::WrongPassword => "wrong",
             Self::NotActivated => "inactive",
             Self::Suspended => "suspended",
+            Self::DelayedElsewhere => "elsewhere",
             Self::Delayed => "delayed",
             Self::DelayedUnknown => "delayed-nobody",
         }
@@ -103,16 +106,25 @@ impl Spread {
     pub fn overlap(all: impl Iterator<Item = Self> + Clone) -> bool {
         all.clone().map(|one| one.p10).max() <= all.map(|one| one.p90).min()
     }
+
+    /// How far the medians are apart.
+    pub fn apart(all: impl Iterator<Item = Self> + Clone) -> Duration {
+        let medians = all.map(|one| one.median);
+        medians.clone().max().unwrap_or_default().saturating_sub(medians.min().unwrap_or_default())
+    }
 }
 
 /// A store of accounts that are refused for every reason, at the default cost of a hash.
 #[derive(Debug)]
 pub struct Refused {
     plane: Arc<ControlPlane>,
-    /// Another process on the same store.
+    /// Another process on the same store, which is not measured.
     elsewhere: Arc<ControlPlane>,
-    /// The sources that have to wait, by kind and number of the account.
+    /// Who has to wait, by kind and number of the account.
     waiting: BTreeMap<(&'static str, usize), Origin>,
+    /// A row that nothing else here touches.
+    bystander: Entry<UserAccess>,
+    ids: TimeOrderedIds,
 }
 
 impl Refused {
@@ -120,7 +132,9 @@ impl Refused {
     pub async fn new(store: Arc<dyn Store>) -> Result<Self, Failed> {
         let making = Members::new(Arc::clone(&store));
         let mut members = Vec::new();
-        for why in [Why::WrongPassword, Why::NotActivated, Why::Suspended, Why::Delayed] {
+        let kinds =
+            [Why::WrongPassword, Why::NotActivated, Why::Suspended, Why::DelayedElsewhere, Why::Delayed];
+        for why in kinds {
             let made = making.sign_up(why.kind(), ACCOUNTS, why != Why::NotActivated).await?;
             if why == Why::Suspended {
                 for member in &made {
@@ -133,14 +147,20 @@ impl Refused {
         // One wrong password and the source waits for all of the measurement, instead of five and a second.
         let policy = LoginPolicy::default().delays(1, WAIT, WAIT);
         let plane = default_plane(Arc::clone(&store), policy.clone());
-        let mut refused = Self { plane, elsewhere: default_plane(store, policy), waiting: BTreeMap::new() };
+        let bystander = making.sign_up("bystander", 1, true).await?;
+        let bystander = bystander.first().ok_or("nobody has signed up")?.id;
+        let bystander = plane.repositories().user_access().require(bystander).await?;
+        let mut refused = Self {
+            plane,
+            elsewhere: default_plane(store, policy),
+            waiting: BTreeMap::new(),
+            bystander,
+            ids: TimeOrderedIds::new(Arc::new(SystemClock::new())),
+        };
         for kind in [Why::Delayed.kind(), Why::DelayedUnknown.kind()] {
             for account in 0..ACCOUNTS {
                 let from = source();
-                let first = log_in(&refused.plane, &address(kind, account), WRONG, &from).await;
-                if !matches!(first, Err(Error::Unauthenticated)) {
-                    return Err("the first wrong password was not answered as one".into());
-                }
+                guess_wrong(&refused.plane, &address(kind, account), &from).await?;
                 refused.waiting.insert((kind, account), from);
             }
         }
@@ -148,12 +168,15 @@ impl Refused {
     }
 
     /// Is refused so often for each reason, one after the other in turn, so that what else the machine does hits all alike.
-    pub async fn measure(&mut self, rounds: usize) -> Result<Vec<(Why, Spread)>, Failed> {
+    ///
+    /// Before each of them `before` other batches are committed together: a store that has just committed a group may
+    /// wait for its callers to come back.
+    pub async fn measure(&self, rounds: usize, before: usize) -> Result<Vec<(Why, Spread)>, Failed> {
         let mut took: BTreeMap<Why, Vec<Duration>> = BTreeMap::new();
         // The first round warms up.
         for round in 0..=rounds {
             for why in Why::ALL {
-                let once = self.once(why, round % ACCOUNTS).await?;
+                let once = self.once(why, round % ACCOUNTS, before).await?;
                 if round > 0 {
                     took.entry(why).or_default().push(once);
                 }
@@ -163,26 +186,43 @@ impl Refused {
     }
 
     /// How long it takes to be refused once.
-    async fn once(&mut self, why: Why, account: usize) -> Result<Duration, Failed> {
-        let (kind, email) = (why.kind(), address(why.kind(), account));
-        let waits = matches!(why, Why::Delayed | Why::DelayedUnknown | Why::DelayedElsewhere);
-        // Who does not have to wait comes from where nobody came from before.
-        let from = if waits { self.waiting.get(&(kind, account)).cloned() } else { Some(source()) };
-        let from = from.ok_or("no source has to wait")?;
-        let plane = if why == Why::DelayedElsewhere { &self.elsewhere } else { &self.plane };
+    async fn once(&self, why: Why, account: usize, before: usize) -> Result<Duration, Failed> {
+        let email = address(why.kind(), account);
+        // Who has not to wait comes from where nobody came from before.
+        let from = self.waiting.get(&(why.kind(), account)).cloned().unwrap_or_else(source);
+        if why == Why::DelayedElsewhere {
+            guess_wrong(&self.elsewhere, &email, &from).await?;
+        }
+        self.commit(before).await?;
         let password = if why == Why::WrongPassword { WRONG } else { PASSWORD };
         let began = now();
-        let answer = log_in(plane, &email, password, &from).await;
+        let answer = log_in(&self.plane, &email, password, &from).await;
         let took = began.elapsed();
-        if why == Why::WrongPassword {
-            // From now on it has to wait, and the other process has not seen it yet.
-            self.waiting.insert((kind, account), from);
-        }
         match answer {
             Err(Error::TooSoon { .. }) if why.tells_to_wait() => Ok(took),
             Err(Error::Unauthenticated) if !why.tells_to_wait() => Ok(took),
             Err(error) => Err(format!("{}: {error}", why.name()).into()),
             Ok(_) => Err(format!("{}: it was not refused", why.name()).into()),
         }
+    }
+
+    /// Commits so many batches together, which change nothing.
+    async fn commit(&self, count: usize) -> Result<(), Failed> {
+        let guard = || {
+            let guard = Write::guard(&USER_ACCESS, self.bystander.user_id, self.bystander.revision);
+            Batch::new(self.ids.next_id(), "bench.nothing").with(guard)
+        };
+        for answer in self.plane.store().commit_many((0..count).map(|_| guard()).collect()).await {
+            answer?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a wrong password, so that the source has to wait from then on.
+async fn guess_wrong(plane: &ControlPlane, email: &str, from: &Origin) -> Result<(), Failed> {
+    match log_in(plane, email, WRONG, from).await {
+        Err(Error::Unauthenticated) => Ok(()),
+        _ => Err("a first wrong password was not answered as one".into()),
     }
 }
