@@ -43,7 +43,7 @@ impl Size {
                 reads_ms: 1_000,
                 checks_ms: 500,
                 logins: 40,
-                refused: 120,
+                refused: 100,
             }
         }
     }
