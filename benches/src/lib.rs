@@ -1,12 +1,17 @@
 //! What is measured: decisions of the scheduler, durable launches through the whole control plane on each store and by a
-//! transaction that was written by hand, and reads.
+//! transaction that was written by hand, reads, checks of sessions and API keys, and logins.
 //!
 //! `cargo bench -p benches` writes criterion's reports; `cargo run --release -p benches` prints the ratios that
 //! matter as small tables. Both need the programs of a PostgreSQL server, and tell how to install them.
 
 pub mod by_hand;
+pub mod checks;
 pub mod decisions;
 pub mod launches;
+pub mod logins;
+pub mod members;
 pub mod reads;
+pub mod refused;
+pub mod resident;
 pub mod server;
 pub mod stores;

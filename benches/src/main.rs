@@ -11,9 +11,10 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-use crate::tables::{Size, files, postgres, reads};
+use crate::tables::{Size, checks, files, logins, postgres, reads, refused};
 
-/// Decisions of the scheduler, durable launches on each store, and reads, as small tables.
+/// Decisions of the scheduler, durable launches on each store, reads, checks of sessions and keys, and logins, as small
+/// tables.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Measures less, to see that everything runs.
@@ -32,6 +33,9 @@ enum What {
     Sqlite,
     Postgres,
     Reads,
+    Checks,
+    Logins,
+    Refused,
 }
 
 impl Cli {
@@ -65,6 +69,15 @@ async fn stores(cli: &Cli) -> Result<(), Failed> {
     }
     if cli.wants(What::Reads) {
         reads::reads(&Server::start(Duration::ZERO).await?, size).await?;
+    }
+    if cli.wants(What::Checks) {
+        checks::checks(&Server::start(Duration::ZERO).await?, size).await?;
+    }
+    if cli.wants(What::Logins) {
+        logins::logins(size).await?;
+    }
+    if cli.wants(What::Refused) {
+        refused::refused(size).await?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! The tables that are printed.
 
+pub(crate) mod checks;
 pub(crate) mod files;
+pub(crate) mod logins;
 pub(crate) mod postgres;
 pub(crate) mod reads;
+pub(crate) mod refused;
 
 use benches::by_hand::ByHand;
 use benches::launches::{Bench, Figures, Load};
@@ -19,15 +22,29 @@ pub(crate) struct Size {
     pub(crate) most: usize,
     /// Milliseconds for which reads of one kind are repeated.
     pub(crate) reads_ms: u64,
+    /// Milliseconds for which checks of one kind are repeated in a round.
+    pub(crate) checks_ms: u64,
+    /// Logins of a caller where there are few.
+    pub(crate) logins: usize,
+    /// How often a login is refused for each reason.
+    pub(crate) refused: usize,
 }
 
 impl Size {
     /// Enough for figures that can be told, or only enough to see that everything runs.
     pub(crate) const fn new(quick: bool) -> Self {
         if quick {
-            Self { rounds: 1, each: 20, most: 1_280, reads_ms: 100 }
+            Self { rounds: 1, each: 20, most: 1_280, reads_ms: 100, checks_ms: 50, logins: 10, refused: 12 }
         } else {
-            Self { rounds: 5, each: 100, most: 6_400, reads_ms: 1_000 }
+            Self {
+                rounds: 5,
+                each: 100,
+                most: 6_400,
+                reads_ms: 1_000,
+                checks_ms: 500,
+                logins: 40,
+                refused: 100,
+            }
         }
     }
 
