@@ -1,7 +1,7 @@
 //! Where reads run.
 //!
-//! A scan may touch the whole file, so it runs on the runtime's threads for blocking work. A few point reads run
-//! where they are asked: one costs about a microsecond, while handing it to another thread costs ten; a page that
+//! A scan may touch the whole file, so it runs on the runtime's threads for blocking work. A few point reads, by a
+//! key or of the first row of an order, run where they are asked: one costs about a microsecond, while handing it to another thread costs ten; a page that
 //! is not in the cache costs one read of the file, which the operating system mostly has in memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +17,19 @@ use crate::view::View;
 const MAX_INLINE: usize = 32;
 
 pub(crate) async fn answer(view: Arc<View>, queries: Vec<Query>) -> Result<Vec<Answer>, StoreError> {
-    let points = queries.iter().all(|query| matches!(query, Query::Get { .. }));
-    if points && queries.len() <= MAX_INLINE {
+    if queries.iter().all(is_point) && queries.len() <= MAX_INLINE {
         return guarded(|| view.answer(&queries));
     }
     blocking(move || view.answer(&queries)).await
+}
+
+/// Whether a question is answered by looking at one row, or two.
+fn is_point(query: &Query) -> bool {
+    match query {
+        Query::Get { .. } => true,
+        Query::Scan(scan) => scan.limit == 1 && scan.tests.is_empty(),
+        _ => false,
+    }
 }
 
 /// Runs `work` on a thread for blocking work; outside a runtime, here.

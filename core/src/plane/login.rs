@@ -179,7 +179,14 @@ impl ControlPlane {
         if refusal == LoginRefusal::WrongPassword {
             batch.push(LoginRows::one_more_retry(user));
         }
-        self.commit_with_rows(charge.missing, batch).await?;
+        let mut missing = charge.missing;
+        if missing.is_empty()
+            && let Some(any) = &rows.anybody
+        {
+            // As many batches as where rows are missing: how many there are tells in a store which waits for more to come.
+            missing.push(Write::guard(any.table(), any.key(), any.revision()));
+        }
+        self.commit_with_rows(missing, batch).await?;
         if !rows.is_known(&self.identity.logins) {
             self.identity.guesses.refused(attempt.guess, &self.identity.logins, rows.now);
         }
@@ -255,7 +262,8 @@ impl ControlPlane {
         Ok(ended(&oldest).collect())
     }
 
-    /// Refuses an attempt that leaves no trace at any account, at the price of one that does: a commit that changes nothing.
+    /// Refuses an attempt that leaves no trace at any account, at the price of one that does: a commit of as many batches, which
+    /// change nothing.
     async fn in_silence(
         &self,
         attempt: &Attempt,
@@ -263,8 +271,9 @@ impl ControlPlane {
         why: LoginRefusal,
     ) -> std::result::Result<Result<LoggedIn>, StoreError> {
         if let Some(any) = &rows.anybody {
-            let batch = self.batch("user.log_in").with(Write::guard(any.table(), any.key(), any.revision()));
-            match self.store.commit(batch).await {
+            let nothing = || Write::guard(any.table(), any.key(), any.revision());
+            let batch = self.batch("user.log_in").with(nothing());
+            match self.commit_with_rows(vec![nothing()], batch).await {
                 // That somebody was changed at this moment is no matter.
                 Err(error) if !lost_race(&error) => return Err(error),
                 _ => {}

@@ -31,13 +31,13 @@ impl ControlPlane {
             if kept.iter().any(|key| key.fingerprint == public.fingerprint) {
                 return Err(Error::AlreadyExists { kind: SshKey::KIND, key: "fingerprint" });
             }
-            let (used, limit) = (kept.len(), self.identity.ssh_keys.per_user);
-            if u32::try_from(used).is_ok_and(|used| used >= limit) {
-                let used = i64::try_from(used).unwrap_or(i64::MAX);
+            let (count, limit) = (kept.len(), self.identity.ssh_keys.per_user);
+            if u32::try_from(count).is_ok_and(|count| count >= limit) {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
                 return Err(Error::QuotaExceeded {
                     limit_name: "ssh_keys",
                     limit: limit.into(),
-                    used,
+                    used: count,
                     asked: 1,
                 });
             }

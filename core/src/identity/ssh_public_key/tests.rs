@@ -16,7 +16,7 @@ fn reason(text: &str) -> String {
     match SshPublicKey::parse(text) {
         Err(Error::Invalid { field, reason }) => {
             assert_eq!(field, "key");
-            reason.to_string()
+            reason.clone()
         }
         other => panic!("{text:?} gave {other:?}"),
     }

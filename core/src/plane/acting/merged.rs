@@ -46,7 +46,7 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     table: &'static Table,
-    places: Vec<Place>,
+    of: Vec<Place>,
     /// Those that are known by their ids.
     known: Vec<Uuid>,
     tests: Vec<Test>,
@@ -61,8 +61,8 @@ struct Gathered {
 
 impl Places {
     /// Of this table, what passes the tests.
-    pub(super) fn of(table: &'static Table, places: Vec<Place>, tests: Vec<Test>) -> Self {
-        Self { table, places, known: Vec::new(), tests, newest_first: false }
+    pub(super) fn of(table: &'static Table, of: Vec<Place>, tests: Vec<Test>) -> Self {
+        Self { table, of, known: Vec::new(), tests, newest_first: false }
     }
 
     /// And the one with this id.
@@ -139,7 +139,7 @@ impl ControlPlane {
             places.known.iter().filter(|id| behind(**id)).map(|id| (*id, None)).collect();
         // The end of what was read of the place of which the least was read: behind it, ids may be missing.
         let mut horizon: Option<Uuid> = None;
-        for some in places.places.chunks(AT_ONCE) {
+        for some in places.of.chunks(AT_ONCE) {
             let scans: Vec<_> = some.iter().map(|place| places.scan(place, after, limit)).collect();
             let read = self.store.scan_many(scans.clone()).await?;
             for ((place, scan), page) in some.iter().zip(scans).zip(read.value) {

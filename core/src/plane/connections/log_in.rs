@@ -37,7 +37,7 @@ struct Found {
 
 impl ControlPlane {
     /// Logs in whoever has this account at a provider. What the host has to have done before: a login there that the provider
-    /// has confirmed to the host itself, for this very attempt (OpenID Connect Core 1.0, section 3.1.3.7, or RFC 9700).
+    /// has confirmed to the host itself, for this very attempt (`OpenID` Connect Core 1.0, section 3.1.3.7, or RFC 9700).
     ///
     /// A second factor is asked for as after a password. An account that is linked to nobody is linked to the user of its
     /// address where the provider vouches for that, the user has confirmed it, and

@@ -83,7 +83,7 @@ impl ProviderAccount {
 /// What is read before a way in is added or taken away.
 struct Ways {
     access: Row,
-    ways: u32,
+    counted: u32,
     connections: Vec<Row>,
     now: Timestamp,
 }
@@ -140,7 +140,7 @@ impl ControlPlane {
             let provider = row.text("provider_name")?.to_owned();
             let mut batch = self.batch_for("connection.unlink", user.uuid());
             batch.push(Write::delete(&CONNECTIONS, id, row.revision()));
-            batch.push(one_way_less(user, ways.ways, "unlinking it")?);
+            batch.push(one_way_less(user, ways.counted, "unlinking it")?);
             batch.push(next_epoch(&ways.access)?);
             batch.push(self.log(of_connection("connection.unlink", user, id, &provider), ways.now));
             Ok(Decided::Commit((), batch))
@@ -163,7 +163,7 @@ impl ControlPlane {
             let kept = kept.ok_or_else(|| Error::not_found(Password::KIND, user))?;
             let mut batch = self.batch_for("password.remove", user.uuid());
             batch.push(Write::delete(&PASSWORDS, user, kept.revision()));
-            batch.push(one_way_less(user, ways.ways, "removing it")?);
+            batch.push(one_way_less(user, ways.counted, "removing it")?);
             batch.writes.extend(shut(&secured.sessions, keep, &secured.access)?);
             batch.push(self.log(Happened::of_user("password.remove", user, ""), secured.now));
             Ok(Decided::Commit(vec![Message::PasswordRemoved { to: secured.user.email }], batch))
@@ -185,7 +185,7 @@ impl ControlPlane {
         let ways = answers.next().and_then(Answer::into_row);
         let ways = ways.as_ref().map(LoginWays::from_row).transpose()?.map_or(0, |row| row.ways);
         let connections = answers.next().map(Answer::into_rows).unwrap_or_default();
-        Ok(Ways { access, ways, connections, now: reads.now })
+        Ok(Ways { access, counted: ways, connections, now: reads.now })
     }
 
     fn check_room(&self, ways: &Ways) -> Result<()> {
