@@ -27,6 +27,16 @@ impl HostKey {
         Self { number, key: Zeroizing::new(key) }
     }
 
+    /// A new key. It is kept nowhere: see [`HostKey::to_hex`].
+    pub fn random(number: u32, entropy: &dyn Entropy) -> Self {
+        Self::new(number, entropy.bytes())
+    }
+
+    /// The key as 64 hexadecimal digits, for a configuration.
+    pub fn to_hex(&self) -> SecretText {
+        SecretText::new(data_encoding::HEXLOWER.encode(&*self.key))
+    }
+
     /// A key from the 64 hexadecimal digits in a configuration.
     ///
     /// # Errors

@@ -71,6 +71,18 @@ impl ControlPlane {
         Ok(Caller::of(Via::Session { user, session, verified_at }, origin))
     }
 
+    /// Who shows this, the token of a session or an API key, for a request from there: what comes behind
+    /// `Authorization: Bearer`.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::check_session`] and [`ControlPlane::check_api_key`]: `Unauthenticated`.
+    pub async fn authenticate(&self, bearer: &SecretText, origin: Origin) -> Result<Caller> {
+        if bearer.expose().starts_with(PREFIX) {
+            return self.check_session(bearer, origin).await;
+        }
+        self.check_api_key(bearer, origin).await
+    }
+
     /// The login that waits for its second factor under this token; `Unauthenticated` where there is none.
     ///
     /// It becomes a session by one batch that guards or raises the epoch of `access`, ends this one ([`LiveSession::end`]),

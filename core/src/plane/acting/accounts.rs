@@ -10,6 +10,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::identity::Via;
+use crate::plane::refusals::Refusal;
 use crate::plane::{ListedApiKey, MadeApiKey, Message, NewApiKey, ProviderAccount, UserDeletion};
 
 impl Acting {
@@ -152,7 +153,7 @@ impl Acting {
     /// around them.
     pub async fn create_api_key(&self, user: UserId, request: NewApiKey) -> Result<MadeApiKey> {
         let is_agent = request.node.is_some();
-        self.covers(Operation::CreateApiKey, &request.scopes, is_agent)?;
+        self.covers(Operation::CreateApiKey, user, &request.scopes, is_agent).await?;
         let request = &request;
         self.run(Operation::CreateApiKey, Thing::Account(user), |plane| async move {
             plane.create_api_key(user, request.clone()).await
@@ -178,7 +179,7 @@ impl Acting {
             if let Some(kept) = plane.repositories().api_keys().get(key).await?
                 && kept.user_id == user
             {
-                self.covers(Operation::RotateApiKey, &kept.scopes, kept.node_id.is_some())?;
+                self.covers(Operation::RotateApiKey, user, &kept.scopes, kept.node_id.is_some()).await?;
             }
             plane.rotate_api_key(user, key, overlap).await
         })
@@ -238,7 +239,13 @@ impl Acting {
     }
 
     /// Refuses to make a key that may do more than the one that the caller asks by.
-    fn covers(&self, operation: Operation, scopes: &[String], is_agent: bool) -> Result<()> {
+    async fn covers(
+        &self,
+        operation: Operation,
+        user: UserId,
+        scopes: &[String],
+        is_agent: bool,
+    ) -> Result<()> {
         let Via::ApiKey { scopes: held, .. } = self.caller().via() else { return Ok(()) };
         let held: Vec<Scope> = held.iter().filter_map(|scope| scope.parse().ok()).collect();
         let agent = is_agent
@@ -248,6 +255,7 @@ impl Acting {
         if asked.all(|scope: Scope| held.iter().any(|holds| holds.includes(scope))) {
             return Ok(());
         }
+        self.plane.note_refusal(Refusal::of_user(operation.as_str(), user)).await;
         Err(Error::Denied { action: operation.as_str() })
     }
 }

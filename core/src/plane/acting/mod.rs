@@ -18,7 +18,7 @@ use super::refusals::Refusal;
 use crate::access::{Decision, Operation};
 use crate::entity::{Entity as _, GpuId, ImageId, InstanceId, NodeId, PortMapId, UserId};
 use crate::error::{Error, Result};
-use crate::identity::Caller;
+use crate::identity::{Caller, Origin};
 use crate::store::Write;
 use rights::Known;
 use warrant::Warranted;
@@ -87,6 +87,12 @@ pub struct Acting {
 }
 
 impl ControlPlane {
+    /// This control plane for a request from there, of somebody who is not known yet: for a sign-up, a confirmation, a reset.
+    /// What is logged says where it came from. It may do everything, as the application itself may.
+    pub fn from_origin(&self, origin: Origin) -> Self {
+        self.derived(Arc::clone(&self.store), Arc::new(Caller::system().from(origin)))
+    }
+
     /// This control plane on behalf of a caller.
     pub fn acting(&self, caller: Caller) -> Acting {
         Acting { plane: self.derived(Arc::clone(&self.store), Arc::new(caller)) }

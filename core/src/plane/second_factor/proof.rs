@@ -81,7 +81,8 @@ impl ControlPlane {
             // The source that gave the password is the one which has proved itself; its row was made with the login.
             let source = live.session.ip.map_or_else(Origin::unknown, Origin::ip).source();
             batch.writes.extend(self.login_succeeded(user, &source, live.now));
-            batch.push(self.log(Happened::of_user("user.finish_log_in", user, how(factor)), live.now));
+            let happened = Happened::of_user("user.finish_log_in", user, how(factor));
+            batch.push(self.log_from(origin, happened, live.now));
             Ok(Decided::Commit(Ok(LoggedIn::new(new.session, new.token)), batch))
         });
         self.proved("user.finish_log_in", finished.await?)
