@@ -17,8 +17,11 @@ mod personal;
 mod profile;
 mod roles;
 mod second_factor;
+mod secrets;
 mod sessions;
 mod views;
+
+pub use secrets::{Overheard, check_secrets};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

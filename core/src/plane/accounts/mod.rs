@@ -7,6 +7,8 @@ mod email;
 mod invitations;
 mod message;
 mod passwords;
+#[cfg(test)]
+mod properties;
 mod sign_up;
 mod suspension;
 
