@@ -9,9 +9,11 @@ use super::World;
 use super::login::{log_in, source};
 use crate::entity::{
     AccessState, Entry, PageRequest, SecretText, SessionFilter, User, UserFilter, UserId, UserPermission,
+    VERIFICATIONS,
 };
 use crate::error::{Error, Result};
 use crate::plane::{Confirmation, LaunchRequest, Message, NewAdministrator, NewUser, SignUp, Standing};
+use crate::store::{Scan, StoreExt as _};
 
 pub(super) const FIRST: &str = "first correct horse battery";
 const OTHER: &str = "other correct horse battery";
@@ -31,6 +33,7 @@ pub(super) async fn check_accounts(world: &World) {
     an_address_is_changed_by_the_new_one_and_told_to_the_old_one(world).await;
     an_invitation_is_accepted_once(world).await;
     a_user_who_owns_something_is_not_deleted_and_a_deleted_one_is_gone(world).await;
+    what_was_not_confirmed_or_used_is_purged(world).await;
 }
 
 fn secret(text: impl Into<String>) -> SecretText {
@@ -152,10 +155,15 @@ async fn an_address_is_confirmed_once_by_whoever_has_the_password_of_the_sign_up
         assert!(matches!(confirm(token, password).await, Err(Error::Unauthenticated)));
     }
     assert!(matches!(log_in(&world.cloud, &email, FIRST, &source()).await, Err(Error::Unauthenticated)));
+    // Whoever types codes for the address uses up the guesses at the code, and not the link.
+    for number in 0..10 {
+        let guess = Confirmation::Code { email: email.clone(), code: secret(format!("WRONG{number:03}")) };
+        assert!(world.cloud.confirm_email(&guess, secret(OTHER)).await.is_err());
+    }
+    let by_code = Confirmation::Code { email: email.clone(), code };
+    assert!(world.cloud.confirm_email(&by_code, secret(FIRST)).await.is_err(), "it had its guesses");
     let answers = at_once(|_| confirm(mine.clone(), FIRST)).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-    let by_code = Confirmation::Code { email: email.clone(), code };
-    assert!(world.cloud.confirm_email(&by_code, secret(FIRST)).await.is_err(), "it is spent with the link");
     log_in(&world.cloud, &email, FIRST, &source()).await.unwrap();
 }
 
@@ -165,6 +173,8 @@ async fn a_stranger_changes_no_account_that_the_host_made(world: &World) {
     for _ in 0..2 {
         let told = only(world.cloud.sign_up(sign_up()).await.unwrap());
         assert_eq!(told, Message::AlreadyRegistered { to: made.email.clone() });
+        assert_eq!(world.cloud.sign_up(sign_up()).await.unwrap(), [], "the owner is not flooded");
+        world.clock.advance(Duration::from_secs(61));
     }
     let now = world.cloud.repositories().users().require(made.id).await.unwrap();
     assert_eq!(now.name, made.name);
@@ -283,4 +293,34 @@ async fn a_user_who_owns_something_is_not_deleted_and_a_deleted_one_is_gone(worl
     // The address is free again.
     let sent = world.cloud.sign_up(SignUp::new(other.email.as_str(), "Ada", secret(FIRST))).await.unwrap();
     assert!(matches!(only(sent), Message::ConfirmEmail { .. }));
+}
+
+async fn what_was_not_confirmed_or_used_is_purged(world: &World) {
+    let email = |name: &str| format!("{name}-{}@example.org", world.next());
+    let (forgotten, late) = (email("forgotten"), email("late"));
+    for email in [&forgotten, &late] {
+        world.cloud.sign_up(SignUp::new(email.as_str(), "Ada", secret(FIRST))).await.unwrap();
+    }
+    let (made, confirmed) = (world.user().await, signed_up(world).await);
+    let code = reset_code(world, confirmed.email.as_str()).await;
+    world.cloud.invite(&email("guest")).await.unwrap();
+    assert_eq!(world.cloud.purge_unconfirmed(100).await.unwrap(), 0, "they may still confirm");
+    world.clock.advance(Duration::from_hours(24 * 30));
+    // One signs up again; the other one is gone with everything.
+    world.cloud.sign_up(SignUp::new(late.as_str(), "Ada", secret(FIRST))).await.unwrap();
+    assert!(world.cloud.purge_unconfirmed(100).await.unwrap() >= 1);
+    let users = world.cloud.repositories().users();
+    assert_eq!(users.find_by_email(&forgotten).await.unwrap(), None);
+    for kept in [late.as_str(), made.email.as_str(), confirmed.email.as_str()] {
+        assert!(users.find_by_email(kept).await.unwrap().is_some(), "{kept} was purged");
+    }
+    let enrolled = world.cloud.begin_totp(confirmed.id).await.is_ok();
+    let purged = world.cloud.purge_codes(1).await.unwrap();
+    assert_eq!(purged, 1);
+    assert!(world.cloud.purge_codes(1000).await.unwrap() >= 1);
+    assert_eq!(world.cloud.purge_codes(1000).await.unwrap(), 0);
+    assert!(world.cloud.reset_password(confirmed.email.as_str(), &code, secret(OTHER)).await.is_err());
+    let kept = world.cloud.store().scan_all(Scan::of(&VERIFICATIONS)).await.unwrap();
+    let of_totp = kept.iter().any(|row| row.text("target").unwrap() == confirmed.id.to_string());
+    assert!(enrolled && of_totp, "an authenticator is purged");
 }

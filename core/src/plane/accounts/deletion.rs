@@ -13,6 +13,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Table, Write};
+use crate::time::Timestamp;
 
 /// What goes with a user: a table, the order by user (its key where there is none), and the table of a companion row.
 const GOES: [(&Table, Option<&str>, Option<&Table>); 17] = [
@@ -67,7 +68,7 @@ struct Found {
     nodes: Vec<Row>,
     instances: Vec<Row>,
     goes: Vec<Vec<Row>>,
-    now: crate::time::Timestamp,
+    now: Timestamp,
 }
 
 impl ControlPlane {
@@ -87,9 +88,23 @@ impl ControlPlane {
     /// last administrator.
     #[tracing::instrument(skip_all)]
     pub async fn delete_user(&self, user: UserId) -> Result<()> {
-        let mut retry = Retry::new("user.delete", &*self.ids, &*self.metrics);
+        self.delete_user_while(user, "user.delete", |_, _| true).await
+    }
+
+    /// The same, as long as it is so of the user at that time; `WrongState` where it is not.
+    pub(super) async fn delete_user_while(
+        &self,
+        user: UserId,
+        operation: &'static str,
+        so: fn(&User, Timestamp) -> bool,
+    ) -> Result<()> {
+        let mut retry = Retry::new(operation, &*self.ids, &*self.metrics);
         loop {
             let found = self.of_deletion(user).await?;
+            if !so(&User::from_row(&found.user)?, found.now) {
+                let (state, event) = ("changed meanwhile", "deleting it");
+                return Err(Error::WrongState { kind: User::KIND, state, event, allowed: Vec::new() });
+            }
             found.refused()?;
             let some_left = found.goes.iter().any(|rows| rows.len() >= MAX_PAGE as usize)
                 || found.instances.len() >= MAX_PAGE as usize;
@@ -101,8 +116,10 @@ impl ControlPlane {
                     continue;
                 }
                 writes.truncate(AT_ONCE);
-                let mut batch = self.batch("user.delete");
+                let mut batch = self.batch(operation);
                 batch.writes = whole(writes);
+                let told = format!("{} rows before the user", batch.writes.len());
+                batch.push(self.log(Happened::of_user(operation, user, &told), found.now));
                 match self.store.commit(batch).await {
                     Ok(_) => {}
                     Err(error) if lost_race(&error) => retry.again().await?,
@@ -110,14 +127,14 @@ impl ControlPlane {
                 }
                 continue;
             }
-            let mut batch = self.batch("user.delete");
+            let mut batch = self.batch(operation);
             batch.writes = writes;
             if found.is_administrator()? {
                 batch.push(Administration::one_less());
             }
             batch.push(Write::delete(&USER_ACCESS, user, found.access.revision()));
             batch.push(Write::delete(&USERS, user, found.user.revision()));
-            batch.push(self.log(Happened::of_user("user.delete", user, ""), found.now));
+            batch.push(self.log(Happened::of_user(operation, user, ""), found.now));
             match self.store.commit(batch).await {
                 Ok(_) => return Ok(()),
                 Err(error) if lost_race(&error) => retry.again().await?,

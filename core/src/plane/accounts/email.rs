@@ -30,9 +30,6 @@ impl ControlPlane {
             let mut found = reads.answers.into_iter().map(Answer::into_row);
             let access = found.next().flatten().ok_or_else(|| Error::not_found(User::KIND, user))?;
             let (code, taken) = (found.next().flatten(), found.next().flatten());
-            if taken.is_some() {
-                return Ok(Decided::Done(vec![Message::AlreadyRegistered { to: email.clone() }]));
-            }
             let (new_email, lifetime) = (Some(email.clone()), self.identity.codes.lifetime);
             let purpose = Purpose { kind, target: &target, user: Some(user), new_email, lifetime };
             let Some(made) = self.prepare_code(purpose, code.as_ref(), now)? else {
@@ -43,10 +40,12 @@ impl ControlPlane {
             batch.push(Write::guard(&USER_ACCESS, user, access.revision()));
             batch.push(self.log(Happened::of_user("email.request_change", user, ""), now));
             let (to, code) = (email.clone(), made.code);
-            Ok(Decided::Commit(
-                vec![Message::ConfirmNewEmail { to, code, expires_at: made.expires_at }],
-                batch,
-            ))
+            // The code for a taken address is mailed to nobody, and keeps the pause before the next mail there.
+            let message = match taken {
+                Some(_) => Message::AlreadyRegistered { to },
+                None => Message::ConfirmNewEmail { to, code, expires_at: made.expires_at },
+            };
+            Ok(Decided::Commit(vec![message], batch))
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 use super::super::ControlPlane;
 use super::super::decided::Decided;
+use super::super::refusals::Refusal;
 use super::super::security::verification_of;
 use super::super::users::Happened;
 use super::codes::{Guessed, Purpose};
@@ -74,6 +75,11 @@ impl ControlPlane {
             batch.push(self.log(Happened::of_user("user.accept_invitation", user.id, ""), now));
             Ok(Decided::Commit(Some(Entry::new(user, 1)), batch))
         });
-        accepted.await?.ok_or(Error::Unauthenticated)
+        let accepted = accepted.await?;
+        if accepted.is_none() {
+            self.note_refusal(Refusal { operation: "user.accept_invitation", subject: None, user: None })
+                .await;
+        }
+        accepted.ok_or(Error::Unauthenticated)
     }
 }

@@ -9,6 +9,7 @@ mod message;
 mod passwords;
 #[cfg(test)]
 mod properties;
+mod purges;
 mod sign_up;
 mod suspension;
 

@@ -106,7 +106,7 @@ struct Person {
 
 /// A token that somebody has, of the person with this id.
 #[derive(Clone, Debug)]
-struct Token {
+struct Held {
     token: SecretText,
     user: UserId,
     ended: bool,
@@ -116,7 +116,7 @@ struct World {
     cloud: ControlPlane,
     clock: Arc<ManualClock>,
     people: Vec<Person>,
-    tokens: Vec<Token>,
+    tokens: Vec<Held>,
     spent: Vec<Spent>,
 }
 
@@ -177,9 +177,9 @@ impl World {
             let half = login.token.clone();
             login = self.cloud.finish_log_in(&half, &factor, &Origin::unknown()).await?;
             self.spent.push(Spent::Totp(code, user));
-            self.tokens.push(Token { token: half, user, ended: true });
+            self.tokens.push(Held { token: half, user, ended: true });
         }
-        self.tokens.push(Token { token: login.token, user, ended: false });
+        self.tokens.push(Held { token: login.token, user, ended: false });
         Ok(())
     }
 
@@ -223,11 +223,11 @@ impl World {
                 assert!(!self.tokens[old].ended, "what was ended was given another token");
                 self.tokens[old].ended = true;
                 let user = self.tokens[old].user;
-                self.tokens.push(Token { token: new.token, user, ended: false });
+                self.tokens.push(Held { token: new.token, user, ended: false });
             }
             Step::EndSession(at) | Step::EndOthers(at) => {
                 let Some(at) = self.pick(at) else { return Ok(()) };
-                let Token { token, user, .. } = self.tokens[at].clone();
+                let Held { token, user, .. } = self.tokens[at].clone();
                 let caller = self.cloud.check_session(&token, Origin::unknown()).await?;
                 let session = caller.session().unwrap();
                 if matches!(step, Step::EndSession(_)) {

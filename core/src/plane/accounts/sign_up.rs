@@ -6,12 +6,13 @@
 use super::super::ControlPlane;
 use super::super::decided::Decided;
 use super::super::refusals::Refusal;
-use super::super::security::next_epoch;
+use super::super::security::{next_epoch, verification_of};
 use super::super::users::Happened;
+use super::codes::Purpose;
 use super::{Message, by_email, password_writes};
 use crate::entity::{
     CONFIRMATION_TRIES, ConfirmationTry, DisplayName, Email, Entity as _, Entry, Limits, PASSWORDS,
-    SecretText, USER_ACCESS, USERS, User, UserId,
+    SecretText, USER_ACCESS, USERS, User, UserId, VerificationKind,
 };
 use crate::error::{Error, Result};
 use crate::identity::{Verdict, sha256_hex};
@@ -88,14 +89,16 @@ impl ControlPlane {
         let hash = self.identity.hashing.hash(request.password).await?;
         let (email, name, hash, limits) = (&email, &name, &hash, request.limits);
         self.decided("user.sign_up", User::KIND, || async move {
-            let reads = self.store.read(vec![by_email(email)]).await?;
+            let told = verification_of(email.as_str(), VerificationKind::Onboarding);
+            let reads = self.store.read(vec![by_email(email), told]).await?;
             let now = reads.now;
-            let Some(kept) = reads.answers.into_iter().next().and_then(Answer::into_row) else {
+            let mut found = reads.answers.into_iter().map(Answer::into_row);
+            let Some(kept) = found.next().flatten() else {
                 return self.decide_sign_up(email, name, hash, limits, now);
             };
             let user = User::from_row(&kept)?;
             if user.activated || user.email_confirmation_hash.is_none() {
-                return Ok(Decided::Done(vec![Message::AlreadyRegistered { to: email.clone() }]));
+                return self.decide_notice(&user, found.next().flatten().as_ref(), now);
             }
             if self.is_recent(&user, now) {
                 return Ok(Decided::Done(Vec::new()));
@@ -103,6 +106,23 @@ impl ControlPlane {
             self.decide_again(&kept, user, Some((name, hash))).await
         })
         .await
+    }
+
+    /// Tells the owner of an address that somebody tried to sign up with it; but not again before the pause is over, which a code
+    /// keeps that is mailed to nobody. It also makes this cost a commit, as a sign-up does.
+    fn decide_notice(
+        &self,
+        user: &User,
+        told: Option<&Row>,
+        now: Timestamp,
+    ) -> Result<Decided<Vec<Message>>> {
+        let (kind, lifetime) = (VerificationKind::Onboarding, self.identity.codes.pause);
+        let target = user.email.as_str();
+        let purpose = Purpose { kind, target, user: None, new_email: None, lifetime };
+        let Some(made) = self.prepare_code(purpose, told, now)? else { return Ok(Decided::Done(Vec::new())) };
+        let mut batch = self.batch("user.sign_up");
+        batch.writes = made.writes;
+        Ok(Decided::Commit(vec![Message::AlreadyRegistered { to: user.email.clone() }], batch))
     }
 
     fn decide_sign_up(
@@ -231,12 +251,17 @@ impl ControlPlane {
             }
             (Confirmation::Code { .. }, None) => false,
         };
-        if user.activated || rows.attempts >= most {
+        // A link is guessed by nobody, so whoever types codes for an address uses up none of what its owner has.
+        let by_link = matches!(proof, Confirmation::Link(_));
+        if user.activated || (!by_link && rows.attempts >= most) {
             return Ok(Decided::Done(None));
         }
         let so_far = vec![Test::eq("attempts", i64::from(rows.attempts))];
         let tries = |set| Write::patch(&CONFIRMATION_TRIES, user.id, so_far, vec![("attempts", set)]);
         if !proved || matches!(verdict, Verdict::Wrong) {
+            if by_link {
+                return Ok(Decided::Done(None));
+            }
             return Ok(Decided::Commit(None, self.batch("user.confirm_email").with(tries(Change::Add(1)))));
         }
         let tries = tries(Change::Set(0_i64.into()));

@@ -247,22 +247,22 @@ impl Acting {
         if self.may_anywhere(Action::Use, EntityKind::ComputeNode).await? {
             return launch(asked, request).await;
         }
+        // What has nothing to do with a node is decided once.
+        self.run_all(&asked, |_| async { Ok(()) }).await?;
         let mut refusal = None;
         for node in self.usable_nodes().await? {
             let mut asked = asked.clone();
             asked.push((Operation::UseNode, Thing::Node(node)));
             match launch(asked, request.clone().on_node(node)).await {
                 Err(full @ (Error::NoCapacity(_) | Error::NoFreePort { .. })) => refusal = Some(full),
+                // It was taken back, or is gone, since it was read.
+                Err(gone @ (Error::Denied { .. } | Error::NotFound { .. })) => {
+                    refusal = refusal.or(Some(gone));
+                }
                 answer => return answer,
             }
         }
-        match refusal {
-            Some(full) => Err(full),
-            // No node at all: refused as the launch itself is, or by what it needs.
-            None => {
-                self.run_all(&asked, |_: ControlPlane| async { Err(Error::NoCapacity(Box::default())) }).await
-            }
-        }
+        Err(refusal.unwrap_or_else(|| Error::NoCapacity(Box::default())))
     }
 
     /// Proves the second factor again in the session of this token; see [`ControlPlane::verify_again`].

@@ -163,24 +163,12 @@ impl Acting {
         Ok(reach(&self.known().await?.rights, action, kind) == Reach::Any)
     }
 
-    /// The nodes that a user may create on, by owning them or by a grant: at most so many of each as a page holds.
+    /// The nodes that a user may create on, by owning them or by a grant.
     pub(super) async fn usable_nodes(&self) -> Result<Vec<NodeId>> {
         let Some(user) = self.caller().user() else { return Ok(Vec::new()) };
-        let scans = vec![
-            Scan::of(&COMPUTE_NODES).by("compute_nodes_owner").with(user).limit(MAX_PAGE),
-            Scan::of(&MANAGED_COMPUTE_NODES).by("managed_compute_nodes_user_node").with(user).limit(MAX_PAGE),
-        ];
-        let read = self.plane.store.scan_many(scans).await?;
-        let mut pages = read.value.into_iter().map(|page| page.rows);
-        let mut nodes = Vec::new();
-        for own in pages.next().unwrap_or_default() {
-            nodes.push(own.id("id")?);
-        }
-        for grant in pages.next().unwrap_or_default() {
-            if grant.opt_time("expires_at")?.is_none_or(|end| end > read.now) {
-                nodes.push(grant.id("node_id")?);
-            }
-        }
+        let known = self.known().await?;
+        let mut nodes = self.own_nodes(user).await?;
+        nodes.extend(self.granted_nodes(user, &known).await?);
         Ok(nodes)
     }
 

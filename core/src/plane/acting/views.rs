@@ -303,14 +303,14 @@ impl Acting {
         Ok(View::Some(Places::of(&LOGS, places, tests).newest_first()))
     }
 
-    async fn own_nodes(&self, user: UserId) -> Result<Vec<NodeId>> {
+    pub(super) async fn own_nodes(&self, user: UserId) -> Result<Vec<NodeId>> {
         let own = Scan::of(&COMPUTE_NODES).by("compute_nodes_owner").with(user);
         let rows = self.plane.store.scan_all(own).await?;
         let nodes: std::result::Result<_, _> = rows.iter().map(|row| row.id("id")).collect();
         Ok(nodes?)
     }
 
-    async fn granted_nodes(&self, user: UserId, known: &Known) -> Result<Vec<NodeId>> {
+    pub(super) async fn granted_nodes(&self, user: UserId, known: &Known) -> Result<Vec<NodeId>> {
         let granted = Scan::of(&MANAGED_COMPUTE_NODES).by("managed_compute_nodes_user_node").with(user);
         let mut nodes = Vec::new();
         for grant in self.plane.store.scan_all(granted).await? {
