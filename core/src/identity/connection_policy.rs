@@ -6,25 +6,26 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionPolicy {
-    /// The providers whose accounts are linked by themselves to the user who has confirmed the same address: by default none.
+    /// The providers whose word on an address counts: by default none. An account there is linked by itself to the user who has
+    /// confirmed the same address, and somebody who has none may sign up with it.
     ///
     /// Whoever can make such a provider vouch for an address can log in as its owner. Name here only those that let nobody keep
     /// an address which is not, or no longer, theirs.
-    pub linked_by_address: BTreeSet<String>,
+    pub vouching: BTreeSet<String>,
     /// How many connections a user may have: at most 100, by default 10.
     pub per_user: u32,
 }
 
 impl Default for ConnectionPolicy {
     fn default() -> Self {
-        Self { linked_by_address: BTreeSet::new(), per_user: 10 }
+        Self { vouching: BTreeSet::new(), per_user: 10 }
     }
 }
 
 impl ConnectionPolicy {
-    /// Lets accounts at this provider be linked by themselves, too.
-    pub fn link_by_address(mut self, provider: impl Into<String>) -> Self {
-        self.linked_by_address.insert(provider.into());
+    /// Takes the word of this provider, too.
+    pub fn vouching(mut self, provider: impl Into<String>) -> Self {
+        self.vouching.insert(provider.into());
         self
     }
 

@@ -33,6 +33,7 @@ pub(super) async fn check_access(world: &World) {
     what_has_ended_lets_nobody_do_anything(world).await;
     what_was_taken_back_lets_nobody_do_anything_afterwards(world).await;
     a_role_that_was_taken_lets_nobody_do_anything_afterwards(world).await;
+    who_was_demoted_does_nothing_afterwards(world).await;
     one_launches_where_one_may(world).await;
     what_several_things_are_authorized_by_is_guarded_once(world).await;
     an_image_that_is_not_there_is_refused_as_one_that_is_hidden(world).await;
@@ -358,6 +359,17 @@ async fn a_role_that_was_taken_lets_nobody_do_anything_afterwards(world: &World)
     for _ in 0..30 {
         world.cloud.give_role(operator, role).await.unwrap();
         nothing_is_done_after(world, operator, instance, world.cloud.take_role(operator, role)).await;
+    }
+}
+
+async fn who_was_demoted_does_nothing_afterwards(world: &World) {
+    let (operator, owner) = (world.user().await.id, world.user().await.id);
+    let node = world.node(owner).await;
+    let instance = world.instance(owner, node).await;
+    for _ in 0..30 {
+        world.cloud.promote(operator).await.unwrap();
+        let demoting = async { world.cloud.demote(operator).await.map(drop) };
+        nothing_is_done_after(world, operator, instance, demoting).await;
     }
 }
 

@@ -17,7 +17,7 @@ const VOUCHES: &str = "vouches";
 
 /// The policy of these checks.
 pub(super) fn policy() -> ConnectionPolicy {
-    ConnectionPolicy::default().link_by_address(VOUCHES)
+    ConnectionPolicy::default().vouching(VOUCHES)
 }
 
 pub(super) async fn check_connections(world: &World) {
@@ -188,9 +188,10 @@ async fn the_second_factor_is_asked_for_as_after_a_password(world: &World) {
 async fn somebody_signs_up_through_a_provider_without_a_password(world: &World) {
     let email = format!("through-{}@example.org", world.next());
     let limits = Limits::default();
-    let bare = account(world, "github");
+    let bare = account(world, VOUCHES);
     let unverified = bare.clone().unverified_email(email.as_str());
-    for refused in [bare.clone(), unverified] {
+    let no_word = account(world, "github").verified_email(email.as_str());
+    for refused in [bare.clone(), unverified, no_word] {
         let answer = world.cloud.sign_up_through(refused, "Ada", limits).await;
         assert!(matches!(answer, Err(Error::Invalid { .. })));
     }

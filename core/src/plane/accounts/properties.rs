@@ -139,7 +139,7 @@ impl World {
         let identity = IdentityOptions::default()
             .keys(KeyRing::new(HostKey::new(1, [7; 32])))
             .entropy(Arc::new(SeededEntropy::new(1)))
-            .connections(ConnectionPolicy::default().link_by_address("github"))
+            .connections(ConnectionPolicy::default().vouching("github"))
             .passwords(PasswordPolicy::default().cost(64, 1, 1));
         let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(&clock)));
         let cloud = ControlPlane::with(store, Options::default().identity(identity).ids(ids));

@@ -13,13 +13,13 @@ impl ControlPlane {
     /// whether or not they are deleted; any number of processes may do so at the same time.
     #[tracing::instrument(skip(self))]
     pub async fn purge_codes(&self, limit: usize) -> Result<usize> {
-        use std::ops::Bound::{Excluded, Included};
+        use std::ops::Bound::{Included, Unbounded};
         let (mut purged, mut after) = (0, None);
         while purged < limit {
             let now = self.store.read(Vec::new()).await?.now;
             // An authenticator has no end, and is none of them.
-            let ended = (Excluded(Timestamp::from_micros(i64::MIN).into()), Included(now.into()));
-            let scan = Scan::of(&VERIFICATIONS).by("verifications_expires_at").range(ended.0, ended.1);
+            let ended = Included(now.into());
+            let scan = Scan::of(&VERIFICATIONS).by("verifications_expires_at").range(Unbounded, ended);
             let left = u32::try_from(limit - purged).unwrap_or(MAX_PAGE).min(MAX_PAGE);
             let page = self.store.scan(scan.after(after).limit(left)).await?.value;
             let mut batches = Vec::with_capacity(page.rows.len());

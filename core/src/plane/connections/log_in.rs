@@ -74,10 +74,7 @@ impl ControlPlane {
         if let Some(row) = self.store.read(vec![account.find()]).await?.into_rows().pop() {
             return Ok(Some(Found { user: row.id("user_id")?, connection: Some(row) }));
         }
-        let Some(email) = account.vouched() else { return Ok(None) };
-        if !self.identity.connections.linked_by_address.contains(&account.provider) {
-            return Ok(None);
-        }
+        let Some(email) = account.vouched(&self.identity.connections) else { return Ok(None) };
         let Some(row) = self.store.read(vec![by_email(&email)]).await?.into_rows().pop() else {
             return Ok(None);
         };
@@ -142,8 +139,9 @@ impl ControlPlane {
     /// through it.
     ///
     /// # Errors
-    /// `Invalid` for a name that is none, or an address that the provider does not vouch for: then
-    /// [`ControlPlane::sign_up`] and [`ControlPlane::link`] are the way. `AlreadyExists` where the address or the account is
+    /// `Invalid` for a name that is none, or an address that the provider does not vouch for, or without
+    /// [`ConnectionPolicy`](crate::identity::ConnectionPolicy) taking its word: then [`ControlPlane::sign_up`] and
+    /// [`ControlPlane::link`] are the way. Otherwise somebody could keep an account for the owner of the address to come. `AlreadyExists` where the address or the account is
     /// somebody's.
     #[tracing::instrument(skip_all)]
     pub async fn sign_up_through(
@@ -154,8 +152,9 @@ impl ControlPlane {
     ) -> Result<Entry<User>> {
         account.check()?;
         let name = DisplayName::new(name)?;
-        let email = account.vouched();
-        let email = email.ok_or_else(|| Error::invalid("email", "the provider does not vouch for one"))?;
+        let email = account.vouched(&self.identity.connections);
+        let email =
+            email.ok_or_else(|| Error::invalid("email", "nobody vouches for one whose word counts"))?;
         let (account, name, email) = (&account, &name, &email);
         self.decided("user.sign_up", User::KIND, || async move {
             let reads = self.store.read(vec![account.find(), by_email(email)]).await?;

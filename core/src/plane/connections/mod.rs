@@ -17,6 +17,7 @@ use crate::entity::{
     Password, SessionId, USER_ACCESS, UserId,
 };
 use crate::error::{Error, Result};
+use crate::identity::ConnectionPolicy;
 use crate::store::{Answer, Batch, Change, Is, MAX_PAGE, Query, Row, Scan, StoreError, Test, Write};
 use crate::time::Timestamp;
 
@@ -52,9 +53,10 @@ impl ProviderAccount {
         self
     }
 
-    /// The address, where the provider vouches for it.
-    fn vouched(&self) -> Option<Email> {
-        self.email.as_deref().filter(|_| self.verified).and_then(|email| Email::new(email).ok())
+    /// The address, where a provider vouches for it whose word counts.
+    fn vouched(&self, policy: &ConnectionPolicy) -> Option<Email> {
+        let counts = self.verified && policy.vouching.contains(&self.provider);
+        self.email.as_deref().filter(|_| counts).and_then(|email| Email::new(email).ok())
     }
 
     fn check(&self) -> Result<()> {
