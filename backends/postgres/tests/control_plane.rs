@@ -6,6 +6,7 @@ use apportion::entity::TABLES;
 use apportion::entity::checks::check_repositories;
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
+use apportion::plane::checks::check_machines;
 use apportion::store::Store as _;
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion_postgres::PostgresStore;
@@ -28,4 +29,12 @@ async fn identity_and_access_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
     check_identity(Arc::new(store), clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn machines_hold() {
+    let url = ThrowawayPostgres::shared().unwrap().fresh_database().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
+    check_machines(Arc::new(store), clock).await;
 }

@@ -8,6 +8,7 @@ use apportion::entity::checks::check_repositories;
 use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES, UserId};
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
+use apportion::plane::checks::check_machines;
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
 use apportion::store::{Scan, Store as _, StoreExt as _};
@@ -34,6 +35,14 @@ async fn identity_and_access_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap();
     check_identity(Arc::new(store), clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn machines_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap();
+    check_machines(Arc::new(store), clock).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -27,6 +27,7 @@ mod login_ways;
 mod managed_compute_node;
 mod managed_image;
 mod managed_instance;
+mod node_heartbeat;
 mod node_ledger;
 mod node_lifecycle;
 mod password;
@@ -82,6 +83,7 @@ pub use managed_image::{
 pub use managed_instance::{
     MANAGED_INSTANCES, ManagedInstance, ManagedInstanceFilter, ManagedInstanceId, ManagedInstanceRepository,
 };
+pub use node_heartbeat::{NODE_HEARTBEATS, NodeHeartbeat};
 pub use node_ledger::{NODE_LEDGERS, NodeLedger, NodeLedgerRepository};
 pub use node_lifecycle::{NODE_LIFECYCLES, NodeEvent, NodeLifecycle, NodeState};
 pub use password::{PASSWORDS, Password, PasswordRepository};
@@ -204,4 +206,5 @@ pub static TABLES: &[&Table] = &[
     &LOG_SEALS,
     &AUDIT_HEADS,
     &REFUSAL_COUNTS,
+    &NODE_HEARTBEATS,
 ];

@@ -10,10 +10,10 @@ use super::{
     ComputeNode, ConfirmationTry, Connection, DisplayName, Email, EntityKind, Gpu, GpuBinding, GpuDriver,
     GpuHealth, Image, ImageStatus, Instance, InstanceName, InstanceState, Limits, Log, LogOutcome, LogSeal,
     LoginRate, LoginRetries, LoginThrottle, LoginWays, ManagedComputeNode, ManagedImage, ManagedInstance,
-    NetworkMode, NodeLedger, NodeLifecycle, NodeName, NodeState, Password, Permission, PermissionId, PortMap,
-    Quota, RecoveryCode, RefusalCount, Role, RoleId, RolePermission, SecretText, Session, SessionState,
-    SessionUse, SshKey, TestA, TestB, TotpAlgorithm, User, UserAccess, UserPermission, UserRole,
-    Verification, VerificationKind, VerificationTry,
+    NetworkMode, NodeHeartbeat, NodeLedger, NodeLifecycle, NodeName, NodeState, Password, Permission,
+    PermissionId, PortMap, Quota, RecoveryCode, RefusalCount, Role, RoleId, RolePermission, SecretText,
+    Session, SessionState, SessionUse, SshKey, TestA, TestB, TotpAlgorithm, User, UserAccess, UserPermission,
+    UserRole, Verification, VerificationKind, VerificationTry,
 };
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::id::Id;
@@ -64,6 +64,7 @@ pub(super) struct Samples {
     pub(super) log_seal: LogSeal,
     pub(super) audit_head: AuditHead,
     pub(super) refusal_count: RefusalCount,
+    pub(super) heartbeat: NodeHeartbeat,
 }
 
 /// Calls a generic function with each sample, parents before children.
@@ -71,7 +72,7 @@ macro_rules! each_sample {
     ($samples:expr, $value:ident => $call:expr) => {{
         let samples = &$samples;
         each_sample!(@ samples, $value => $call; user access retries quota node lifecycle ledger gpu image
-            instance binding port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count);
+            instance binding port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat);
     }};
     (@ $samples:ident, $value:ident => $call:expr; $($field:ident)+) => {
         $({ let $value = &$samples.$field; $call; })+
@@ -473,6 +474,7 @@ impl Samples {
                 sealed_at: AT,
             },
             refusal_count: RefusalCount { log_id, refusals: 40 },
+            heartbeat: NodeHeartbeat { node_id, session: 3, seen_at: AT },
         }
     }
 }

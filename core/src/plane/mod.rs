@@ -8,6 +8,8 @@ mod acting;
 mod api_keys;
 mod audit;
 mod audit_chain;
+#[cfg(feature = "conformance")]
+pub mod checks;
 mod connections;
 mod decided;
 mod delete;
@@ -22,6 +24,7 @@ mod login_rows;
 #[cfg(test)]
 mod login_tests;
 mod many;
+mod node_life;
 mod nodes;
 mod place;
 mod profile;
@@ -53,6 +56,7 @@ pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
+pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use profile::Profile;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;

@@ -75,6 +75,7 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0043_managed_instances_expiry", ["managed_instances"]),
     entity!("postgres", "0044_logs_outcome", ["logs"]),
     entity!("postgres", "0045_logs_actor", ["logs"]),
+    entity!("postgres", "0046_node_heartbeats", ["node_heartbeats"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -127,4 +128,5 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0043_managed_instances_expiry", ["managed_instances"]),
     entity!("sqlite", "0044_logs_outcome", ["logs"]),
     entity!("sqlite", "0045_logs_actor", ["logs"]),
+    entity!("sqlite", "0046_node_heartbeats", ["node_heartbeats"]),
 ];

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod merged;
+mod nodes;
 mod operations;
 mod rights;
 mod views;
@@ -133,16 +134,34 @@ impl Acting {
     where
         F: Future<Output = Result<T>> + Send,
     {
-        let mut attempt = 0;
-        loop {
+        let authorize = || async {
             let known = self.known().await?;
             let mut guards = known.guards.clone();
             for (operation, thing) in asked {
                 guards.extend(self.permitted(&known, *operation, *thing).await?);
             }
+            Ok((guards, ()))
+        };
+        self.run_with(authorize, |plane, ()| act(plane)).await
+    }
+
+    /// Authorizes, and does something with what it was authorized by as guards of its batches; again where that has changed
+    /// meanwhile.
+    async fn run_with<T, G, A, F>(
+        &self,
+        authorize: impl Fn() -> A + Send + Sync,
+        act: impl Fn(ControlPlane, G) -> F + Send + Sync,
+    ) -> Result<T>
+    where
+        A: Future<Output = Result<(Vec<Write>, G)>> + Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let mut attempt = 0;
+        loop {
+            let (guards, given) = authorize().await?;
             attempt += 1;
             let store = Arc::new(Warranted::new(Arc::clone(&self.plane.store), guards));
-            match act(self.plane.derived(store, Arc::clone(&self.plane.caller))).await {
+            match act(self.plane.derived(store, Arc::clone(&self.plane.caller)), given).await {
                 Err(Error::Conflict { .. }) if attempt < MAX_ATTEMPTS => {}
                 answer => return answer,
             }

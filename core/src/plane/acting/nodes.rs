@@ -1,0 +1,91 @@
+//! What is done to nodes on behalf of a caller, and what a node's agent does.
+
+use super::{Acting, Thing};
+use crate::access::Operation;
+use crate::entity::{NodeId, NodeState};
+use crate::error::{Error, Result};
+use crate::identity::Via;
+use crate::plane::refusals::Refusal;
+use crate::plane::{ControlPlane, Heartbeat, NodeSession, NodeStatus};
+
+impl Acting {
+    /// See [`ControlPlane::cordon_node`].
+    pub async fn cordon_node(&self, node: NodeId) -> Result<NodeState> {
+        self.run(
+            Operation::OperateNode,
+            Thing::Node(node),
+            |plane| async move { plane.cordon_node(node).await },
+        )
+        .await
+    }
+
+    /// See [`ControlPlane::uncordon_node`].
+    pub async fn uncordon_node(&self, node: NodeId) -> Result<NodeState> {
+        self.run(
+            Operation::OperateNode,
+            Thing::Node(node),
+            |plane| async move { plane.uncordon_node(node).await },
+        )
+        .await
+    }
+
+    /// See [`ControlPlane::drain_node`].
+    pub async fn drain_node(&self, node: NodeId) -> Result<NodeState> {
+        self.run(
+            Operation::OperateNode,
+            Thing::Node(node),
+            |plane| async move { plane.drain_node(node).await },
+        )
+        .await
+    }
+
+    /// See [`ControlPlane::node_status`].
+    pub async fn node_status(&self, node: NodeId) -> Result<NodeStatus> {
+        self.run(Operation::ReadNode, Thing::Node(node), |plane| async move { plane.node_status(node).await })
+            .await
+    }
+
+    /// The agent of a node begins a new life; see [`ControlPlane::join_node`]. The node is the one that its key is for.
+    ///
+    /// # Errors
+    /// `Denied` for who is no agent, or where the owner of the node may not act; `Unauthenticated` for a key that was revoked.
+    pub async fn join_node(&self) -> Result<NodeSession> {
+        self.run_as_agent("node.join", |plane, node| async move { plane.join_node(node).await }).await
+    }
+
+    /// The agent of a node is heard; see [`ControlPlane::heartbeats`].
+    ///
+    /// # Errors
+    /// As [`Acting::join_node`]; `WrongState` where the agent was replaced.
+    pub async fn heartbeat(&self, session: NodeSession) -> Result<()> {
+        self.run_as_agent("node.heartbeat", |plane, node| async move {
+            plane.heartbeats(&[Heartbeat::new(node, session)]).await.pop().unwrap_or(Ok(()))
+        })
+        .await
+    }
+
+    /// Does something as the agent of a node, with the key and the owner's right to act as guards.
+    async fn run_as_agent<T, F>(
+        &self,
+        operation: &'static str,
+        act: impl Fn(ControlPlane, NodeId) -> F + Send + Sync,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let authorize = || async {
+            let known = self.known().await?;
+            let allowed = match self.caller().via() {
+                Via::NodeAgent { node, .. } if known.rights.may_act => Some(*node),
+                _ => None,
+            };
+            let Some(node) = allowed else {
+                let refused = Refusal { operation, subject: None, user: self.caller().user() };
+                self.plane.note_refusal(refused).await;
+                return Err(Error::Denied { action: operation });
+            };
+            Ok((known.guards, node))
+        };
+        self.run_with(authorize, act).await
+    }
+}

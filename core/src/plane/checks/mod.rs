@@ -1,0 +1,73 @@
+//! What machines promise on every store, as checks that run on any of them.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
+
+mod node_life;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ControlPlane;
+use crate::amount::CpuMilli;
+use crate::entity::{Limits, NodeId, UserId};
+use crate::id::TimeOrderedIds;
+use crate::identity::IdentityOptions;
+use crate::plane::{NewNode, NewUser, Options};
+use crate::store::Store;
+use crate::time::ManualClock;
+
+/// Checks machines on a store that was opened with [`TABLES`](crate::entity::TABLES) and with this clock, which is moved on. The
+/// store keeps what the checks wrote.
+///
+/// # Panics
+/// Where something is not as it is documented.
+pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
+    let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(&clock)));
+    let options = Options::default().identity(IdentityOptions::default()).ids(ids);
+    let world = World { cloud: Arc::new(ControlPlane::with(store, options)), clock, made: AtomicU64::new(0) };
+    node_life::check_node_life(&world).await;
+}
+
+/// A control plane with a clock that is moved by hand.
+#[derive(Debug)]
+struct World {
+    cloud: Arc<ControlPlane>,
+    clock: Arc<ManualClock>,
+    made: AtomicU64,
+}
+
+impl World {
+    /// A number that was not given before.
+    fn fresh(&self) -> u64 {
+        self.made.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A user who may act.
+    async fn user(&self) -> UserId {
+        let new = NewUser::new(format!("user-{}@example.org", self.fresh()), "Ada");
+        let new = new.limits(Limits { instance_limit: 100, node_limit: 100, ..Limits::default() });
+        let mut user = self.cloud.create_user(new).await.unwrap();
+        user.value.activated = true;
+        self.cloud.repositories().users().update(user).await.unwrap().id
+    }
+
+    /// A node of a user, with room.
+    async fn node(&self, owner: UserId) -> NodeId {
+        let node = NewNode::new(owner, format!("node-{}", self.fresh())).cpu(CpuMilli::from_u32(64_000));
+        self.cloud.register_node(node).await.unwrap().id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::TABLES;
+    use crate::store::memory::MemoryStore;
+    use crate::time::Timestamp;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn machines_hold_on_the_reference_store() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        check_machines(store, clock).await;
+    }
+}
