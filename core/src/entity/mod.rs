@@ -9,6 +9,7 @@ mod administration;
 mod api_key;
 mod api_key_use;
 mod audit_head;
+mod command;
 mod compute_node;
 mod confirmation_try;
 mod connection;
@@ -57,6 +58,9 @@ pub use administration::{ADMINISTRATIONS, Administration};
 pub use api_key::{API_KEYS, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyKind, ApiKeyRepository};
 pub use api_key_use::{API_KEY_USES, ApiKeyUse};
 pub use audit_head::{AUDIT_HEADS, AuditHead};
+pub use command::{
+    COMMANDS, Command, CommandEvent, CommandFilter, CommandId, CommandKind, CommandRepository, CommandState,
+};
 pub use compute_node::{
     COMPUTE_NODES, ComputeNode, ComputeNodeFilter, ComputeNodeRepository, GpuDriver, NodeId,
 };
@@ -207,4 +211,5 @@ pub static TABLES: &[&Table] = &[
     &AUDIT_HEADS,
     &REFUSAL_COUNTS,
     &NODE_HEARTBEATS,
+    &COMMANDS,
 ];

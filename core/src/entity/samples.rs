@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::{
     Access, AccessState, Action, Administration, ApiKey, ApiKeyKind, ApiKeyUse, AuditHead, BindingState,
-    ComputeNode, ConfirmationTry, Connection, DisplayName, Email, EntityKind, Gpu, GpuBinding, GpuDriver,
-    GpuHealth, Image, ImageStatus, Instance, InstanceName, InstanceState, Limits, Log, LogOutcome, LogSeal,
-    LoginRate, LoginRetries, LoginThrottle, LoginWays, ManagedComputeNode, ManagedImage, ManagedInstance,
-    NetworkMode, NodeHeartbeat, NodeLedger, NodeLifecycle, NodeName, NodeState, Password, Permission,
-    PermissionId, PortMap, Quota, RecoveryCode, RefusalCount, Role, RoleId, RolePermission, SecretText,
-    Session, SessionState, SessionUse, SshKey, TestA, TestB, TotpAlgorithm, User, UserAccess, UserPermission,
-    UserRole, Verification, VerificationKind, VerificationTry,
+    Command, CommandKind, CommandState, ComputeNode, ConfirmationTry, Connection, DisplayName, Email,
+    EntityKind, Gpu, GpuBinding, GpuDriver, GpuHealth, Image, ImageStatus, Instance, InstanceName,
+    InstanceState, Limits, Log, LogOutcome, LogSeal, LoginRate, LoginRetries, LoginThrottle, LoginWays,
+    ManagedComputeNode, ManagedImage, ManagedInstance, NetworkMode, NodeHeartbeat, NodeLedger, NodeLifecycle,
+    NodeName, NodeState, Password, Permission, PermissionId, PortMap, Quota, RecoveryCode, RefusalCount,
+    Role, RoleId, RolePermission, SecretText, Session, SessionState, SessionUse, SshKey, TestA, TestB,
+    TotpAlgorithm, User, UserAccess, UserPermission, UserRole, Verification, VerificationKind,
+    VerificationTry,
 };
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::id::Id;
@@ -65,6 +66,7 @@ pub(super) struct Samples {
     pub(super) audit_head: AuditHead,
     pub(super) refusal_count: RefusalCount,
     pub(super) heartbeat: NodeHeartbeat,
+    pub(super) command: Command,
 }
 
 /// Calls a generic function with each sample, parents before children.
@@ -72,7 +74,7 @@ macro_rules! each_sample {
     ($samples:expr, $value:ident => $call:expr) => {{
         let samples = &$samples;
         each_sample!(@ samples, $value => $call; user access retries quota node lifecycle ledger gpu image
-            instance binding port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat);
+            instance binding port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat command);
     }};
     (@ $samples:ident, $value:ident => $call:expr; $($field:ident)+) => {
         $({ let $value = &$samples.$field; $call; })+
@@ -475,6 +477,22 @@ impl Samples {
             },
             refusal_count: RefusalCount { log_id, refusals: 40 },
             heartbeat: NodeHeartbeat { node_id, session: 3, seen_at: AT },
+            command: Command {
+                id: id().into(),
+                node_id,
+                kind: CommandKind::Ping,
+                subject_id: None,
+                payload: None,
+                state: CommandState::Leased,
+                attempt: 2,
+                max_attempts: 5,
+                session: Some(3),
+                leased_until: Some(LATER),
+                deadline: None,
+                result: None,
+                created_at: AT,
+                updated_at: AT,
+            },
         }
     }
 }

@@ -10,6 +10,7 @@ mod audit;
 mod audit_chain;
 #[cfg(feature = "conformance")]
 pub mod checks;
+mod commands;
 mod connections;
 mod decided;
 mod delete;
@@ -51,6 +52,7 @@ pub use acting::{Acting, Thing};
 pub use api_keys::{ListedApiKey, MadeApiKey, NewApiKey};
 pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
+pub use commands::{CommandLease, CommandOutcome, NewCommand};
 pub use connections::{LogInThrough, ProviderAccount};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};

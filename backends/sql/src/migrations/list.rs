@@ -76,6 +76,7 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0044_logs_outcome", ["logs"]),
     entity!("postgres", "0045_logs_actor", ["logs"]),
     entity!("postgres", "0046_node_heartbeats", ["node_heartbeats"]),
+    entity!("postgres", "0047_commands", ["commands"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -129,4 +130,5 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0044_logs_outcome", ["logs"]),
     entity!("sqlite", "0045_logs_actor", ["logs"]),
     entity!("sqlite", "0046_node_heartbeats", ["node_heartbeats"]),
+    entity!("sqlite", "0047_commands", ["commands"]),
 ];

@@ -5,6 +5,7 @@
 //! an operation carry it.
 
 mod accounts;
+mod commands;
 mod merged;
 mod nodes;
 mod operations;

@@ -65,7 +65,7 @@ impl Acting {
     }
 
     /// Does something as the agent of a node, with the key and the owner's right to act as guards.
-    async fn run_as_agent<T, F>(
+    pub(super) async fn run_as_agent<T, F>(
         &self,
         operation: &'static str,
         act: impl Fn(ControlPlane, NodeId) -> F + Send + Sync,

@@ -1,6 +1,7 @@
 //! What machines promise on every store, as checks that run on any of them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
 
+mod commands;
 mod node_life;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::ControlPlane;
 use crate::amount::CpuMilli;
 use crate::entity::{Limits, NodeId, UserId};
-use crate::id::TimeOrderedIds;
+use crate::id::{IdSource as _, TimeOrderedIds};
 use crate::identity::IdentityOptions;
 use crate::plane::{NewNode, NewUser, Options};
 use crate::store::Store;
@@ -25,6 +26,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     let options = Options::default().identity(IdentityOptions::default()).ids(ids);
     let world = World { cloud: Arc::new(ControlPlane::with(store, options)), clock, made: AtomicU64::new(0) };
     node_life::check_node_life(&world).await;
+    commands::check_commands(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand.
@@ -39,6 +41,11 @@ impl World {
     /// A number that was not given before.
     fn fresh(&self) -> u64 {
         self.made.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A new id.
+    fn id(&self) -> uuid::Uuid {
+        TimeOrderedIds::new(Arc::<ManualClock>::clone(&self.clock)).next_id()
     }
 
     /// A user who may act.

@@ -137,7 +137,7 @@ impl ControlPlane {
             })
             .collect();
         let answers = self.store.commit_many(batches).await;
-        answers.into_iter().map(|answer| answer.map(drop).map_err(replaced)).collect()
+        answers.into_iter().map(|answer| answer.map(drop).map_err(unheard)).collect()
     }
 
     /// Lets a node take no new work, and keep what it has.
@@ -218,14 +218,16 @@ fn of_node<'h>(operation: &'static str, node: NodeId, description: &'h str) -> H
 }
 
 /// What a refused heartbeat means.
-fn replaced(error: StoreError) -> Error {
-    if error.refusal().is_none() {
-        return Error::of_store("node", error);
-    }
+fn unheard(error: StoreError) -> Error {
+    if error.refusal().is_some() { replaced() } else { Error::of_store("node", error) }
+}
+
+/// What an agent is told that was replaced.
+pub(super) fn replaced() -> Error {
     Error::WrongState {
         kind: "node session",
         state: "replaced or never begun",
-        event: "heartbeat",
+        event: "speaking as its agent",
         allowed: vec!["joining"],
     }
 }
