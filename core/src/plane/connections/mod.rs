@@ -95,7 +95,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// `Invalid` for a name or id that is none; `AlreadyExists` where the account is somebody else's; `QuotaExceeded` where the
-    /// user has as many connections as [`ConnectionPolicy`](crate::identity::ConnectionPolicy) allows.
+    /// user has as many connections as [`ConnectionPolicy`] allows.
     #[tracing::instrument(skip_all)]
     pub async fn link(&self, user: UserId, account: ProviderAccount) -> Result<Entry<Connection>> {
         account.check()?;
