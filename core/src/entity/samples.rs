@@ -212,6 +212,13 @@ impl Samples {
         self.login_throttle.succeeded_at = Some(LATER);
         self.role.description = some("operators");
         self.permission.description = some("may");
+        self.command.kind = CommandKind::StopInstance;
+        self.command.subject_id = Some(self.instance.id.uuid());
+        self.command.payload = some("{}");
+        self.command.state = CommandState::Leased;
+        (self.command.attempt, self.command.session) = (2, Some(3));
+        (self.command.leased_until, self.command.deadline) = (Some(LATER), Some(LATER));
+        self.command.result = some("try again");
     }
 
     /// Samples in which every field that may be empty is: the instance is terminal, the binding released.
@@ -483,11 +490,11 @@ impl Samples {
                 kind: CommandKind::Ping,
                 subject_id: None,
                 payload: None,
-                state: CommandState::Leased,
-                attempt: 2,
+                state: CommandState::Queued,
+                attempt: 0,
                 max_attempts: 5,
-                session: Some(3),
-                leased_until: Some(LATER),
+                session: None,
+                leased_until: None,
                 deadline: None,
                 result: None,
                 created_at: AT,

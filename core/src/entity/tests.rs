@@ -125,7 +125,7 @@ fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
 
 #[test]
 fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
-    let expected: [(&Table, &str, &[&str]); 17] = [
+    let expected: [(&Table, &str, &[&str]); 19] = [
         (&USERS, "permission", &["administrator", "user"]),
         (&USER_ACCESS, "state", &["active", "suspended"]),
         (&COMPUTE_NODES, "gpu_driver", &["cuda", "rocm"]),
@@ -147,6 +147,21 @@ fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
         (&VERIFICATIONS, "kind", &["onboarding", "reset-password", "change-email", "2fa", "2fa-verify"]),
         (&VERIFICATIONS, "algorithm", &["SHA-1", "SHA-256", "SHA-512"]),
         (&PERMISSIONS, "access", &["own", "any"]),
+        (
+            &COMMANDS,
+            "kind",
+            &[
+                "create_instance",
+                "start_instance",
+                "stop_instance",
+                "delete_instance",
+                "load_image",
+                "delete_image",
+                "save_image",
+                "ping",
+            ],
+        ),
+        (&COMMANDS, "state", &["queued", "leased", "done", "failed", "parked"]),
     ];
     let mut declared = Vec::new();
     for table in TABLES {
