@@ -28,7 +28,7 @@ use crate::store::{Batch, Key, Store, StoreExt, Write};
 pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     let world = World { repositories: Repositories::new(store, ids) };
     creation::every_field_and_every_null_is_kept(&world).await;
-    creation::a_create_is_repeatable_and_never_overwrites(&world).await;
+    Box::pin(creation::a_create_is_repeatable_and_never_overwrites(&world)).await;
     creation::a_child_needs_its_parent(&world).await;
     creation::what_is_too_long_or_malformed_is_invalid(&world).await;
     changes::an_update_changes_what_it_may(&world).await;
@@ -47,11 +47,11 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     Box::pin(identity::what_a_user_holds_is_found_by_the_user(&world)).await;
     identity::what_ends_goes_with_its_companion(&world).await;
     identity::roles_have_permissions_and_each_is_there_once(&world).await;
-    identity::a_grant_of_a_node_or_image_is_given_once(&world).await;
+    Box::pin(identity::a_grant_of_a_node_or_image_is_given_once(&world)).await;
     filters::users_are_filtered(&world).await;
     Box::pin(filters::nodes_are_found_with_ledger_and_lifecycle(&world)).await;
-    filters::images_are_filtered(&world).await;
-    filters::grants_are_found_from_both_sides(&world).await;
+    Box::pin(filters::images_are_filtered(&world)).await;
+    Box::pin(filters::grants_are_found_from_both_sides(&world)).await;
     filters::gpus_are_listed_by_slot(&world).await;
     filters::ports_are_listed_by_node_and_by_instance(&world).await;
     filters::instances_are_filtered(&world).await;

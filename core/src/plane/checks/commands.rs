@@ -11,7 +11,7 @@ use crate::identity::Origin;
 use crate::plane::{CommandLease, CommandOutcome, NewApiKey, NewCommand, NodeSession};
 use crate::time::Clock as _;
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 pub(super) async fn check_commands(world: &World) {
     a_command_is_sent_once_and_done_once(world).await;
