@@ -6,6 +6,7 @@
 
 mod accounts;
 mod commands;
+mod images;
 mod merged;
 mod nodes;
 mod operations;

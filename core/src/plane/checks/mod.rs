@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod commands;
+mod images;
 mod node_life;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     let world = World { cloud: Arc::new(ControlPlane::with(store, options)), clock, made: AtomicU64::new(0) };
     node_life::check_node_life(&world).await;
     commands::check_commands(&world).await;
+    images::check_images(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand.

@@ -111,7 +111,8 @@ impl ControlPlane {
                 if taken.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
                     break;
                 }
-                if let Some(lease) = self.lease(&mut batch, row, command, (session, now.plus(lease)), now)? {
+                let until = now.plus(lease);
+                if let Some(lease) = self.lease(&mut batch, row, command, (session, until), now).await? {
                     taken.push(lease);
                 }
             }
@@ -121,7 +122,7 @@ impl ControlPlane {
     }
 
     /// Adds the write that leases a command, or parks it.
-    fn lease(
+    async fn lease(
         &self,
         batch: &mut Batch,
         row: &Row,
@@ -138,6 +139,7 @@ impl ControlPlane {
             let why = if late { "its deadline is over" } else { "it was tried too often" };
             command.result = Some(why.to_owned());
             batch.push(self.log(of_command("command.park", &command, why), now));
+            batch.writes.extend(self.image_effect(&command, now).await?);
         } else {
             command.state = command.state.on(CommandEvent::Lease)?;
             command.attempt += 1;
@@ -194,11 +196,12 @@ impl ControlPlane {
             command.result = Some(outcome.told().to_owned());
             command.updated_at = now;
             let told = format!("{}: {}", command.kind, command.state);
-            let batch = self
+            let mut batch = self
                 .batch("command.complete")
                 .with(self.heard_in(held.node(), held.session, now).await?)
                 .with(Write::update(&COMMANDS, held.id(), row.revision(), command.plain()))
                 .with(self.log(of_command("command.complete", &command, &told), now));
+            batch.writes.extend(self.image_effect(&command, now).await?);
             Ok(Decided::Commit(Entry::new(command, row.revision() + 1), batch))
         })
         .await

@@ -14,7 +14,7 @@ use crate::entity::{
     NODE_LIFECYCLES, NodeId, NodeLifecycle, NodeState,
 };
 use crate::error::{Error, Result};
-use crate::store::{Row, StoreExt as _, Write};
+use crate::store::{Batch, Row, StoreExt as _, Write};
 use crate::time::Timestamp;
 use uuid::Uuid;
 
@@ -123,30 +123,41 @@ impl ControlPlane {
                 let (state, event) = (state.as_str(), "sending it a command");
                 return Err(Error::WrongState { kind: ComputeNode::KIND, state, event, allowed: Vec::new() });
             }
-            let command = Command {
-                id,
-                node_id: node,
-                kind: request.kind,
-                subject_id: request.subject,
-                payload: request.payload.clone(),
-                state: CommandState::Queued,
-                attempt: 0,
-                max_attempts: request.max_attempts,
-                session: None,
-                leased_until: None,
-                deadline: request.deadline,
-                result: None,
-                created_at: read.now,
-                updated_at: read.now,
-            };
-            let batch = self
-                .batch("command.send")
-                .with(Write::Insert(command.to_row()))
-                .with(Write::guard(&NODE_LIFECYCLES, node, lifecycle.revision()))
-                .with(self.log(of_command("command.send", &command, request.kind.as_str()), read.now));
+            let mut batch = self.batch("command.send");
+            let command = self.queue(&mut batch, request, id, read.now);
+            batch.push(Write::guard(&NODE_LIFECYCLES, node, lifecycle.revision()));
             Ok(Decided::Commit(Entry::new(command, 1), batch))
         })
         .await
+    }
+
+    /// Adds a command to a batch, with its line. The batch has to guard that the node is there.
+    pub(super) fn queue(
+        &self,
+        batch: &mut Batch,
+        request: &NewCommand,
+        id: CommandId,
+        now: Timestamp,
+    ) -> Command {
+        let command = Command {
+            id,
+            node_id: request.node,
+            kind: request.kind,
+            subject_id: request.subject,
+            payload: request.payload.clone(),
+            state: CommandState::Queued,
+            attempt: 0,
+            max_attempts: request.max_attempts,
+            session: None,
+            leased_until: None,
+            deadline: request.deadline,
+            result: None,
+            created_at: now,
+            updated_at: now,
+        };
+        batch.push(Write::Insert(command.to_row()));
+        batch.push(self.log(of_command("command.send", &command, request.kind.as_str()), now));
+        command
     }
 
     /// Tries a parked command again, as often as a new one.
@@ -166,10 +177,11 @@ impl ControlPlane {
             // The number of an attempt never comes again: it is the fencing token.
             command.max_attempts = command.attempt.saturating_add(MAX_ATTEMPTS);
             command.updated_at = read.now;
-            let batch = self
+            let mut batch = self
                 .batch("command.retry")
                 .with(Write::update(&COMMANDS, id, row.revision(), command.plain()))
                 .with(self.log(of_command("command.retry", &command, command.kind.as_str()), read.now));
+            batch.writes.extend(self.image_effect(&command, read.now).await?);
             Ok(Decided::Commit(Entry::new(command, row.revision() + 1), batch))
         })
         .await

@@ -1,0 +1,215 @@
+//! Images of a node: fetched by its agent, published, and deleted.
+//!
+//! Each is wanted in the batch that sends the command for it; `effect.rs` is what becomes of an image by the answer.
+
+mod effect;
+
+pub use effect::LoadedImage;
+
+use super::ControlPlane;
+use super::commands::NewCommand;
+use super::decided::Decided;
+use super::users::Happened;
+use crate::entity::{
+    CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageId, ImageStatus,
+    MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle, NodeState,
+};
+use crate::error::{Error, Result};
+use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
+use crate::time::Timestamp;
+
+/// An image to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewImage {
+    /// The node.
+    pub node: NodeId,
+    /// Where it is pulled from, at most 1,024 bytes. A node has one image of a URL.
+    pub url: String,
+    /// Its name and tag, at most 256 bytes.
+    pub name: Option<String>,
+    /// At most 4,096 bytes.
+    pub description: Option<String>,
+}
+
+impl NewImage {
+    /// The image of this URL.
+    pub fn new(node: NodeId, url: impl Into<String>) -> Self {
+        Self { node, url: url.into(), name: None, description: None }
+    }
+
+    /// Gives it a name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Describes it.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+}
+
+impl ControlPlane {
+    /// Fetches an image to a node, or fetches it again: it is `fetching` until the node's agent has answered. While it is being
+    /// fetched, asking again changes nothing. What was published stays so.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongState` for a node that is dead; `Invalid` for an empty URL.
+    #[tracing::instrument(skip_all)]
+    pub async fn fetch_image(&self, request: NewImage) -> Result<Entry<Image>> {
+        if request.url.trim().is_empty() {
+            return Err(Error::invalid("url", "it is empty"));
+        }
+        let request = &request;
+        self.decided("image.fetch", Image::KIND, || async move {
+            let of_url =
+                Scan::of(&IMAGES).by("images_node_url").with(request.node).with(request.url.as_str());
+            let queries = vec![
+                Query::Get { table: &NODE_LIFECYCLES, key: request.node.into() },
+                Query::Scan(of_url.limit(1)),
+            ];
+            let reads = self.store.read(queries).await?;
+            let now = reads.now;
+            let mut rows = reads.answers.into_iter().map(Answer::into_row);
+            let lifecycle = rows.next().flatten();
+            let lifecycle = lifecycle.ok_or_else(|| Error::not_found(ComputeNode::KIND, request.node))?;
+            let state = NodeLifecycle::from_row(&lifecycle)?.state;
+            if state == NodeState::Dead {
+                let (state, event) = (state.as_str(), "fetching an image to it");
+                return Err(Error::WrongState { kind: ComputeNode::KIND, state, event, allowed: Vec::new() });
+            }
+            let mut batch = self.batch("image.fetch");
+            let image = if let Some(row) = rows.next().flatten() {
+                let mut image = Image::from_row(&row)?;
+                if image.status == ImageStatus::Fetching {
+                    return Ok(Decided::Done(Entry::new(image, row.revision())));
+                }
+                (image.status, image.updated_at) = (ImageStatus::Fetching, now);
+                batch.push(Write::update(&IMAGES, image.id, row.revision(), image.plain()));
+                Entry::new(image, row.revision() + 1)
+            } else {
+                let image = self.new_image(request, now);
+                batch.push(Write::Insert(image.to_row()));
+                Entry::new(image, 1)
+            };
+            let url = serde_json::json!({ "url": request.url }).to_string();
+            let load = NewCommand::of(request.node, CommandKind::LoadImage, image.id.uuid()).payload(url);
+            self.queue(&mut batch, &load, self.new_id().into(), now);
+            batch.push(Write::guard(&NODE_LIFECYCLES, request.node, lifecycle.revision()));
+            batch.push(self.log(of_image("image.fetch", image.id, &cut(&request.url)), now));
+            Ok(Decided::Commit(image, batch))
+        })
+        .await
+    }
+
+    fn new_image(&self, request: &NewImage, now: Timestamp) -> Image {
+        Image {
+            id: self.new_id().into(),
+            node_id: request.node,
+            name: request.name.clone(),
+            status: ImageStatus::Fetching,
+            key: None,
+            url: Some(request.url.clone()),
+            remote: None,
+            size_mib: None,
+            os_hint: None,
+            description: request.description.clone(),
+            published: false,
+            native_timestamp: now,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Lets everybody who may create on the node see the image, and start from it.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongState` for one that is not ready.
+    pub async fn publish_image(&self, image: ImageId) -> Result<Entry<Image>> {
+        self.turn_published("image.publish", image, true).await
+    }
+
+    /// Lets only those see it who own the node or have a grant of the image.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn unpublish_image(&self, image: ImageId) -> Result<Entry<Image>> {
+        self.turn_published("image.unpublish", image, false).await
+    }
+
+    async fn turn_published(&self, operation: &'static str, id: ImageId, to: bool) -> Result<Entry<Image>> {
+        self.decided(operation, Image::KIND, || async move {
+            let (row, mut image, now) = self.image_of(id).await?;
+            if image.published == to {
+                return Ok(Decided::Done(Entry::new(image, row.revision())));
+            }
+            if to && image.status != ImageStatus::Ready {
+                return Err(wrong_state(&image, "publishing it"));
+            }
+            (image.published, image.updated_at) = (to, now);
+            let batch = self
+                .batch(operation)
+                .with(Write::update(&IMAGES, id, row.revision(), image.plain()))
+                .with(self.log(of_image(operation, id, ""), now));
+            Ok(Decided::Commit(Entry::new(image, row.revision() + 1), batch))
+        })
+        .await
+    }
+
+    /// Deletes an image with its grants, and has the node's agent remove it.
+    ///
+    /// # Errors
+    /// `NotFound`; `StillUsed` while a live instance was made from it; `WrongState` while it is being fetched.
+    #[tracing::instrument(skip(self))]
+    pub async fn delete_image(&self, id: ImageId) -> Result<()> {
+        self.decided("image.delete", Image::KIND, || async move {
+            let (row, image, now) = self.image_of(id).await?;
+            if image.status == ImageStatus::Fetching {
+                return Err(wrong_state(&image, "deleting it"));
+            }
+            let scans = vec![
+                Scan::of(&INSTANCES).by("instances_image").with(id).limit(1),
+                Scan::of(&MANAGED_IMAGES).by("managed_images_image").with(id).limit(MAX_PAGE),
+            ];
+            let mut pages = self.store.scan_many(scans).await?.value.into_iter().map(|page| page.rows);
+            if pages.next().is_some_and(|instances| !instances.is_empty()) {
+                return Err(Error::StillUsed { kind: Image::KIND, by: INSTANCES.name });
+            }
+            let mut batch = self.batch("image.delete");
+            for grant in pages.next().unwrap_or_default() {
+                batch.push(Write::delete(&MANAGED_IMAGES, grant.key(), grant.revision()));
+            }
+            batch.push(Write::delete(&IMAGES, id, row.revision()));
+            if let Some(key) = &image.key {
+                let key = serde_json::json!({ "key": key }).to_string();
+                let remove = NewCommand::of(image.node_id, CommandKind::DeleteImage, id.uuid()).payload(key);
+                self.queue(&mut batch, &remove, self.new_id().into(), now);
+            }
+            batch.push(self.log(of_image("image.delete", id, image.name.as_deref().unwrap_or("")), now));
+            Ok(Decided::Commit((), batch))
+        })
+        .await
+    }
+
+    async fn image_of(&self, id: ImageId) -> Result<(Row, Image, Timestamp)> {
+        let read = self.store.get(&IMAGES, id).await?;
+        let row = read.value.ok_or_else(|| Error::not_found(Image::KIND, id))?;
+        let image = Image::from_row(&row)?;
+        Ok((row, image, read.now))
+    }
+}
+
+fn wrong_state(image: &Image, event: &'static str) -> Error {
+    Error::WrongState { kind: Image::KIND, state: image.status.as_str(), event, allowed: Vec::new() }
+}
+
+fn of_image<'h>(operation: &'static str, image: ImageId, description: &'h str) -> Happened<'h> {
+    Happened { operation, actor: None, kind: Image::KIND, subject: image.uuid(), description }
+}
+
+/// The beginning of a URL, for the log.
+fn cut(url: &str) -> String {
+    url.chars().take(256).collect()
+}
