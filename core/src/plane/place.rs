@@ -105,7 +105,7 @@ impl Planner {
 }
 
 fn no_port(request: &LaunchRequest, nodes: usize) -> Error {
-    Error::NoFreePort { asked: request.ports.iter().map(|ports| ports.count).sum(), nodes }
+    Error::NoFreePort { asked: request.port_count(), nodes }
 }
 
 /// Completes a placement by the ids of the GPUs and by ports; `None` where the node has not enough ports free.
@@ -114,7 +114,14 @@ fn chosen(view: &View, placement: &Placement, request: &LaunchRequest, hash: u64
     let (_, lifecycle_revision) = node.lifecycle?;
     let position = |at: &u32| usize::try_from(*at).ok().and_then(|at| node.gpus.get(at)).map(|gpu| gpu.id);
     let gpus: Option<Vec<Uuid>> = placement.gpus.iter().map(position).collect();
-    let mut ports: Vec<PortKey> = Vec::new();
+    // Those that are given come first, so that none of them is picked for something else.
+    let is_free = |port: &PortKey| {
+        node.ranges(port.family).contains(port.protocol, port.port) && !view.is_taken(placement.node, *port)
+    };
+    if !request.given_ports.iter().all(is_free) {
+        return None;
+    }
+    let mut ports: Vec<PortKey> = request.given_ports.clone();
     for wanted in &request.ports {
         for nth in 0..wanted.count {
             // Spread the picks of one request too: the next one starts elsewhere.

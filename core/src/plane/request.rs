@@ -212,6 +212,9 @@ pub struct LaunchRequest {
     pub network_mode: NetworkMode,
     /// A description for people.
     pub description: Option<String>,
+    /// Ports that it needs by their numbers, beside those of `ports`. Only a node will do that offers them and has them free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_ports: Vec<PortKey>,
     /// The name and text of the SSH key that it lets in; the text as [`SshPublicKey`](crate::identity::SshPublicKey) takes it.
     pub ssh_key: Option<(String, String)>,
 }
@@ -235,6 +238,7 @@ impl LaunchRequest {
             base_image: None,
             network_mode: NetworkMode::Bridge,
             description: None,
+            given_ports: Vec::new(),
             ssh_key: None,
         }
     }
@@ -289,6 +293,18 @@ impl LaunchRequest {
         self
     }
 
+    /// Asks for a port by its number.
+    pub fn port(mut self, family: Family, protocol: Protocol, port: u16) -> Self {
+        self.given_ports.push(PortKey { family, protocol, port });
+        self
+    }
+
+    /// How many ports it asks for.
+    pub(super) fn port_count(&self) -> u32 {
+        let given = u32::try_from(self.given_ports.len()).unwrap_or(u32::MAX);
+        self.ports.iter().fold(given, |count, ports| count.saturating_add(ports.count))
+    }
+
     /// Requires this node.
     pub fn on_node(mut self, node: NodeId) -> Self {
         self.node = Some(node);
@@ -326,6 +342,15 @@ impl LaunchRequest {
 
     /// Checks everything but the demand.
     pub(super) fn check(&self) -> Result<()> {
+        for (at, port) in self.given_ports.iter().enumerate() {
+            if port.port == 0 || self.given_ports.iter().take(at).any(|other| other == port) {
+                let reason = if port.port == 0 { "there is no port 0" } else { "it is asked for twice" };
+                return Err(Error::invalid(format!("given_ports[{at}]"), reason));
+            }
+        }
+        if self.port_count() > MAX_PORTS {
+            return Err(Error::invalid("ports", format!("at most {MAX_PORTS} ports can be asked in all")));
+        }
         let mut total = 0_u32;
         for (at, ports) in self.ports.iter().enumerate() {
             total = total.saturating_add(ports.count);

@@ -294,6 +294,45 @@ async fn ports_that_are_about_to_be_taken_or_given_back_count_as_such() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_given_by_its_number_is_had_or_refused() {
+    let world = World::new(Policy::Fgd).await;
+    let plane = &world.planes[0];
+    let tcp = |port| crate::plane::PortKey { family: Family::Ipv4, protocol: Protocol::Tcp, port };
+    let wants = |name: &str, given: &[u16]| {
+        let request = LaunchRequest::new(world.user, name).on_node(world.nodes[0]);
+        given.iter().fold(request, |request, port| request.port(Family::Ipv4, Protocol::Tcp, *port))
+    };
+    let offered = plane.repositories().compute_nodes().require(world.nodes[0]).await.unwrap();
+    let (low, high) = offered.ipv4_ports.as_ref().unwrap().of(Protocol::Tcp)[0];
+    assert_eq!(high - low, 3, "the node offers four ports");
+    // Two by number and one by choice: they are three.
+    let request = wants("one", &[high, low]).ports(Family::Ipv4, Protocol::Tcp, 1);
+    let one = plane.launch(request).await.unwrap();
+    let mut ports = plane.repositories().instances().ports(one.id).await.unwrap();
+    ports.sort_by_key(|port| port.port);
+    let numbers: Vec<_> = ports.iter().map(|port| port.port).collect();
+    assert!(numbers.len() == 3 && numbers[0] == low && numbers[2] == high, "{numbers:?}");
+    for taken in [&[low][..], &[numbers[1]], &[high + 1]] {
+        let refused = plane.launch(wants("two", taken)).await.unwrap_err();
+        assert!(matches!(refused, Error::NoFreePort { asked: 1, nodes: 1 }), "{taken:?}: {refused:?}");
+    }
+    for (bad, field) in [(vec![low, low], "given_ports[1]"), (vec![0], "given_ports[0]")] {
+        let refused = plane.launch(wants("two", &bad)).await.unwrap_err();
+        assert!(matches!(&refused, Error::Invalid { field: of, .. } if of == field), "{refused:?}");
+    }
+    let many: Vec<_> = (1..=65).collect();
+    assert!(matches!(plane.launch(wants("two", &many)).await.unwrap_err(), Error::Invalid { .. }));
+    // Another node has it free.
+    let elsewhere = LaunchRequest::new(world.user, "two").port(Family::Ipv4, Protocol::Tcp, low);
+    let elsewhere = plane.launch(elsewhere).await.unwrap();
+    assert_ne!(elsewhere.node_id, Some(world.nodes[0]));
+    assert!(plane.dry_run(&wants("three", &[high])).await.is_err());
+    plane.delete(one.id).await.unwrap();
+    let again = plane.dry_run(&wants("three", &[low])).await.unwrap();
+    assert_eq!(again.ports, [tcp(low)]);
+}
+
+#[tokio::test]
 async fn what_is_noted_twice_is_taken_off_a_node_once() {
     let world = World::new(Policy::Fgd).await;
     let plane = &world.planes[0];
