@@ -11,10 +11,10 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-use crate::tables::{Size, checks, files, logins, postgres, reads, refused};
+use crate::tables::{Size, checks, files, heartbeats, logins, postgres, reads, refused};
 
-/// Decisions of the scheduler, durable launches on each store, reads, checks of sessions and keys, and logins, as small
-/// tables.
+/// Decisions of the scheduler, durable launches on each store, reads, heartbeats, checks of sessions and keys, and logins,
+/// as small tables.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Measures less, to see that everything runs.
@@ -33,6 +33,7 @@ enum What {
     Sqlite,
     Postgres,
     Reads,
+    Heartbeats,
     Checks,
     Logins,
     Refused,
@@ -69,6 +70,9 @@ async fn stores(cli: &Cli) -> Result<(), Failed> {
     }
     if cli.wants(What::Reads) {
         reads::reads(&Server::start(Duration::ZERO).await?, size).await?;
+    }
+    if cli.wants(What::Heartbeats) {
+        heartbeats::heartbeats(&Server::start(Duration::ZERO).await?, size).await?;
     }
     if cli.wants(What::Checks) {
         checks::checks(&Server::start(Duration::ZERO).await?, size).await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod files;
+pub(crate) mod heartbeats;
 pub(crate) mod logins;
 pub(crate) mod postgres;
 pub(crate) mod reads;
@@ -28,13 +29,24 @@ pub(crate) struct Size {
     pub(crate) logins: usize,
     /// How often a login is refused for each reason.
     pub(crate) refused: usize,
+    /// How many nodes are heard.
+    pub(crate) nodes: u32,
 }
 
 impl Size {
     /// Enough for figures that can be told, or only enough to see that everything runs.
     pub(crate) const fn new(quick: bool) -> Self {
         if quick {
-            Self { rounds: 1, each: 20, most: 1_280, reads_ms: 100, checks_ms: 50, logins: 10, refused: 12 }
+            Self {
+                rounds: 1,
+                each: 20,
+                most: 1_280,
+                reads_ms: 100,
+                checks_ms: 50,
+                logins: 10,
+                refused: 12,
+                nodes: 1_000,
+            }
         } else {
             Self {
                 rounds: 5,
@@ -44,6 +56,7 @@ impl Size {
                 checks_ms: 500,
                 logins: 40,
                 refused: 100,
+                nodes: 10_000,
             }
         }
     }
