@@ -104,7 +104,32 @@ fn unchanged(row: &Row, heard: Is) -> Write {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::entity::TABLES;
+    use crate::plane::{Heartbeat, NewNode, NewUser};
+    use crate::store::memory::MemoryStore;
+    use crate::time::ManualClock;
+
+    #[tokio::test]
+    async fn a_node_that_is_heard_behind_the_look_is_not_turned() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        let plane = ControlPlane::new(store);
+        let owner = plane.create_user(NewUser::new("ada@example.org", "Ada")).await.unwrap().id;
+        let node = plane.register_node(NewNode::new(owner, "rack-1")).await.unwrap().id;
+        let session = plane.join_node(node).await.unwrap();
+        let silence = Duration::from_secs(30);
+        clock.advance(silence * 2);
+        let rows = plane.life_of(node).await.unwrap();
+        let (event, batch) = plane.decide_sweep(&rows, silence).unwrap().unwrap();
+        assert_eq!(event, NodeEvent::MarkUnknown);
+        plane.heartbeats(&[Heartbeat::new(node, session)]).await.pop().unwrap().unwrap();
+        let refused = plane.store.commit(batch).await.unwrap_err();
+        assert!(lost_race(&refused), "{refused:?}");
+        assert_eq!(plane.node_status(node).await.unwrap().state, NodeState::Active);
+    }
 
     #[test]
     fn only_an_active_node_falls_silent_and_only_an_unknown_one_is_heard_again() {
