@@ -348,10 +348,13 @@ impl LaunchRequest {
                 return Err(Error::invalid(format!("given_ports[{at}]"), reason));
             }
         }
-        if self.port_count() > MAX_PORTS {
-            return Err(Error::invalid("ports", format!("at most {MAX_PORTS} ports can be asked in all")));
+        let mut total = u32::try_from(self.given_ports.len()).unwrap_or(u32::MAX);
+        if total > MAX_PORTS {
+            return Err(Error::invalid(
+                "given_ports",
+                format!("at most {MAX_PORTS} ports can be asked in all"),
+            ));
         }
-        let mut total = 0_u32;
         for (at, ports) in self.ports.iter().enumerate() {
             total = total.saturating_add(ports.count);
             if ports.count == 0 || total > MAX_PORTS {
