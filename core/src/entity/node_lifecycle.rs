@@ -61,6 +61,14 @@ impl NodeState {
         matches!(self, Self::Active)
     }
 
+    /// Refuses what is asked of a node that is dead.
+    pub(crate) fn must_live(self, event: &'static str) -> Result<()> {
+        if self != Self::Dead {
+            return Ok(());
+        }
+        Err(Error::WrongState { kind: "compute_node", state: self.as_str(), event, allowed: Vec::new() })
+    }
+
     /// The state after an event, or `WrongState` where it cannot happen.
     ///
     /// A cordoned or draining node that falls silent stays what it is: it takes no work anyway, and to be heard

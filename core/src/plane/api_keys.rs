@@ -14,8 +14,8 @@ use super::users::Happened;
 use crate::access::Scope;
 use crate::entity::{
     API_KEY_USES, API_KEYS, AccessState, ApiKey, ApiKeyId, ApiKeyKind, COMPUTE_NODES, ComputeNode,
-    DisplayName, Entity as _, Entry, NODE_LIFECYCLES, NodeId, NodeLifecycle, NodeState, SecretText,
-    USER_ACCESS, UserAccess, UserId,
+    DisplayName, Entity as _, Entry, NODE_LIFECYCLES, NodeId, NodeLifecycle, SecretText, USER_ACCESS,
+    UserAccess, UserId,
 };
 use crate::error::{Error, Result};
 use crate::identity::{hint, new_key, sha256_hex};
@@ -172,15 +172,7 @@ impl ControlPlane {
         if ComputeNode::from_row(found)?.owner_id != user {
             return Err(Error::not_found("compute_node", node));
         }
-        let state = NodeLifecycle::from_row(lifecycle)?.state;
-        if state == NodeState::Dead {
-            return Err(Error::WrongState {
-                kind: "compute_node",
-                state: state.as_str(),
-                event: "make a key for its agent",
-                allowed: Vec::new(),
-            });
-        }
+        NodeLifecycle::from_row(lifecycle)?.state.must_live("make a key for its agent")?;
         Ok(Write::guard(&NODE_LIFECYCLES, node, lifecycle.revision()))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::merged::is_live;
 use super::{Acting, Thing};
 use crate::access::{
     Decision, Object, Operation, Reach, Rights, authorize, default_permissions, permission_of, reach,
@@ -16,7 +17,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::identity::Via;
 use crate::plane::roles::{ADMIN, USER};
-use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreError, StoreExt as _, Table, Write};
+use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Table, Write};
 use crate::time::Timestamp;
 
 /// A decision, and the guards of the grant that it stands on.
@@ -299,11 +300,8 @@ impl Acting {
         let mut answers = reads.answers.into_iter().map(Answer::into_rows);
         let row = answers.next().unwrap_or_default().pop();
         let grant = answers.next().unwrap_or_default().pop();
-        let live = |grant: &Row| -> std::result::Result<bool, StoreError> {
-            Ok(grant.opt_time("expires_at")?.is_none_or(|end| end > now))
-        };
         let grant = match grant {
-            Some(grant) if live(&grant)? => Some(Write::guard(grants, grant.key(), grant.revision())),
+            Some(grant) if is_live(&grant, now)? => Some(Write::guard(grants, grant.key(), grant.revision())),
             _ => None,
         };
         Ok((row, grant))

@@ -11,7 +11,7 @@ use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
     COMMANDS, Command, CommandEvent, CommandId, CommandKind, CommandState, ComputeNode, Entity as _, Entry,
-    NODE_LIFECYCLES, NodeId, NodeLifecycle, NodeState,
+    NODE_LIFECYCLES, NodeId, NodeLifecycle,
 };
 use crate::error::{Error, Result};
 use crate::store::{Batch, Row, StoreExt as _, Write};
@@ -118,11 +118,7 @@ impl ControlPlane {
                 return sent_before(row, request).map(Decided::Done);
             }
             let lifecycle = lifecycle.as_ref().ok_or_else(|| Error::not_found(ComputeNode::KIND, node))?;
-            let state = NodeLifecycle::from_row(lifecycle)?.state;
-            if state == NodeState::Dead {
-                let (state, event) = (state.as_str(), "sending it a command");
-                return Err(Error::WrongState { kind: ComputeNode::KIND, state, event, allowed: Vec::new() });
-            }
+            NodeLifecycle::from_row(lifecycle)?.state.must_live("sending it a command")?;
             let mut batch = self.batch("command.send");
             let command = self.queue(&mut batch, request, id, read.now);
             batch.push(Write::guard(&NODE_LIFECYCLES, node, lifecycle.revision()));

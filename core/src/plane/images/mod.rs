@@ -12,7 +12,7 @@ use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
     CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageId, ImageStatus,
-    MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle, NodeState,
+    MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
@@ -75,11 +75,7 @@ impl ControlPlane {
             let mut rows = reads.answers.into_iter().map(Answer::into_row);
             let lifecycle = rows.next().flatten();
             let lifecycle = lifecycle.ok_or_else(|| Error::not_found(ComputeNode::KIND, request.node))?;
-            let state = NodeLifecycle::from_row(&lifecycle)?.state;
-            if state == NodeState::Dead {
-                let (state, event) = (state.as_str(), "fetching an image to it");
-                return Err(Error::WrongState { kind: ComputeNode::KIND, state, event, allowed: Vec::new() });
-            }
+            NodeLifecycle::from_row(&lifecycle)?.state.must_live("fetching an image to it")?;
             let mut batch = self.batch("image.fetch");
             let image = if let Some(row) = rows.next().flatten() {
                 let mut image = Image::from_row(&row)?;

@@ -76,10 +76,7 @@ impl ControlPlane {
     pub async fn join_node(&self, node: NodeId) -> Result<NodeSession> {
         self.decided("node.join", ComputeNode::KIND, || async move {
             let rows = self.life_of(node).await?;
-            if rows.state == NodeState::Dead {
-                let (state, event) = (rows.state.as_str(), "joining as it");
-                return Err(Error::WrongState { kind: ComputeNode::KIND, state, event, allowed: Vec::new() });
-            }
+            rows.state.must_live("joining as it")?;
             let mut batch = self.batch("node.join");
             let before = rows.heartbeat.as_ref().map_or(0, |(_, kept)| kept.session);
             let session =
