@@ -122,11 +122,10 @@ async fn one_administrator_is_always_left(world: &World) {
             let number = world.next();
             let two = NewUser::new(format!("admin-{number}@example.org"), "Eve").administrator();
             let two = world.cloud.create_user(two).await.unwrap().id;
-            let (first, second) = tokio::join!(
-                tokio::spawn(leaves(first_is_deleted, one)),
-                tokio::spawn(leaves(second_is_deleted, two)),
-            );
-            let (first, second) = (first.unwrap(), second.unwrap());
+            // Both are under way before either is waited for.
+            let first = tokio::spawn(leaves(first_is_deleted, one));
+            let second = tokio::spawn(leaves(second_is_deleted, two));
+            let (first, second) = (first.await.unwrap(), second.await.unwrap());
             assert!(first.is_ok() != second.is_ok(), "{first:?} and {second:?}");
             let left = administrators(world).await;
             assert_eq!(left.len(), 1);
