@@ -60,6 +60,7 @@ pub mod entity;
 pub mod error;
 pub mod id;
 pub mod identity;
+pub mod machine;
 pub mod plane;
 pub mod ports;
 pub mod sched;

@@ -83,7 +83,7 @@ text_enum!(
         Leased = "leased",
         /// It was done.
         Done = "done",
-        /// The agent says that it cannot be done.
+        /// The agent says that it cannot be done, or it was withdrawn.
         Failed = "failed",
         /// It was tried too often, or too late: somebody has to look at it.
         Parked = "parked",
@@ -103,6 +103,8 @@ text_enum!(
         GiveBack = "give_back",
         /// It is given up.
         Park = "park",
+        /// Whoever sent it wants it no longer, and no agent has it.
+        Withdraw = "withdraw",
         /// Somebody has looked at it, and wants it to be tried again.
         Retry = "retry",
     }
@@ -127,7 +129,9 @@ impl CommandState {
         match (self, event) {
             (Self::Queued | Self::Leased, CommandEvent::Lease) => Some(Self::Leased),
             (Self::Leased, CommandEvent::Complete) => Some(Self::Done),
-            (Self::Leased, CommandEvent::Fail) => Some(Self::Failed),
+            (Self::Leased, CommandEvent::Fail) | (Self::Queued | Self::Leased, CommandEvent::Withdraw) => {
+                Some(Self::Failed)
+            }
             (Self::Leased, CommandEvent::GiveBack) | (Self::Parked, CommandEvent::Retry) => {
                 Some(Self::Queued)
             }
@@ -232,13 +236,13 @@ mod tests {
     fn each_state_allows_exactly_the_events_of_the_table() {
         use CommandState::{Done, Failed, Leased, Parked, Queued};
         const NO: Option<CommandState> = None;
-        // lease, complete, fail, give_back, park, retry
+        // lease, complete, fail, give_back, park, withdraw, retry
         let table = [
-            (Queued, [Some(Leased), NO, NO, NO, Some(Parked), NO]),
-            (Leased, [Some(Leased), Some(Done), Some(Failed), Some(Queued), Some(Parked), NO]),
-            (Done, [NO; 6]),
-            (Failed, [NO; 6]),
-            (Parked, [NO, NO, NO, NO, NO, Some(Queued)]),
+            (Queued, [Some(Leased), NO, NO, NO, Some(Parked), Some(Failed), NO]),
+            (Leased, [Some(Leased), Some(Done), Some(Failed), Some(Queued), Some(Parked), Some(Failed), NO]),
+            (Done, [NO; 7]),
+            (Failed, [NO; 7]),
+            (Parked, [NO, NO, NO, NO, NO, NO, Some(Queued)]),
         ];
         assert_eq!(table.map(|(state, _)| state), CommandState::ALL);
         for (state, row) in table {

@@ -27,6 +27,9 @@ pub struct Gpu {
     pub node_id: Option<NodeId>,
     /// Its number in the node, from 0.
     pub slot: u32,
+    /// The name that its driver gives it, such as a UUID, at most 128 bytes; no two of a node share one. `None` until it is
+    /// reported.
+    pub key: Option<String>,
     /// Its model, at most 64 bytes.
     pub model: String,
     /// Its own memory.
@@ -62,6 +65,7 @@ pub static GPUS: Table = Table::new(
         Column::uuid("id"),
         Column::uuid("node_id").nullable(),
         Column::int("slot"),
+        Column::text("key", 128).nullable(),
         Column::text("model", 64),
         Column::int("memory_mib").nullable(),
         Column::text("health", 32),
@@ -74,6 +78,7 @@ pub static GPUS: Table = Table::new(
 )
 .uniques(&[
     Unique::new("gpus_node_slot", &["node_id", "slot"]),
+    Unique::new("gpus_node_key", &["node_id", "key"]),
     Unique::new("gpus_instance_id", &["instance_id"]),
 ])
 .references(&[Reference::new("gpus_node", &["node_id"], "compute_nodes")])
@@ -87,7 +92,7 @@ pub static GPUS: Table = Table::new(
 
 entity!(Gpu, "gpu", GPUS {
     fixed: id, created_at;
-    plain: node_id, slot, model, memory_mib, health, instance_id, updated_at;
+    plain: node_id, slot, key, model, memory_mib, health, instance_id, updated_at;
     counters: used_milli;
 });
 

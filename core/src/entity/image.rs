@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::command::CommandId;
 use super::compute_node::NodeId;
 use super::field::entity;
 use super::text::text_enum;
@@ -26,6 +27,8 @@ pub struct Image {
     pub name: Option<String>,
     /// Whether it is there yet.
     pub status: ImageStatus,
+    /// The command that it waits for, one that is parked too; of another one nothing becomes of it.
+    pub command_id: Option<CommandId>,
     /// The container runtime's id for it, at most 128 bytes; `None` until it is there.
     pub key: Option<String>,
     /// Where it is pulled from, at most 1,024 bytes.
@@ -60,6 +63,13 @@ text_enum!(
     }
 );
 
+impl Image {
+    /// Whether an agent is asked to fetch it.
+    pub const fn is_being_fetched(&self) -> bool {
+        matches!(self.status, ImageStatus::Fetching) && self.command_id.is_some()
+    }
+}
+
 /// The table of [`Image`].
 pub static IMAGES: Table = Table::new(
     "images",
@@ -68,6 +78,7 @@ pub static IMAGES: Table = Table::new(
         Column::uuid("node_id").immutable(),
         Column::text("name", 256).nullable(),
         Column::text("status", 32),
+        Column::uuid("command_id").nullable(),
         Column::text("key", 128).nullable(),
         Column::text("url", 1024).nullable(),
         Column::text("remote", 256).nullable(),
@@ -95,7 +106,7 @@ pub static IMAGES: Table = Table::new(
 
 entity!(Image, "image", IMAGES {
     fixed: id, node_id, created_at;
-    plain: name, status, key, url, remote, size_mib, os_hint, description, published, native_timestamp, updated_at;
+    plain: name, status, command_id, key, url, remote, size_mib, os_hint, description, published, native_timestamp, updated_at;
 });
 
 /// Which images a list gives.

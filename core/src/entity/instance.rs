@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::command::CommandId;
 use super::compute_node::NodeId;
 use super::field::{Field, entity, fingerprint_hex};
 use super::image::ImageId;
-use super::instance_state::InstanceState;
+use super::instance_state::{DesiredState, InstanceState};
 use super::port_map::{PORT_MAPS, PortMap};
 use super::text::{InstanceName, text_enum};
 use super::user::UserId;
@@ -17,7 +18,7 @@ use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::store::{
-    Column, Fingerprint, Index, Invariant, Is, Reference, Scan, StoreExt, Table, Test, Unique,
+    Column, Fingerprint, Fixed, Index, Invariant, Is, Reference, Scan, StoreExt, Table, Test, Unique,
 };
 use crate::time::Timestamp;
 
@@ -45,9 +46,15 @@ pub struct Instance {
     pub image_id: Option<ImageId>,
     /// The container runtime's id for it, at most 128 bytes; `None` until it is made.
     pub key: Option<String>,
-    /// Its state.
+    /// Its state: what is known of it.
     pub state: InstanceState,
-    /// Why it is in this state, at most 1,024 bytes.
+    /// What is wanted of it.
+    pub desired: DesiredState,
+    /// Whether its node's agent makes it and speaks for it. Otherwise whoever asks for something has done it.
+    pub by_agent: bool,
+    /// The command that it waits for, one that is parked too; of another one nothing becomes of it.
+    pub command_id: Option<CommandId>,
+    /// What its machine says of it, as it says it; at most 1,024 bytes.
     pub status_info: Option<String>,
     /// The address under which it is reached from outside.
     pub ipv4: Option<Ipv4Addr>,
@@ -120,6 +127,9 @@ pub static INSTANCES: Table = Table::new(
         Column::uuid("image_id").nullable(),
         Column::text("key", 128).nullable(),
         Column::text("state", 32),
+        Column::text("desired", 32).default(Fixed::Text("running")),
+        Column::bool("by_agent").default(Fixed::Bool(false)),
+        Column::uuid("command_id").nullable(),
         Column::text("status_info", 1024).nullable(),
         Column::text("ipv4", 45).nullable(),
         Column::text("ipv6", 45).nullable(),
@@ -156,6 +166,7 @@ pub static INSTANCES: Table = Table::new(
 ])
 .invariants(&[
     Invariant::one_of("instances_state", "state", InstanceState::TEXTS),
+    Invariant::one_of("instances_desired", "desired", DesiredState::TEXTS),
     Invariant::one_of("instances_network_mode", "network_mode", NetworkMode::TEXTS),
     Invariant::together_null("instances_live_together", &["live_name", "node_id"]),
     Invariant::at_least("instances_cpu_not_negative", "cpu_milli", 0),
@@ -169,7 +180,7 @@ pub static INSTANCES: Table = Table::new(
 
 entity!(Instance, "instance", INSTANCES {
     fixed: id, owner_id, name, last_node_id, request_fingerprint, created_at;
-    plain: live_name, node_id, image_id, key, state, status_info, ipv4, ipv6, local_ipv4, local_ipv6, cpu_milli,
+    plain: live_name, node_id, image_id, key, state, desired, by_agent, command_id, status_info, ipv4, ipv6, local_ipv4, local_ipv6, cpu_milli,
         memory_mib, storage_mib, total_storage_mib, gpu_count, gpu_milli, gpu_models, description, network_mode,
         ssh_key_name, ssh_key, base_image, updated_at;
 });

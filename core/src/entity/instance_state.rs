@@ -1,10 +1,10 @@
-//! What an instance is doing, and what can be asked of it: [`InstanceState`], [`InstanceEvent`].
+//! What an instance is doing, and what can happen to it: [`InstanceState`], [`InstanceEvent`], [`DesiredState`].
 
 use super::text::text_enum;
 use crate::error::{Error, Result};
 
 text_enum!(
-    /// The state of an instance.
+    /// The state of an instance: what is known of it. What is wanted of it is its [`DesiredState`].
     InstanceState, "state" {
         /// It has its place and is to be made.
         Requested = "requested",
@@ -14,26 +14,50 @@ text_enum!(
         Running = "running",
         /// It is made and does not run. It keeps all that it holds.
         Stopped = "stopped",
-        /// It is being removed.
+        /// It is being removed, and still holds all that it held.
         Deleting = "deleting",
         /// It was removed. Terminal.
         Deleted = "deleted",
         /// It could not be made. Terminal.
         Failed = "failed",
-        /// It went with its node. Terminal.
+        /// It is gone, and nobody asked for that: it vanished, or went with its node. Terminal.
         Lost = "lost",
     }
 );
 
 text_enum!(
-    /// What is asked of an instance.
+    /// What is wanted of an instance.
+    DesiredState, "desired" {
+        /// That it runs.
+        Running = "running",
+        /// That it does not run, and keeps all that it holds.
+        Stopped = "stopped",
+        /// That it is removed.
+        Deleted = "deleted",
+    }
+);
+
+text_enum!(
+    /// What happens to an instance: the first three are asked of it, the others are what is known of it.
     InstanceEvent, "event" {
-        /// To stop running.
+        /// It is to stop running.
         Stop = "stop",
-        /// To run again.
+        /// It is to run again.
         Start = "start",
-        /// To be removed, with all that it holds.
+        /// It is to be removed, with all that it holds.
         Delete = "delete",
+        /// Its machine has begun to make it.
+        Begin = "begin",
+        /// It was seen running.
+        SeenRunning = "seen_running",
+        /// It was seen, and does not run.
+        SeenStopped = "seen_stopped",
+        /// Its machine says that there is nothing of it.
+        SeenGone = "seen_gone",
+        /// Its machine says that it cannot be made, and that there is nothing of it.
+        Fail = "fail",
+        /// Somebody who may has said that it is gone, and answers for it.
+        Abandon = "abandon",
     }
 );
 
@@ -48,9 +72,14 @@ impl InstanceState {
         !self.is_terminal()
     }
 
-    /// The state after an event, or `WrongState` with what could be asked instead.
+    /// Whether it is yet to be made.
+    pub const fn is_in_creation(self) -> bool {
+        matches!(self, Self::Requested | Self::Creating)
+    }
+
+    /// The state after an event, or `WrongState` with what could happen instead.
     ///
-    /// Stopping what is stopped is refused here too; that it is an answer and no error is for the operation to say.
+    /// To be asked to stop or to start changes nothing that is known: the state follows when it is seen.
     pub fn on(self, event: InstanceEvent) -> Result<Self> {
         self.after(event).ok_or_else(|| Error::WrongState {
             kind: "instance",
@@ -65,10 +94,26 @@ impl InstanceState {
     }
 
     const fn after(self, event: InstanceEvent) -> Option<Self> {
+        use InstanceEvent::{Abandon, Begin, Delete, Fail, SeenGone, SeenRunning, SeenStopped, Start, Stop};
         match (self, event) {
-            (Self::Running, InstanceEvent::Stop) => Some(Self::Stopped),
-            (Self::Stopped, InstanceEvent::Start) => Some(Self::Running),
-            (state, InstanceEvent::Delete) if state.is_live() => Some(Self::Deleted),
+            (Self::Deleted | Self::Failed | Self::Lost, _) => None,
+            (_, Abandon) => Some(Self::Lost),
+            (_, Delete) => Some(Self::Deleting),
+            // What is to be removed is so until there is nothing of it, whatever it does meanwhile.
+            (Self::Deleting, SeenGone | Fail) => Some(Self::Deleted),
+            (Self::Deleting, Begin | SeenRunning | SeenStopped) => Some(Self::Deleting),
+            (Self::Running, Stop) => Some(Self::Running),
+            (Self::Stopped, Start) => Some(Self::Stopped),
+            (Self::Requested | Self::Creating, Begin) => Some(Self::Creating),
+            (Self::Requested | Self::Creating, Fail) => Some(Self::Failed),
+            (Self::Requested | Self::Creating | Self::Running | Self::Stopped, SeenRunning) => {
+                Some(Self::Running)
+            }
+            (Self::Requested | Self::Creating | Self::Running | Self::Stopped, SeenStopped) => {
+                Some(Self::Stopped)
+            }
+            // What is yet to be made is not gone.
+            (Self::Running | Self::Stopped, SeenGone) => Some(Self::Lost),
             _ => None,
         }
     }
@@ -76,36 +121,72 @@ impl InstanceState {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn each_state_allows_exactly_the_events_of_the_table() {
         use InstanceState::{Creating, Deleted, Deleting, Failed, Lost, Requested, Running, Stopped};
+        const NO: Option<InstanceState> = None;
+        let (creating, running, stopped) = (Some(Creating), Some(Running), Some(Stopped));
+        let (deleting, deleted, failed, lost) = (Some(Deleting), Some(Deleted), Some(Failed), Some(Lost));
+        // stop, start, delete, begin, seen_running, seen_stopped, seen_gone, fail, abandon
         let table = [
-            (Requested, [None, None, Some(Deleted)]),
-            (Creating, [None, None, Some(Deleted)]),
-            (Running, [Some(Stopped), None, Some(Deleted)]),
-            (Stopped, [None, Some(Running), Some(Deleted)]),
-            (Deleting, [None, None, Some(Deleted)]),
-            (Deleted, [None; 3]),
-            (Failed, [None; 3]),
-            (Lost, [None; 3]),
+            (Requested, [NO, NO, deleting, creating, running, stopped, NO, failed, lost]),
+            (Creating, [NO, NO, deleting, creating, running, stopped, NO, failed, lost]),
+            (Running, [running, NO, deleting, NO, running, stopped, lost, NO, lost]),
+            (Stopped, [NO, stopped, deleting, NO, running, stopped, lost, NO, lost]),
+            (Deleting, [NO, NO, deleting, deleting, deleting, deleting, deleted, deleted, lost]),
+            (Deleted, [NO; 9]),
+            (Failed, [NO; 9]),
+            (Lost, [NO; 9]),
         ];
         assert_eq!(table.map(|(state, _)| state), InstanceState::ALL);
         for (state, row) in table {
-            let events = [InstanceEvent::Stop, InstanceEvent::Start, InstanceEvent::Delete];
-            for (event, to) in events.into_iter().zip(row) {
-                assert_eq!(state.on(event).ok(), to, "{state} on {event}");
+            for (event, to) in InstanceEvent::ALL.iter().zip(row) {
+                assert_eq!(state.on(*event).ok(), to, "{state} on {event}");
             }
-            assert_eq!(state.is_terminal(), row == [None; 3], "{state}");
+            assert_eq!(state.is_terminal(), row == [NO; 9], "{state}");
         }
     }
 
     #[test]
-    fn a_refused_event_says_what_could_be_asked_instead() {
+    fn a_refused_event_says_what_could_happen_instead() {
         let error = InstanceState::Stopped.on(InstanceEvent::Stop).unwrap_err();
         assert_eq!(error.to_string(), "stop is not possible while the instance is stopped");
         let Error::WrongState { allowed, .. } = error else { panic!("{error:?}") };
-        assert_eq!(allowed, ["start", "delete"]);
+        let expected = ["start", "delete", "seen_running", "seen_stopped", "seen_gone", "abandon"];
+        assert_eq!(allowed, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_walk_leaves_a_terminal_state_nor_forgets_a_deletion(
+            events in prop::collection::vec(prop::sample::select(InstanceEvent::ALL.to_vec()), 0..40),
+        ) {
+            let mut state = InstanceState::Requested;
+            let (mut ended, mut deleting) = (None, false);
+            for event in events {
+                match state.on(event) {
+                    Ok(to) => {
+                        prop_assert!(ended.is_none(), "{state} was left by {event}");
+                        state = to;
+                    }
+                    Err(error) => prop_assert_eq!(error.code(), "wrong_state"),
+                }
+                deleting |= state == InstanceState::Deleting;
+                if state.is_terminal() {
+                    ended = Some(state);
+                }
+                // Whoever asked for a deletion gets one, unless somebody gives the instance up.
+                if deleting {
+                    prop_assert!(matches!(
+                        state,
+                        InstanceState::Deleting | InstanceState::Deleted | InstanceState::Lost
+                    ));
+                }
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ mod compute_node;
 mod confirmation_try;
 mod connection;
 mod field;
+mod foreign_instance;
 mod gpu;
 mod gpu_binding;
 mod image;
@@ -66,11 +67,14 @@ pub use compute_node::{
 };
 pub use confirmation_try::{CONFIRMATION_TRIES, ConfirmationTry};
 pub use connection::{CONNECTIONS, Connection, ConnectionFilter, ConnectionId, ConnectionRepository};
+pub use foreign_instance::{
+    FOREIGN_INSTANCES, ForeignInstance, ForeignInstanceId, ForeignInstanceRepository,
+};
 pub use gpu::{GPUS, Gpu, GpuFilter, GpuHealth, GpuId, GpuRepository};
 pub use gpu_binding::{BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
 pub use image::{IMAGES, Image, ImageFilter, ImageId, ImageRepository, ImageStatus};
 pub use instance::{INSTANCES, Instance, InstanceFilter, InstanceId, InstanceRepository, NetworkMode};
-pub use instance_state::{InstanceEvent, InstanceState};
+pub use instance_state::{DesiredState, InstanceEvent, InstanceState};
 pub use log::{LOGS, Log, LogFilter, LogId, LogOutcome, LogRepository};
 pub use log_seal::{LOG_SEALS, LogSeal};
 pub use login_rate::{LOGIN_RATES, LoginRate};
@@ -121,6 +125,7 @@ mod mocks {
     pub use super::api_key::MockApiKeyRepository;
     pub use super::compute_node::MockComputeNodeRepository;
     pub use super::connection::MockConnectionRepository;
+    pub use super::foreign_instance::MockForeignInstanceRepository;
     pub use super::gpu::MockGpuRepository;
     pub use super::image::MockImageRepository;
     pub use super::instance::MockInstanceRepository;
@@ -212,4 +217,5 @@ pub static TABLES: &[&Table] = &[
     &REFUSAL_COUNTS,
     &NODE_HEARTBEATS,
     &COMMANDS,
+    &FOREIGN_INSTANCES,
 ];

@@ -6,7 +6,7 @@ use super::compute_node::NodeId;
 use super::field::entity;
 use super::text::text_enum;
 use crate::error::{Error, Result};
-use crate::store::{Column, Invariant, Reference, Table};
+use crate::store::{Column, Fixed, Invariant, Reference, Table};
 
 /// The state of a node: the row that every launch on it guards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct NodeLifecycle {
     pub node_id: NodeId,
     /// Its state.
     pub state: NodeState,
+    /// Whether an agent has ever joined as it: then what is launched there is made by the agent.
+    pub has_agent: bool,
 }
 
 text_enum!(
@@ -30,7 +32,7 @@ text_enum!(
         Cordoned = "cordoned",
         /// It has been silent. What runs there is unknown, and is still charged.
         Unknown = "unknown",
-        /// Somebody said that it is gone for good.
+        /// Somebody said that it is gone, and what it held was given to others. It comes back only by an agent that joins.
         Dead = "dead",
     }
 );
@@ -48,7 +50,7 @@ text_enum!(
         Drain = "drain",
         /// It has been silent for too long.
         MarkUnknown = "mark_unknown",
-        /// It is gone for good.
+        /// Somebody says that it is gone.
         MarkDead = "mark_dead",
         /// It is heard again.
         Revive = "revive",
@@ -94,6 +96,8 @@ impl NodeState {
             (Self::Active | Self::Draining, NodeEvent::Cordon) => Some(Self::Cordoned),
             (Self::Active | Self::Cordoned, NodeEvent::Drain) => Some(Self::Draining),
             (Self::Active, NodeEvent::MarkUnknown) => Some(Self::Unknown),
+            // An agent has joined again: it is there.
+            (Self::Dead, NodeEvent::Revive) => Some(Self::Active),
             (Self::Dead, _) => None,
             (_, NodeEvent::MarkDead) => Some(Self::Dead),
             _ => None,
@@ -102,14 +106,21 @@ impl NodeState {
 }
 
 /// The table of [`NodeLifecycle`].
-pub static NODE_LIFECYCLES: Table =
-    Table::new("node_lifecycles", &[Column::uuid("node_id"), Column::text("state", 32)], &["node_id"])
-        .references(&[Reference::new("node_lifecycles_node", &["node_id"], "compute_nodes")])
-        .invariants(&[Invariant::one_of("node_lifecycles_state", "state", NodeState::TEXTS)]);
+pub static NODE_LIFECYCLES: Table = Table::new(
+    "node_lifecycles",
+    &[
+        Column::uuid("node_id"),
+        Column::text("state", 32),
+        Column::bool("has_agent").default(Fixed::Bool(false)),
+    ],
+    &["node_id"],
+)
+.references(&[Reference::new("node_lifecycles_node", &["node_id"], "compute_nodes")])
+.invariants(&[Invariant::one_of("node_lifecycles_state", "state", NodeState::TEXTS)]);
 
 entity!(NodeLifecycle, "node_lifecycle", NODE_LIFECYCLES {
     fixed: node_id;
-    plain: state;
+    plain: state, has_agent;
 });
 
 #[cfg(test)]
@@ -127,7 +138,7 @@ mod tests {
             (Draining, [NO, Some(Cordoned), Some(Active), NO, NO, Some(Dead), NO]),
             (Cordoned, [NO, NO, Some(Active), Some(Draining), NO, Some(Dead), NO]),
             (Unknown, [NO, NO, NO, NO, NO, Some(Dead), Some(Active)]),
-            (Dead, [NO; 7]),
+            (Dead, [NO, NO, NO, NO, NO, NO, Some(Active)]),
         ];
         assert_eq!(table.map(|(state, _)| state), NodeState::ALL);
         for (state, row) in table {

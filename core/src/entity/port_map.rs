@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
 use super::field::entity;
+use super::foreign_instance::ForeignInstanceId;
 use super::instance::InstanceId;
 use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ pub struct PortMap {
     pub managed: bool,
     /// What it is for, at most 64 bytes.
     pub name: Option<String>,
+    /// The container that has it and that nobody launched here, where there is one.
+    pub foreign_id: Option<ForeignInstanceId>,
     /// When it was taken.
     pub created_at: Timestamp,
 }
@@ -63,6 +66,7 @@ pub static PORT_MAPS: Table = Table::new(
         Column::int("port").immutable(),
         Column::bool("managed").default(Fixed::Bool(true)),
         Column::text("name", 64).nullable(),
+        Column::uuid("foreign_id").nullable(),
         Column::time("created_at").immutable(),
     ],
     &["id"],
@@ -71,6 +75,7 @@ pub static PORT_MAPS: Table = Table::new(
 .references(&[
     Reference::new("port_maps_node", &["node_id"], "compute_nodes"),
     Reference::new("port_maps_instance", &["instance_id"], "instances"),
+    Reference::new("port_maps_foreign", &["foreign_id"], "foreign_instances"),
 ])
 .invariants(&[
     Invariant::one_of("port_maps_family", "family", &["ipv4", "ipv6"]),
@@ -81,7 +86,7 @@ pub static PORT_MAPS: Table = Table::new(
 
 entity!(PortMap, "port_map", PORT_MAPS {
     fixed: id, node_id, family, protocol, port, created_at;
-    plain: instance_id, managed, name;
+    plain: instance_id, managed, name, foreign_id;
 });
 
 /// Which ports a list gives.

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::{
     Access, AccessState, Action, Administration, ApiKey, ApiKeyKind, ApiKeyUse, AuditHead, BindingState,
-    Command, CommandKind, CommandState, ComputeNode, ConfirmationTry, Connection, DisplayName, Email,
-    EntityKind, Gpu, GpuBinding, GpuDriver, GpuHealth, Image, ImageStatus, Instance, InstanceName,
-    InstanceState, Limits, Log, LogOutcome, LogSeal, LoginRate, LoginRetries, LoginThrottle, LoginWays,
-    ManagedComputeNode, ManagedImage, ManagedInstance, NetworkMode, NodeHeartbeat, NodeLedger, NodeLifecycle,
-    NodeName, NodeState, Password, Permission, PermissionId, PortMap, Quota, RecoveryCode, RefusalCount,
-    Role, RoleId, RolePermission, SecretText, Session, SessionState, SessionUse, SshKey, TestA, TestB,
-    TotpAlgorithm, User, UserAccess, UserPermission, UserRole, Verification, VerificationKind,
+    Command, CommandKind, CommandState, ComputeNode, ConfirmationTry, Connection, DesiredState, DisplayName,
+    Email, EntityKind, ForeignInstance, Gpu, GpuBinding, GpuDriver, GpuHealth, Image, ImageStatus, Instance,
+    InstanceName, InstanceState, Limits, Log, LogOutcome, LogSeal, LoginRate, LoginRetries, LoginThrottle,
+    LoginWays, ManagedComputeNode, ManagedImage, ManagedInstance, NetworkMode, NodeHeartbeat, NodeLedger,
+    NodeLifecycle, NodeName, NodeState, Password, Permission, PermissionId, PortMap, Quota, RecoveryCode,
+    RefusalCount, Role, RoleId, RolePermission, SecretText, Session, SessionState, SessionUse, SshKey, TestA,
+    TestB, TotpAlgorithm, User, UserAccess, UserPermission, UserRole, Verification, VerificationKind,
     VerificationTry,
 };
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
@@ -67,6 +67,7 @@ pub(super) struct Samples {
     pub(super) refusal_count: RefusalCount,
     pub(super) heartbeat: NodeHeartbeat,
     pub(super) command: Command,
+    pub(super) foreign: ForeignInstance,
 }
 
 /// Calls a generic function with each sample, parents before children.
@@ -74,7 +75,7 @@ macro_rules! each_sample {
     ($samples:expr, $value:ident => $call:expr) => {{
         let samples = &$samples;
         each_sample!(@ samples, $value => $call; user access retries quota node lifecycle ledger gpu image
-            instance binding port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat command);
+            instance binding foreign port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat command);
     }};
     (@ $samples:ident, $value:ident => $call:expr; $($field:ident)+) => {
         $({ let $value = &$samples.$field; $call; })+
@@ -127,6 +128,7 @@ impl Samples {
 
         gpu.node_id = Some(node.id);
         gpu.slot = 7;
+        gpu.key = some("GPU-5d7e");
         gpu.memory_mib = Some(MemoryMib::from_u32(81_559));
         gpu.used_milli = GpuMilli::from_u32(500);
         gpu.instance_id = Some(gpu.id.to_string());
@@ -134,6 +136,7 @@ impl Samples {
 
         image.name = some("ubuntu:24.04");
         image.key = some("sha256:aa");
+        image.command_id = Some(Id::new(image.id.uuid()));
         image.url = some("registry.example/ubuntu:24.04");
         image.remote = some("registry.example");
         image.size_mib = Some(77);
@@ -147,6 +150,9 @@ impl Samples {
         instance.image_id = Some(image.id);
         instance.key = some("4b1d");
         instance.state = InstanceState::Running;
+        instance.desired = DesiredState::Stopped;
+        instance.by_agent = true;
+        instance.command_id = Some(Id::new(instance.id.uuid()));
         instance.status_info = some("up");
         instance.ipv4 = node.ipv4;
         instance.ipv6 = node.ipv6;
@@ -219,6 +225,11 @@ impl Samples {
         (self.command.attempt, self.command.session) = (2, Some(3));
         (self.command.leased_until, self.command.deadline) = (Some(LATER), Some(LATER));
         self.command.result = some("try again");
+        self.foreign.name = some("somebody's");
+        self.foreign.status_info = some("Up 3 hours");
+        self.foreign.left_by = Some(self.instance.id);
+        self.foreign.command_id = Some(self.command.id);
+        self.port.foreign_id = Some(self.foreign.id);
     }
 
     /// Samples in which every field that may be empty is: the instance is terminal, the binding released.
@@ -242,7 +253,7 @@ impl Samples {
             retries: LoginRetries { user_id, retry_count: 3 },
             quota: Quota::unused(user_id, Limits::default()),
             node,
-            lifecycle: NodeLifecycle { node_id, state: NodeState::Draining },
+            lifecycle: NodeLifecycle { node_id, state: NodeState::Draining, has_agent: true },
             ledger: NodeLedger {
                 node_id,
                 cpu_milli: CpuMilli::ZERO,
@@ -259,6 +270,7 @@ impl Samples {
                 id: gpu_id,
                 node_id: None,
                 slot: 0,
+                key: None,
                 model: "H100".into(),
                 memory_mib: None,
                 health: GpuHealth::Quarantined,
@@ -272,6 +284,7 @@ impl Samples {
                 node_id,
                 name: None,
                 status: ImageStatus::Fetching,
+                command_id: None,
                 key: None,
                 url: None,
                 remote: None,
@@ -293,6 +306,9 @@ impl Samples {
                 image_id: None,
                 key: None,
                 state: InstanceState::Deleted,
+                desired: DesiredState::Deleted,
+                by_agent: false,
+                command_id: None,
                 status_info: None,
                 ipv4: None,
                 ipv6: None,
@@ -334,6 +350,7 @@ impl Samples {
                 port: 65_535,
                 managed: false,
                 name: None,
+                foreign_id: None,
                 created_at: AT,
             },
             grant: ManagedInstance {
@@ -499,6 +516,20 @@ impl Samples {
                 result: None,
                 created_at: AT,
                 updated_at: AT,
+            },
+            foreign: ForeignInstance {
+                id: id().into(),
+                node_id,
+                key: instance_id.to_string(),
+                name: None,
+                status_info: None,
+                cpu_milli: CpuMilli::from_u32(500),
+                memory_mib: MemoryMib::from_u32(64),
+                storage_mib: StorageMib::ZERO,
+                left_by: None,
+                command_id: None,
+                created_at: AT,
+                updated_at: LATER,
             },
         }
     }

@@ -125,7 +125,7 @@ fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
 
 #[test]
 fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
-    let expected: [(&Table, &str, &[&str]); 19] = [
+    let expected: [(&Table, &str, &[&str]); 20] = [
         (&USERS, "permission", &["administrator", "user"]),
         (&USER_ACCESS, "state", &["active", "suspended"]),
         (&COMPUTE_NODES, "gpu_driver", &["cuda", "rocm"]),
@@ -137,6 +137,7 @@ fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
             "state",
             &["requested", "creating", "running", "stopped", "deleting", "deleted", "failed", "lost"],
         ),
+        (&INSTANCES, "desired", &["running", "stopped", "deleted"]),
         (&INSTANCES, "network_mode", &["host", "bridge"]),
         (&GPU_BINDINGS, "state", &["reserved", "bound", "releasing", "released"]),
         (&PORT_MAPS, "family", &["ipv4", "ipv6"]),
@@ -189,7 +190,16 @@ fn every_text_of_an_enum_is_read_printed_and_serialized_as_itself() {
         )+};
     }
     check!(UserPermission, AccessState, GpuDriver, NodeState, NodeEvent, GpuHealth, ImageStatus);
-    check!(InstanceState, InstanceEvent, NetworkMode, BindingState, LogOutcome, SessionState, ApiKeyKind);
+    check!(
+        DesiredState,
+        InstanceState,
+        InstanceEvent,
+        NetworkMode,
+        BindingState,
+        LogOutcome,
+        SessionState,
+        ApiKeyKind
+    );
     check!(VerificationKind, TotpAlgorithm, Action, EntityKind, Access);
 }
 

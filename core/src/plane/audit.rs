@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::ControlPlane;
 use crate::entity::{
-    ADMINISTRATIONS, COMPUTE_NODES, CONNECTIONS, GPU_BINDINGS, GPUS, INSTANCES, LOGIN_WAYS, NODE_LEDGERS,
-    PASSWORDS, QUOTAS, USERS, UserPermission,
+    ADMINISTRATIONS, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPUS, INSTANCES,
+    LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, USERS, UserPermission,
 };
 use crate::error::Result;
 use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError};
@@ -51,7 +51,7 @@ pub struct Drift {
 type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
-    /// Recomputes all ledgers, quotas and GPUs from the instances and bindings, the ways in of every user from password and
+    /// Recomputes all ledgers, quotas and GPUs from the instances, foreign containers and bindings, the ways in of every user from password and
     /// connections, and the number of administrators, on one consistent view, and reports what differs. It changes nothing. It has the lifetime of a snapshot, a minute, for all of it.
     #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
@@ -63,6 +63,15 @@ impl ControlPlane {
                 if let Some(node) = row.opt_id::<()>("node_id")? {
                     report.live_instances += 1;
                     count_instance(&mut counts, row, node.uuid())?;
+                }
+                Ok(())
+            })
+            .await?;
+        snapshot
+            .each(Scan::of(&FOREIGN_INSTANCES), &mut |row| {
+                let node = row.id::<()>("node_id")?.uuid();
+                for column in ["cpu_milli", "memory_mib", "storage_mib"] {
+                    *counts.entry((NODE_LEDGERS.name, node, column)).or_default() += row.int(column)?;
                 }
                 Ok(())
             })

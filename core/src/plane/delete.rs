@@ -1,18 +1,18 @@
-//! Deleting an instance: everything that it was given comes back, exactly once.
+//! Deleting an instance.
 
 use uuid::Uuid;
 
 use super::ControlPlane;
 use super::decided::Decided;
-use super::nodes::charges;
+use super::ending::{turn_bindings, withdraw};
 use super::users::Happened;
 use super::view::Pending;
 use crate::entity::{
-    Entity as _, Entry, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
-    MANAGED_INSTANCES, PORT_MAPS, PortMap,
+    DesiredState, Entity as _, Entry, GPU_BINDINGS, INSTANCES, Instance, InstanceEvent, InstanceId,
+    InstanceState, MANAGED_INSTANCES, PORT_MAPS, PortMap,
 };
 use crate::error::{Error, Result};
-use crate::store::{Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, StoreError, Value, Write};
+use crate::store::{Answer, Batch, MAX_PAGE, Query, Row, Scan, StoreError, Write};
 use crate::time::Timestamp;
 
 use super::request::PortKey;
@@ -21,9 +21,9 @@ use super::request::PortKey;
 #[derive(Debug, Default)]
 pub(super) struct DeleteRows {
     pub(super) instance: Option<Row>,
-    bindings: Vec<Row>,
-    ports: Vec<Row>,
-    grants: Vec<Row>,
+    pub(super) bindings: Vec<Row>,
+    pub(super) ports: Vec<Row>,
+    pub(super) grants: Vec<Row>,
 }
 
 /// What was decided on a deletion.
@@ -31,13 +31,16 @@ pub(super) struct DeleteRows {
 pub(super) enum Deletion {
     /// It was deleted before.
     Done(Box<Entry<Instance>>),
-    /// This batch deletes it.
-    Commit(Box<Instance>, i64, Batch),
+    /// This batch deletes it; `frees` says whether what it holds comes back by that, or only when its agent has removed it.
+    Commit { instance: Box<Instance>, revision: i64, batch: Batch, frees: bool },
 }
 
 impl ControlPlane {
     /// Deletes an instance: its GPUs, ports, capacity and quota come back in one batch, what its rows say and not what
     /// anybody says. Deleting a deleted one changes nothing.
+    ///
+    /// One that the agent of its node has begun to make is `deleting`, and keeps what it holds, until the agent says that there
+    /// is nothing of it any more.
     #[tracing::instrument(skip(self))]
     pub async fn delete(&self, id: InstanceId) -> Result<Entry<Instance>> {
         self.decided("instance.delete", Instance::KIND, || async move {
@@ -45,7 +48,7 @@ impl ControlPlane {
             let rows = DeleteRows::from_answers(&mut reads.answers.into_iter());
             Ok(match self.decide_delete(id, &rows, reads.now)? {
                 Deletion::Done(entry) => Decided::Done(*entry),
-                Deletion::Commit(instance, revision, batch) => {
+                Deletion::Commit { instance, revision, batch, .. } => {
                     Decided::Commit(Entry::new(*instance, revision), batch)
                 }
             })
@@ -62,25 +65,24 @@ impl ControlPlane {
     ) -> Result<Deletion> {
         let row = rows.instance.as_ref().ok_or_else(|| Error::not_found("instance", id))?;
         let mut instance = Instance::from_row(row)?;
-        if instance.state == InstanceState::Deleted {
+        let under_way = instance.state == InstanceState::Deleting && instance.command_id.is_some();
+        if instance.state == InstanceState::Deleted || under_way {
             return Ok(Deletion::Done(Box::new(Entry::new(instance, row.revision()))));
         }
+        let never_begun = instance.state == InstanceState::Requested;
         instance.state = instance.state.on(InstanceEvent::Delete)?;
-        let Some(node) = instance.node_id.take() else {
-            let no_node =
-                StoreError::corrupt(INSTANCES.name, Some(id.into()), "node_id", "a live instance has a node");
-            return Err(no_node.into());
-        };
-        (instance.live_name, instance.image_id, instance.updated_at) = (None, None, now);
+        (instance.desired, instance.updated_at) = (DesiredState::Deleted, now);
         let mut batch = self.batch_for("instance.delete", instance.owner_id.uuid());
+        // Without an agent, who asks for it has done it. Of what no agent has begun there is nothing.
+        let frees = !instance.by_agent || never_begun;
+        if frees {
+            withdraw(&mut batch, &mut instance, now);
+            self.end(&mut batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;
+        } else {
+            turn_bindings(&mut batch, &rows.bindings, "releasing");
+            self.ask(&mut batch, &mut instance, now)?;
+        }
         batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));
-        for binding in &rows.bindings {
-            release(&mut batch, binding, now)?;
-        }
-        for port in rows.ports.iter().chain(&rows.grants) {
-            batch.push(Write::delete(port.table(), port.key(), port.revision()));
-        }
-        batch.writes.extend(charges(&instance, node, -1));
         let happened = Happened {
             operation: "instance.delete",
             actor: Some(instance.owner_id.uuid()),
@@ -89,23 +91,8 @@ impl ControlPlane {
             description: instance.name.as_str(),
         };
         batch.push(self.log(happened, now));
-        Ok(Deletion::Commit(Box::new(instance), row.revision() + 1, batch))
+        Ok(Deletion::Commit { instance: Box::new(instance), revision: row.revision() + 1, batch, frees })
     }
-}
-
-/// Releases a binding, and gives its part of the GPU back.
-fn release(batch: &mut Batch, binding: &Row, now: Timestamp) -> Result<()> {
-    let gpu = binding.id::<()>("gpu_id")?;
-    let set = vec![
-        ("gpu_id", Value::Null),
-        ("instance_id", Value::Null),
-        ("state", "released".into()),
-        ("released_at", now.into()),
-    ];
-    batch.push(Write::update(&GPU_BINDINGS, binding.key(), binding.revision(), set));
-    let milli = -binding.int("milli")?;
-    batch.push(Write::patch(&GPUS, gpu, Vec::new(), vec![("used_milli", Change::Add(milli))]));
-    Ok(())
 }
 
 /// What a deletion reads in one round trip. An instance has at most 16 GPUs and [`MAX_PORTS`](super::MAX_PORTS) ports;

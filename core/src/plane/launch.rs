@@ -6,12 +6,13 @@ use super::nodes::charges;
 use super::place::Chosen;
 use super::retry::{Retry, lost_race};
 use super::users::Happened;
-use super::{ControlPlane, LaunchRequest};
+use super::{ControlPlane, LaunchRequest, NewCommand, PortKey};
 use crate::entity::{
-    Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, Instance, InstanceId, MANAGED_INSTANCES, NODE_LIFECYCLES,
-    NodeId, PORT_MAPS, USER_ACCESS,
+    CommandKind, Entity as _, Entry, GPU_BINDINGS, GPUS, IMAGES, Instance, InstanceId, InstanceState,
+    MANAGED_INSTANCES, NODE_LIFECYCLES, NodeId, PORT_MAPS, USER_ACCESS,
 };
 use crate::error::{Error, Result};
+use crate::machine::{InstanceSpec, SpecGpu};
 use crate::store::{Batch, Change, NewRow, StoreError, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
@@ -118,20 +119,55 @@ impl ControlPlane {
         let mut instance = instance;
         instance.node_id = Some(NodeId::new(chosen.node));
         instance.last_node_id = NodeId::new(chosen.node);
-        let batch = self.launch_batch(request, &instance, &chosen, rows, now);
+        let mut batch = self.batch_for("instance.launch", request.owner.uuid());
+        if let Some(gpus) = &chosen.told {
+            self.ask_to_create(&mut batch, &mut instance, (request, rows), (gpus, &chosen.ports), now)?;
+        }
+        let batch = self.launch_batch(batch, request, &instance, &chosen, rows, now);
         Ok(Decision::Commit(instance, batch))
+    }
+
+    /// Sends the agent of the node the command that makes the instance.
+    fn ask_to_create(
+        &self,
+        batch: &mut Batch,
+        instance: &mut Instance,
+        (request, rows): (&LaunchRequest, &LaunchRows),
+        (gpus, ports): (&[SpecGpu], &[PortKey]),
+        now: Timestamp,
+    ) -> Result<()> {
+        let spec = InstanceSpec {
+            instance: instance.id,
+            name: instance.name.to_string(),
+            image: rows.image_spec()?,
+            base_image: instance.base_image.clone(),
+            cpu_milli: instance.cpu_milli,
+            memory_mib: instance.memory_mib,
+            storage_mib: instance.storage_mib,
+            gpus: gpus.to_vec(),
+            ports: ports.to_vec(),
+            network_mode: instance.network_mode,
+            ssh_key: instance.ssh_key.clone(),
+            payload: request.payload.clone(),
+        };
+        let create = NewCommand::of(instance.last_node_id, CommandKind::CreateInstance, instance.id.uuid());
+        let id = self.new_id().into();
+        self.queue(batch, &create.payload(spec.to_payload()?), id, now);
+        (instance.state, instance.by_agent) = (InstanceState::Requested, true);
+        instance.command_id = Some(id);
+        Ok(())
     }
 
     /// The batch of a launch: it guards what was decided on, and takes what was chosen.
     fn launch_batch(
         &self,
+        mut batch: Batch,
         request: &LaunchRequest,
         instance: &Instance,
         chosen: &Chosen,
         rows: &LaunchRows,
         now: Timestamp,
     ) -> Batch {
-        let mut batch = self.batch_for("instance.launch", request.owner.uuid());
         batch.push(Write::Insert(instance.to_row()));
         if let Some(access) = &rows.access {
             batch.push(Write::guard(&USER_ACCESS, request.owner, access.revision()));
@@ -152,7 +188,7 @@ impl ControlPlane {
                 .set("instance_id", instance.id)
                 .set("held_by", instance.id)
                 .set("milli", milli)
-                .set("state", "bound")
+                .set("state", if instance.by_agent { "reserved" } else { "bound" })
                 .set("created_at", now);
             batch.push(Write::Insert(binding));
         }

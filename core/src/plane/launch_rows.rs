@@ -2,10 +2,11 @@
 
 use super::LaunchRequest;
 use crate::entity::{
-    AccessState, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageStatus, Instance, InstanceId,
-    InstanceName, InstanceState, NodeId, QUOTAS, Quota, USER_ACCESS, UserAccess,
+    AccessState, DesiredState, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageStatus, Instance,
+    InstanceId, InstanceName, InstanceState, NodeId, QUOTAS, Quota, USER_ACCESS, UserAccess,
 };
 use crate::error::{Error, Result};
+use crate::machine::ImageSpec;
 use crate::sched::Demand;
 use crate::store::{Answer, Query, Row};
 use crate::time::Timestamp;
@@ -89,6 +90,9 @@ impl LaunchRows {
             image_id: request.image,
             key: None,
             state: InstanceState::Running,
+            desired: DesiredState::Running,
+            by_agent: false,
+            command_id: None,
             status_info: None,
             ipv4: None,
             ipv6: None,
@@ -142,6 +146,13 @@ impl LaunchRows {
             }
         }
         Ok(())
+    }
+
+    /// What the agent of the node is told of the image.
+    pub(super) fn image_spec(&self) -> Result<Option<ImageSpec>> {
+        let Some(row) = &self.image else { return Ok(None) };
+        let image = Image::from_row(row)?;
+        Ok(Some(ImageSpec { id: image.id, key: image.key, url: image.url }))
     }
 
     /// The only node that will do, by request or by image.

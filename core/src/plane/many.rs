@@ -10,7 +10,7 @@ use super::nodes::fill;
 use super::retry::lost_race;
 use super::view::View;
 use super::{ControlPlane, LaunchRequest};
-use crate::entity::{Entry, INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState, UserId};
+use crate::entity::{DesiredState, Entry, INSTANCES, Instance, InstanceId, UserId};
 use crate::error::{Error, Result};
 use crate::store::{Answer, Batch, Query, Receipt, StoreError, Write};
 use crate::time::Timestamp;
@@ -173,12 +173,8 @@ impl ControlPlane {
                     None => self.decide_delete_in(*id, &read, now, window, false),
                 }
             }
-            Operation::Stop(id) => {
-                self.decide_turn_in(*id, InstanceEvent::Stop, InstanceState::Stopped, rows.next(), now)
-            }
-            Operation::Start(id) => {
-                self.decide_turn_in(*id, InstanceEvent::Start, InstanceState::Running, rows.next(), now)
-            }
+            Operation::Stop(id) => self.decide_turn_in(*id, DesiredState::Stopped, rows.next(), now),
+            Operation::Start(id) => self.decide_turn_in(*id, DesiredState::Running, rows.next(), now),
         };
         let writes = also(at, decided.as_ref().map(|(entry, _)| &entry.value));
         match decided {
@@ -231,17 +227,19 @@ impl ControlPlane {
     ) -> Result<(Entry<Instance>, Option<Batch>)> {
         match self.decide_delete(id, rows, now)? {
             Deletion::Done(entry) => Ok((*entry, None)),
-            Deletion::Commit(instance, revision, batch) => {
-                // Decisions after this one may use what it gives back: their batches come after its.
-                let pending = rows.pending(instance.last_node_id.uuid())?;
-                let begin = |view: &mut View| {
-                    if fresh { view.end(id.uuid()) } else { view.begin(id.uuid(), pending) }
-                };
-                window.held.hold(id.uuid());
-                self.followed.with(begin)?;
-                let account = window.accounts.entry(instance.owner_id).or_default();
-                account.instances -= 1;
-                account.gpu_milli -= instance.gpu_milli_total();
+            Deletion::Commit { instance, revision, batch, frees } => {
+                if frees {
+                    // Decisions after this one may use what it gives back: their batches come after its.
+                    let pending = rows.pending(instance.last_node_id.uuid())?;
+                    let begin = |view: &mut View| {
+                        if fresh { view.end(id.uuid()) } else { view.begin(id.uuid(), pending) }
+                    };
+                    window.held.hold(id.uuid());
+                    self.followed.with(begin)?;
+                    let account = window.accounts.entry(instance.owner_id).or_default();
+                    account.instances -= 1;
+                    account.gpu_milli -= instance.gpu_milli_total();
+                }
                 Ok((Entry::new(*instance, revision), Some(batch)))
             }
         }
@@ -250,15 +248,14 @@ impl ControlPlane {
     fn decide_turn_in(
         &self,
         id: InstanceId,
-        event: InstanceEvent,
-        goal: InstanceState,
+        goal: DesiredState,
         row: Option<Answer>,
         now: Timestamp,
     ) -> Result<(Entry<Instance>, Option<Batch>)> {
         let Some(Answer::Row(Some(row))) = row else {
             return Err(Error::not_found("instance", id));
         };
-        let (instance, batch) = self.decide_turn(&row, event, goal, now)?;
+        let (instance, batch) = self.decide_turn(&row, goal, now)?;
         let raised = i64::from(batch.is_some());
         Ok((Entry::new(instance, row.revision() + raised), batch))
     }

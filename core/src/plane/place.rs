@@ -3,9 +3,11 @@
 use uuid::Uuid;
 
 use super::request::{LaunchRequest, PortKey};
-use super::view::{Pending, View};
-use crate::entity::NodeId;
+use super::view::{NodeGpu, Pending, View};
+use crate::amount::GpuMilli;
+use crate::entity::{GpuId, NodeId};
 use crate::error::{Error, Result};
+use crate::machine::SpecGpu;
 use crate::sched::{Cluster, Demand, MixLearner, NoFit, Placement, Policy, Scheduler, TaskMix, fits};
 
 /// How many nodes with room are tried for their ports.
@@ -28,6 +30,8 @@ pub(super) struct Chosen {
     pub(super) lifecycle_revision: i64,
     pub(super) gpus: Vec<Uuid>,
     pub(super) ports: Vec<PortKey>,
+    /// What the agent of the node is told of the GPUs; none where the node has no agent.
+    pub(super) told: Option<Vec<SpecGpu>>,
 }
 
 impl Planner {
@@ -112,8 +116,11 @@ fn no_port(request: &LaunchRequest, nodes: usize) -> Error {
 fn chosen(view: &View, placement: &Placement, request: &LaunchRequest, hash: u64) -> Option<Chosen> {
     let node = view.node(placement.node)?;
     let (_, lifecycle_revision) = node.lifecycle?;
-    let position = |at: &u32| usize::try_from(*at).ok().and_then(|at| node.gpus.get(at)).map(|gpu| gpu.id);
-    let gpus: Option<Vec<Uuid>> = placement.gpus.iter().map(position).collect();
+    let position = |at: &u32| usize::try_from(*at).ok().and_then(|at| node.gpus.get(at));
+    let gpus: Option<Vec<&NodeGpu>> = placement.gpus.iter().map(position).collect();
+    let gpus = gpus?;
+    let told = node.has_agent.then(|| gpus.iter().map(|gpu| spec_gpu(gpu, request.gpu_milli)).collect());
+    let gpus = gpus.iter().map(|gpu| gpu.id).collect();
     // Those that are given come first, so that none of them is picked for something else.
     let is_free = |port: &PortKey| {
         node.ranges(port.family).contains(port.protocol, port.port) && !view.is_taken(placement.node, *port)
@@ -132,7 +139,12 @@ fn chosen(view: &View, placement: &Placement, request: &LaunchRequest, hash: u64
             ports.push(key(port));
         }
     }
-    Some(Chosen { node: placement.node, lifecycle_revision, gpus: gpus?, ports })
+    Some(Chosen { node: placement.node, lifecycle_revision, gpus, ports, told })
+}
+
+fn spec_gpu(gpu: &NodeGpu, milli: GpuMilli) -> SpecGpu {
+    let slot = u32::try_from(gpu.slot).unwrap_or(u32::MAX);
+    SpecGpu { id: GpuId::new(gpu.id), slot, key: gpu.key.as_deref().map(str::to_owned), milli }
 }
 
 impl Chosen {

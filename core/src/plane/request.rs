@@ -215,6 +215,10 @@ pub struct LaunchRequest {
     /// Ports that it needs by their numbers, beside those of `ports`. Only a node will do that offers them and has them free.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_ports: Vec<PortKey>,
+    /// What the agent of its node is to know beyond, as the application writes it; at most 4,096 bytes. It is told with the
+    /// command that makes the instance, and not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
     /// The name and text of the SSH key that it lets in; the text as [`SshPublicKey`](crate::identity::SshPublicKey) takes it.
     pub ssh_key: Option<(String, String)>,
 }
@@ -239,6 +243,7 @@ impl LaunchRequest {
             network_mode: NetworkMode::Bridge,
             description: None,
             given_ports: Vec::new(),
+            payload: None,
             ssh_key: None,
         }
     }
@@ -323,6 +328,12 @@ impl LaunchRequest {
         self
     }
 
+    /// Says what the agent of its node is to know beyond.
+    pub fn payload(mut self, payload: impl Into<String>) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
     /// What it demands of one node, checked.
     pub fn demand(&self) -> Result<Demand> {
         let invalid = |reason: &str| Error::invalid("gpus", reason);
@@ -342,6 +353,9 @@ impl LaunchRequest {
 
     /// Checks everything but the demand.
     pub(super) fn check(&self) -> Result<()> {
+        if self.payload.as_ref().is_some_and(|payload| payload.len() > 4096) {
+            return Err(Error::invalid("payload", "at most 4096 bytes are allowed"));
+        }
         for (at, port) in self.given_ports.iter().enumerate() {
             if port.port == 0 || self.given_ports.iter().take(at).any(|other| other == port) {
                 let reason = if port.port == 0 { "there is no port 0" } else { "it is asked for twice" };

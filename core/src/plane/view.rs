@@ -44,6 +44,8 @@ pub(super) struct View {
 pub(super) struct Node {
     /// Whether its lifecycle lets it take work, and the revision that a batch guards; none until it has one.
     pub(super) lifecycle: Option<(bool, i64)>,
+    /// Whether an agent makes what is launched there.
+    pub(super) has_agent: bool,
     pub(super) model: Option<Arc<str>>,
     /// The GPUs in slot order: a placement names them by their position here.
     pub(super) gpus: Vec<NodeGpu>,
@@ -56,8 +58,10 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 pub(super) struct NodeGpu {
-    slot: i64,
+    pub(super) slot: i64,
     pub(super) id: Uuid,
+    /// What its driver calls it, where that is known.
+    pub(super) key: Option<Arc<str>>,
     used_milli: i64,
     healthy: bool,
 }

@@ -77,6 +77,15 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0045_logs_actor", ["logs"]),
     entity!("postgres", "0046_node_heartbeats", ["node_heartbeats"]),
     entity!("postgres", "0047_commands", ["commands"]),
+    entity!("postgres", "0050_instances_desired", ["instances"]),
+    entity!("postgres", "0051_instances_desired_of_old", ["instances"]),
+    entity!("postgres", "0052_instances_by_agent", ["instances"]),
+    entity!("postgres", "0053_instances_command", ["instances"]),
+    entity!("postgres", "0054_images_command", ["images"]),
+    entity!("postgres", "0055_gpus_key", ["gpus"]),
+    entity!("postgres", "0056_node_lifecycles_has_agent", ["node_lifecycles"]),
+    entity!("postgres", "0057_foreign_instances", ["foreign_instances"]),
+    entity!("postgres", "0058_port_maps_foreign", ["port_maps"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -131,4 +140,13 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0045_logs_actor", ["logs"]),
     entity!("sqlite", "0046_node_heartbeats", ["node_heartbeats"]),
     entity!("sqlite", "0047_commands", ["commands"]),
+    entity!("sqlite", "0050_instances_desired", ["instances"]),
+    entity!("sqlite", "0051_instances_desired_of_old", ["instances"]),
+    entity!("sqlite", "0052_instances_by_agent", ["instances"]),
+    entity!("sqlite", "0053_instances_command", ["instances"]),
+    entity!("sqlite", "0054_images_command", ["images"]),
+    entity!("sqlite", "0055_gpus_key", ["gpus"]),
+    entity!("sqlite", "0056_node_lifecycles_has_agent", ["node_lifecycles"]),
+    entity!("sqlite", "0057_foreign_instances", ["foreign_instances"]),
+    entity!("sqlite", "0058_port_maps_foreign", ["port_maps"]),
 ];

@@ -82,6 +82,7 @@ impl Set {
             node_id,
             name: None,
             status: ImageStatus::Ready,
+            command_id: None,
             key: Some(id.to_string()),
             url: None,
             remote: None,

@@ -189,7 +189,11 @@ async fn nobody_launches_from_an_image_that_is_deleted_at_that_moment(world: &Wo
         let there = world.cloud.repositories().images().get(id).await.unwrap().is_some();
         assert_eq!((launched.is_ok(), deleted.is_ok()), (there, !there), "{launched:?} and {deleted:?}");
         for held in host.take(world).await {
-            world.cloud.complete_command(&held, &CommandOutcome::Done(String::new())).await.unwrap();
+            let outcome = match held.command.kind {
+                CommandKind::CreateInstance => CommandOutcome::Failed("it is not to be".into()),
+                _ => CommandOutcome::Done(String::new()),
+            };
+            world.cloud.complete_command(&held, &outcome).await.unwrap();
         }
     }
 }

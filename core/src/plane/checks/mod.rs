@@ -3,7 +3,10 @@
 
 mod commands;
 mod images;
+mod instances;
+mod machine;
 mod node_life;
+mod reports;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +32,8 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     node_life::check_node_life(&world).await;
     commands::check_commands(&world).await;
     images::check_images(&world).await;
+    Box::pin(instances::check_instances(&world)).await;
+    Box::pin(reports::check_reports(&world)).await;
 }
 
 /// A control plane with a clock that is moved by hand.

@@ -139,16 +139,23 @@ impl ControlPlane {
             let why = if late { "its deadline is over" } else { "it was tried too often" };
             command.result = Some(why.to_owned());
             batch.push(self.log(of_command("command.park", &command, why), now));
-            batch.writes.extend(self.image_effect(&command, now).await?);
+            self.effect(batch, &command, CommandEvent::Park, now).await?;
+        } else if self.is_in_vain(&command).await? {
+            command.state = command.state.on(CommandEvent::Withdraw)?;
+            command.leased_until = None;
+            command.result = Some("withdrawn: what it makes is to be deleted".to_owned());
+            self.effect(batch, &command, CommandEvent::Withdraw, now).await?;
         } else {
             command.state = command.state.on(CommandEvent::Lease)?;
             command.attempt += 1;
             (command.session, command.leased_until) = (Some(session.0), Some(until));
+            self.effect(batch, &command, CommandEvent::Lease, now).await?;
         }
         batch.push(Write::update(&COMMANDS, command.id, row.revision(), command.plain()));
         let attempt = command.attempt;
         let command = Entry::new(command, row.revision() + 1);
-        Ok((!parked).then(|| CommandLease::new(command, session, attempt)))
+        let leased = command.state == CommandState::Leased;
+        Ok(leased.then(|| CommandLease::new(command, session, attempt)))
     }
 
     /// Holds on to a command for as long as `lease` from now. It counts as a heartbeat.
@@ -201,7 +208,7 @@ impl ControlPlane {
                 .with(self.heard_in(held.node(), held.session, now).await?)
                 .with(Write::update(&COMMANDS, held.id(), row.revision(), command.plain()))
                 .with(self.log(of_command("command.complete", &command, &told), now));
-            batch.writes.extend(self.image_effect(&command, now).await?);
+            self.effect(&mut batch, &command, event, now).await?;
             Ok(Decided::Commit(Entry::new(command, row.revision() + 1), batch))
         })
         .await

@@ -2,8 +2,10 @@
 //!
 //! Who sends one does so in the batch of the state that wants it. `lease.rs` is the agent's side.
 
+mod effect;
 mod lease;
 
+pub(super) use effect::{clipped, superseded};
 pub use lease::{CommandLease, CommandOutcome};
 
 use super::ControlPlane;
@@ -159,7 +161,8 @@ impl ControlPlane {
     /// Tries a parked command again, as often as a new one.
     ///
     /// # Errors
-    /// `NotFound`; `WrongState` for one that is not parked; `Invalid` for one whose deadline is over.
+    /// `NotFound`; `WrongState` for one that is not parked, or that what has happened since makes vain; `Invalid` for one whose
+    /// deadline is over.
     #[tracing::instrument(skip(self))]
     pub async fn retry_command(&self, id: CommandId) -> Result<Entry<Command>> {
         self.decided("command.retry", Command::KIND, || async move {
@@ -177,7 +180,7 @@ impl ControlPlane {
                 .batch("command.retry")
                 .with(Write::update(&COMMANDS, id, row.revision(), command.plain()))
                 .with(self.log(of_command("command.retry", &command, command.kind.as_str()), read.now));
-            batch.writes.extend(self.image_effect(&command, read.now).await?);
+            self.effect(&mut batch, &command, CommandEvent::Retry, read.now).await?;
             Ok(Decided::Commit(Entry::new(command, row.revision() + 1), batch))
         })
         .await

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::ControlPlane;
-use crate::entity::{Command, CommandKind, CommandState, Entity as _, IMAGES, Image, ImageId, ImageStatus};
+use crate::entity::{Command, CommandEvent, Entity as _, IMAGES, Image, ImageId, ImageStatus};
 use crate::error::{Error, Result};
 use crate::plane::CommandOutcome;
-use crate::store::{Scan, StoreExt as _, Write};
+use crate::plane::commands::superseded;
+use crate::store::{Batch, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// What an agent says of an image that it has fetched.
@@ -47,7 +48,7 @@ impl LoadedImage {
 }
 
 impl CommandOutcome {
-    /// That an image was loaded: the answer to [`CommandKind::LoadImage`].
+    /// That an image was loaded: the answer to [`CommandKind::LoadImage`](crate::entity::CommandKind::LoadImage).
     ///
     /// # Errors
     /// `Invalid` where it cannot be written down.
@@ -59,31 +60,41 @@ impl CommandOutcome {
 }
 
 impl ControlPlane {
-    /// The writes that a command has on an image, by the state that it comes to. An image that is gone is left alone.
-    ///
-    /// # Errors
-    /// `Invalid` for an answer that says nothing: then the agent still has the command.
+    /// Adds what becomes of an image by the command that it waits for. An image that is gone is left alone.
     pub(in crate::plane) async fn image_effect(
         &self,
+        batch: &mut Batch,
         command: &Command,
+        event: CommandEvent,
         now: Timestamp,
-    ) -> Result<Option<Write>> {
-        let (CommandKind::LoadImage, Some(id)) = (command.kind, command.subject_id) else { return Ok(None) };
-        let loaded = match command.state {
-            CommandState::Done => Some(LoadedImage::parse(command.result.as_deref().unwrap_or(""))?),
+    ) -> Result<()> {
+        let Some(id) = command.subject_id.map(ImageId::new) else { return Ok(()) };
+        if matches!(event, CommandEvent::Lease | CommandEvent::GiveBack) {
+            return Ok(());
+        }
+        let loaded = match event {
+            CommandEvent::Complete => Some(LoadedImage::parse(command.result.as_deref().unwrap_or(""))?),
             _ => None,
         };
-        let id = ImageId::new(id);
-        let Some(row) = self.store.get(&IMAGES, id).await?.value else { return Ok(None) };
+        let Some(row) = self.store.get(&IMAGES, id).await?.value else { return Ok(()) };
         let mut image = Image::from_row(&row)?;
-        match (command.state, loaded) {
-            (CommandState::Done, Some(loaded)) => self.become_ready(&mut image, loaded).await?,
-            (CommandState::Failed | CommandState::Parked, _) => image.status = ImageStatus::Failed,
-            (CommandState::Queued, _) => image.status = ImageStatus::Fetching,
-            _ => return Ok(None),
+        if event == CommandEvent::Retry {
+            if image.command_id.is_some() || image.status != ImageStatus::Failed {
+                return Err(superseded());
+            }
+            (image.status, image.command_id) = (ImageStatus::Fetching, Some(command.id));
+        } else if image.command_id == Some(command.id) {
+            image.command_id = None;
+            match loaded {
+                Some(loaded) => self.become_ready(&mut image, loaded).await?,
+                None => image.status = ImageStatus::Failed,
+            }
+        } else {
+            return Ok(());
         }
         image.updated_at = now;
-        Ok(Some(Write::update(&IMAGES, id, row.revision(), image.plain())))
+        batch.push(Write::update(&IMAGES, id, row.revision(), image.plain()));
+        Ok(())
     }
 
     /// Makes an image what was loaded; where another image of the node is just that, this one has failed.

@@ -11,7 +11,7 @@ use super::commands::NewCommand;
 use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
-    CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageId, ImageStatus,
+    CommandId, CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageId, ImageStatus,
     MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
 };
 use crate::error::{Error, Result};
@@ -77,22 +77,24 @@ impl ControlPlane {
             let lifecycle = lifecycle.ok_or_else(|| Error::not_found(ComputeNode::KIND, request.node))?;
             NodeLifecycle::from_row(&lifecycle)?.state.must_live("fetching an image to it")?;
             let mut batch = self.batch("image.fetch");
+            let command: CommandId = self.new_id().into();
             let image = if let Some(row) = rows.next().flatten() {
                 let mut image = Image::from_row(&row)?;
-                if image.status == ImageStatus::Fetching {
+                if image.is_being_fetched() {
                     return Ok(Decided::Done(Entry::new(image, row.revision())));
                 }
                 (image.status, image.updated_at) = (ImageStatus::Fetching, now);
+                image.command_id = Some(command);
                 batch.push(Write::update(&IMAGES, image.id, row.revision(), image.plain()));
                 Entry::new(image, row.revision() + 1)
             } else {
-                let image = self.new_image(request, now);
+                let image = Image { command_id: Some(command), ..self.new_image(request, now) };
                 batch.push(Write::Insert(image.to_row()));
                 Entry::new(image, 1)
             };
             let url = serde_json::json!({ "url": request.url }).to_string();
             let load = NewCommand::of(request.node, CommandKind::LoadImage, image.id.uuid()).payload(url);
-            self.queue(&mut batch, &load, self.new_id().into(), now);
+            self.queue(&mut batch, &load, command, now);
             batch.push(Write::guard(&NODE_LIFECYCLES, request.node, lifecycle.revision()));
             batch.push(self.log(of_image("image.fetch", image.id, &cut(&request.url)), now));
             Ok(Decided::Commit(image, batch))
@@ -106,6 +108,7 @@ impl ControlPlane {
             node_id: request.node,
             name: request.name.clone(),
             status: ImageStatus::Fetching,
+            command_id: None,
             key: None,
             url: Some(request.url.clone()),
             remote: None,
@@ -162,7 +165,7 @@ impl ControlPlane {
     pub async fn delete_image(&self, id: ImageId) -> Result<()> {
         self.decided("image.delete", Image::KIND, || async move {
             let (row, image, now) = self.image_of(id).await?;
-            if image.status == ImageStatus::Fetching {
+            if image.is_being_fetched() {
                 return Err(wrong_state(&image, "deleting it"));
             }
             let scans = vec![

@@ -61,22 +61,22 @@ impl NodeStatus {
 /// The rows that the life of a node is decided on.
 struct LifeRows {
     state: NodeState,
+    has_agent: bool,
     lifecycle: Row,
     heartbeat: Option<(Row, NodeHeartbeat)>,
     now: Timestamp,
 }
 
 impl ControlPlane {
-    /// Begins a new life of a node's agent: whatever an agent says that joined before counts no longer. A node that was silent is
-    /// heard again.
+    /// Begins a new life of a node's agent: whatever an agent says that joined before counts no longer. A node that was silent, or
+    /// that somebody said was dead, is heard again. From the first time on, the agent makes what is launched there.
     ///
     /// # Errors
-    /// `NotFound`; `WrongState` for a node that is dead.
+    /// `NotFound`.
     #[tracing::instrument(skip(self))]
     pub async fn join_node(&self, node: NodeId) -> Result<NodeSession> {
         self.decided("node.join", ComputeNode::KIND, || async move {
             let rows = self.life_of(node).await?;
-            rows.state.must_live("joining as it")?;
             let mut batch = self.batch("node.join");
             let before = rows.heartbeat.as_ref().map_or(0, |(_, kept)| kept.session);
             let session =
@@ -91,11 +91,15 @@ impl ControlPlane {
                 ),
                 None => Write::Insert(NodeHeartbeat { node_id: node, session, seen_at: rows.now }.to_row()),
             });
-            let heard = matches!(rows.state, NodeState::Unknown | NodeState::Initializing);
-            if heard {
-                let event =
-                    if rows.state == NodeState::Unknown { NodeEvent::Revive } else { NodeEvent::Activate };
-                batch.push(turned(&rows, rows.state.on(event)?));
+            let to = match rows.state {
+                NodeState::Unknown | NodeState::Dead => rows.state.on(NodeEvent::Revive)?,
+                NodeState::Initializing => rows.state.on(NodeEvent::Activate)?,
+                state => state,
+            };
+            if to != rows.state || !rows.has_agent {
+                let set = vec![("state", to.as_str().into()), ("has_agent", true.into())];
+                let lifecycle = &rows.lifecycle;
+                batch.push(Write::update(&NODE_LIFECYCLES, node, lifecycle.revision(), set));
             } else {
                 batch.push(Write::guard(&NODE_LIFECYCLES, node, rows.lifecycle.revision()));
             }
@@ -199,8 +203,8 @@ impl ControlPlane {
             Some(row) => Some((row.clone(), NodeHeartbeat::from_row(row)?)),
             None => None,
         };
-        let state = NodeLifecycle::from_row(lifecycle)?.state;
-        Ok(LifeRows { state, lifecycle: lifecycle.clone(), heartbeat, now: read.now })
+        let NodeLifecycle { state, has_agent, .. } = NodeLifecycle::from_row(lifecycle)?;
+        Ok(LifeRows { state, has_agent, lifecycle: lifecycle.clone(), heartbeat, now: read.now })
     }
 }
 

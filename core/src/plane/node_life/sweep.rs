@@ -42,8 +42,10 @@ impl ControlPlane {
             let (mut batches, mut events) = (Vec::new(), Vec::new());
             for (row, lifecycle) in page.rows.into_iter().zip(lifecycles) {
                 let Some(lifecycle) = lifecycle else { continue };
+                let NodeLifecycle { state, has_agent, .. } = NodeLifecycle::from_row(&lifecycle)?;
                 let rows = LifeRows {
-                    state: NodeLifecycle::from_row(&lifecycle)?.state,
+                    state,
+                    has_agent,
                     lifecycle,
                     heartbeat: Some((row.clone(), NodeHeartbeat::from_row(&row)?)),
                     now: read.now,

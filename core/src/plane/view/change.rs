@@ -49,6 +49,9 @@ impl View {
                     None => node.lifecycle.is_some_and(|(takes_work, _)| takes_work),
                 };
                 node.lifecycle = (!gone).then_some((takes_work, change.revision));
+                if let Some(Value::Bool(has_agent)) = get.value("has_agent") {
+                    node.has_agent = *has_agent;
+                }
                 Ok(Some(id))
             }
             name if name == NODE_LEDGERS.name => {
@@ -82,10 +85,13 @@ impl View {
         let known = node.gpus.iter().position(|gpu| gpu.id == id).unwrap_or_else(|| {
             let slot = get.int("slot").unwrap_or(0);
             let place = node.gpus.partition_point(|gpu| gpu.slot < slot);
-            node.gpus.insert(place, NodeGpu { slot, id, used_milli: 0, healthy: true });
+            node.gpus.insert(place, NodeGpu { slot, id, key: None, used_milli: 0, healthy: true });
             place
         });
         if let Some(gpu) = node.gpus.get_mut(known) {
+            if let Some(key) = get.value("key") {
+                gpu.key = text(key).map(Arc::from);
+            }
             gpu.used_milli = get.int("used_milli").unwrap_or(gpu.used_milli);
             gpu.healthy = get.value("health").map_or(gpu.healthy, |health| text(health) == Some("healthy"));
         }

@@ -1,0 +1,2 @@
+-- The command that it waits for.
+ALTER TABLE {{instances}} ADD COLUMN "command_id" uuid;

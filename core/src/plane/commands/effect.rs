@@ -1,0 +1,178 @@
+//! What becomes of an instance or image by the command for it, in the batch in which something happens to the command.
+//!
+//! Each waits for one command at a time, and knows which: of any other one nothing becomes of it. So what an old command comes to
+//! never undoes what a newer one has done.
+
+use super::ControlPlane;
+use crate::entity::{
+    Command, CommandEvent, CommandKind, DesiredState, Entity as _, INSTANCES, Instance, InstanceEvent,
+    InstanceId, InstanceState,
+};
+use crate::error::{Error, Result};
+use crate::machine::MadeInstance;
+use crate::plane::delete::{DeleteRows, delete_queries};
+use crate::plane::ending::turn_bindings;
+use crate::store::{Batch, StoreExt as _, Write};
+use crate::time::Timestamp;
+
+impl ControlPlane {
+    /// Adds what becomes of what a command is for, by what happens to it.
+    ///
+    /// # Errors
+    /// `Invalid` for an answer that says nothing: then the agent still has the command.
+    pub(super) async fn effect(
+        &self,
+        batch: &mut Batch,
+        command: &Command,
+        event: CommandEvent,
+        now: Timestamp,
+    ) -> Result<()> {
+        match command.kind {
+            CommandKind::LoadImage | CommandKind::SaveImage => {
+                self.image_effect(batch, command, event, now).await
+            }
+            CommandKind::CreateInstance
+            | CommandKind::StartInstance
+            | CommandKind::StopInstance
+            | CommandKind::DeleteInstance => self.instance_effect(batch, command, event, now).await,
+            CommandKind::DeleteImage | CommandKind::Ping => Ok(()),
+        }
+    }
+
+    async fn instance_effect(
+        &self,
+        batch: &mut Batch,
+        command: &Command,
+        event: CommandEvent,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(id) = command.subject_id.map(InstanceId::new) else { return Ok(()) };
+        // To be begun is told of what is being made alone.
+        let begun = event == CommandEvent::Lease && command.kind != CommandKind::CreateInstance;
+        if begun || event == CommandEvent::GiveBack {
+            return Ok(());
+        }
+        let reads = self.store.read(delete_queries(id)).await?;
+        let rows = DeleteRows::from_answers(&mut reads.answers.into_iter());
+        let Some(row) = &rows.instance else { return Ok(()) };
+        let before = Instance::from_row(row)?;
+        let mut instance = before.clone();
+        if event == CommandEvent::Retry {
+            reclaim(&mut instance, command)?;
+        } else if instance.command_id == Some(command.id) {
+            self.answered(batch, &mut instance, &rows, (command, event), now)?;
+        }
+        if instance != before {
+            instance.updated_at = now;
+            batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));
+        }
+        Ok(())
+    }
+
+    /// What becomes of an instance by the command that it waits for.
+    fn answered(
+        &self,
+        batch: &mut Batch,
+        instance: &mut Instance,
+        rows: &DeleteRows,
+        (command, event): (&Command, CommandEvent),
+        now: Timestamp,
+    ) -> Result<()> {
+        let told = command.result.as_deref().unwrap_or("");
+        if event == CommandEvent::Lease {
+            instance.state = instance.state.on(InstanceEvent::Begin)?;
+            return Ok(());
+        }
+        instance.command_id = None;
+        match (command.kind, event) {
+            (CommandKind::CreateInstance, CommandEvent::Complete) => {
+                let made = MadeInstance::parse(told)?;
+                instance.key = Some(made.key);
+                (instance.ipv4, instance.ipv6) = (made.ipv4, made.ipv6);
+                (instance.local_ipv4, instance.local_ipv6) = (made.local_ipv4, made.local_ipv6);
+                instance.state = instance.state.on(InstanceEvent::SeenRunning)?;
+                if instance.state != InstanceState::Deleting {
+                    turn_bindings(batch, &rows.bindings, "bound");
+                }
+            }
+            (CommandKind::StartInstance, CommandEvent::Complete) => {
+                instance.state = instance.state.on(InstanceEvent::SeenRunning)?;
+            }
+            (CommandKind::StopInstance, CommandEvent::Complete) => {
+                instance.state = instance.state.on(InstanceEvent::SeenStopped)?;
+            }
+            // The agent says that there is nothing of it.
+            (CommandKind::CreateInstance, CommandEvent::Fail) => {
+                instance.status_info = Some(clipped(told, 1024));
+                return self.end(batch, instance, InstanceEvent::Fail, rows, now);
+            }
+            (CommandKind::DeleteInstance, CommandEvent::Complete) => {
+                return self.end(batch, instance, InstanceEvent::SeenGone, rows, now);
+            }
+            (_, CommandEvent::Withdraw) => {}
+            // It could not be done: nothing is known by that, but that somebody has to look at it.
+            _ => {
+                instance.status_info = Some(clipped(told, 1024));
+                given_up(instance);
+                return Ok(());
+            }
+        }
+        self.ask(batch, instance, now)
+    }
+
+    /// Whether a command is to make what is to be deleted, so that it need not be made.
+    pub(super) async fn is_in_vain(&self, command: &Command) -> Result<bool> {
+        let (CommandKind::CreateInstance, Some(id)) = (command.kind, command.subject_id) else {
+            return Ok(false);
+        };
+        let Some(row) = self.store.get(&INSTANCES, id).await?.value else { return Ok(false) };
+        let instance = Instance::from_row(&row)?;
+        Ok(instance.state == InstanceState::Deleting && instance.command_id == Some(command.id))
+    }
+}
+
+/// What is wanted of an instance that could not be started, or stopped, is what it is, until somebody asks again.
+fn given_up(instance: &mut Instance) {
+    match instance.state {
+        InstanceState::Running => instance.desired = DesiredState::Running,
+        InstanceState::Stopped => instance.desired = DesiredState::Stopped,
+        _ => {}
+    }
+}
+
+/// Lets an instance wait again for a command that was given up, where that is still of use.
+fn reclaim(instance: &mut Instance, command: &Command) -> Result<()> {
+    if !instance.by_agent {
+        return Ok(());
+    }
+    let wanted = match (command.kind, instance.state) {
+        _ if instance.command_id.is_some() => None,
+        (CommandKind::CreateInstance, state) if state.is_in_creation() => Some(instance.desired),
+        (CommandKind::StartInstance, InstanceState::Stopped) => Some(DesiredState::Running),
+        (CommandKind::StopInstance, InstanceState::Running) => Some(DesiredState::Stopped),
+        (CommandKind::DeleteInstance, InstanceState::Deleting) => Some(DesiredState::Deleted),
+        _ => None,
+    };
+    let Some(desired) = wanted else { return Err(superseded()) };
+    (instance.desired, instance.command_id) = (desired, Some(command.id));
+    Ok(())
+}
+
+/// What is told of a command that is tried again in vain.
+pub(in crate::plane) fn superseded() -> Error {
+    Error::WrongState {
+        kind: Command::KIND,
+        state: "superseded by what has happened since",
+        event: "trying it again",
+        allowed: Vec::new(),
+    }
+}
+
+/// The beginning of a text, at most so many bytes of it, without NUL.
+pub(in crate::plane) fn clipped(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or("").replace('\0', " ")
+}
