@@ -50,7 +50,7 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     let store = Arc::new(RedbStore::open(&path, TABLES, Arc::new(SystemClock::new())).unwrap());
     // Each has its own view, as processes would.
     let planes: Vec<_> = (0..3).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
-    let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: GpuMilli::new(6_000).ok() };
+    let limits = Limits::default().instances(100).nodes(1).gpu(GpuMilli::from_u32(6_000));
     let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
     let node = NewNode::new(user, "one").gpus(8, "A100").cpu(CpuMilli::from_u32(64_000));
     planes[0].register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap())).await.unwrap();

@@ -52,7 +52,7 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
     // Each has its own view, as processes would.
     let planes: Vec<_> = (0..3).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
-    let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: GpuMilli::new(6_000).ok() };
+    let limits = Limits::default().instances(100).nodes(1).gpu(GpuMilli::from_u32(6_000));
     let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
     let node = NewNode::new(user, "one").gpus(8, "A100").cpu(CpuMilli::from_u32(64_000));
     planes[0].register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap())).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_gpu_goes_to_the_transaction_that_commits_or_to_one_of_those_who_race_
         let path = folder.path().join("store.sqlite");
         let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
         let plane = Arc::new(ControlPlane::new(store.clone()));
-        let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: None };
+        let limits = Limits::default().instances(100).nodes(1);
         let ada = NewUser::new("ada@example.org", "Ada").limits(limits);
         let user = plane.create_user(ada).await.unwrap().id;
         let node = NewNode::new(user, "one").gpus(1, "A100").cpu(CpuMilli::from_u32(64_000));

@@ -147,7 +147,7 @@ mod mocks {
 #[cfg(feature = "mock")]
 pub use mocks::*;
 
-pub(crate) use repository::is_taken;
+pub(crate) use repository::{entry, is_taken};
 
 use crate::store::{NewRow, Row, StoreError, Table, Value};
 

@@ -31,6 +31,7 @@ mod nodes;
 mod place;
 mod profile;
 mod refusals;
+mod repair;
 mod request;
 mod retry;
 mod roles;
@@ -41,6 +42,7 @@ mod sessions;
 mod ssh_keys;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod users;
 mod view;
 mod within;
@@ -62,10 +64,12 @@ pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use profile::Profile;
+pub use repair::Repaired;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
 pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
+pub use usage::Usage;
 
 use uuid::Uuid;
 

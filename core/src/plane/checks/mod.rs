@@ -3,6 +3,7 @@
 
 mod commands;
 mod images;
+mod limits;
 mod node_life;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     node_life::check_node_life(&world).await;
     commands::check_commands(&world).await;
     images::check_images(&world).await;
+    limits::check_limits(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand.
