@@ -73,7 +73,10 @@ fn the_migrations_make_what_is_declared() {
             };
             let touches = |other: &&Migration| other.tables.contains(table);
             let declared = create_table(&names, &schema, schema.find(table).unwrap());
-            let all: Vec<String> = list.iter().filter(touches).flat_map(|other| other.text(&names)).collect();
+            // What counts the rows that are there makes nothing.
+            let makes = |statement: &String| !statement.starts_with("UPDATE ");
+            let all: Vec<String> =
+                list.iter().filter(touches).flat_map(|other| other.text(&names)).filter(makes).collect();
             if list.iter().filter(touches).count() == 1 {
                 assert_eq!(normal(&all), normal(&declared), "{}", migration.name);
             } else {

@@ -77,6 +77,8 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0045_logs_actor", ["logs"]),
     entity!("postgres", "0046_node_heartbeats", ["node_heartbeats"]),
     entity!("postgres", "0047_commands", ["commands"]),
+    entity!("postgres", "0048_quotas_amounts", ["quotas"]),
+    entity!("postgres", "0049_quotas_amounts_counted", ["quotas"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -131,4 +133,6 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0045_logs_actor", ["logs"]),
     entity!("sqlite", "0046_node_heartbeats", ["node_heartbeats"]),
     entity!("sqlite", "0047_commands", ["commands"]),
+    entity!("sqlite", "0048_quotas_amounts", ["quotas"]),
+    entity!("sqlite", "0049_quotas_amounts_counted", ["quotas"]),
 ];
