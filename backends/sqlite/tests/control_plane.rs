@@ -1,5 +1,8 @@
 //! The repositories and the operations of the control plane on a SQLite file.
 
+#[path = "../../sql/tests/history/mod.rs"]
+mod history;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +17,12 @@ use apportion::ports::{Family, PortRanges, Protocol};
 use apportion::store::{Scan, Store as _, StoreExt as _};
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion::{ControlPlane, Error};
+use apportion_sql::Names;
 use apportion_sqlite::SqliteStore;
+use sqlx_core::connection::{ConnectOptions as _, Connection as _};
+use sqlx_core::executor::Executor as _;
+use sqlx_core::sql_str::AssertSqlSafe;
+use sqlx_sqlite::SqliteConnectOptions;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_repositories_keep_their_word_before_and_after_reopening() {
@@ -151,4 +159,21 @@ async fn a_gpu_goes_to_the_transaction_that_commits_or_to_one_of_those_who_race_
         plane.launch(whole(user, "next")).await.unwrap();
         assert!(plane.audit().await.unwrap().is_clean());
     }
+}
+
+#[tokio::test]
+async fn a_file_from_before_the_limits_on_amounts_is_counted_when_it_is_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let clock = Arc::new(SystemClock::new());
+    let store = Arc::new(SqliteStore::open(&path, TABLES, clock.clone()).await.unwrap());
+    let before = history::make(&ControlPlane::new(store.clone())).await;
+    store.close().await.unwrap();
+    drop(store);
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let undo = history::undo(&Names::sqlite("apportion_").unwrap());
+    other.execute(AssertSqlSafe(undo)).await.unwrap();
+    other.close().await.unwrap();
+    let store = Arc::new(SqliteStore::open(&path, TABLES, clock).await.unwrap());
+    history::check(&ControlPlane::new(store), before).await;
 }
