@@ -114,10 +114,7 @@ impl ControlPlane {
 impl Repaired {
     /// Where the counters of a row are counted whose batch was answered like this.
     fn place_of(&mut self, receipt: std::result::Result<Receipt, StoreError>) -> Result<&mut u64> {
-        let error = match receipt {
-            Ok(_) => return Ok(&mut self.mended),
-            Err(error) => error,
-        };
+        let Err(error) = receipt else { return Ok(&mut self.mended) };
         match (&error, error.refusal().map(|refusal| &refusal.cause)) {
             // The row was mended by another part of the same report.
             (_, Some(Cause::TestFailed { .. }))

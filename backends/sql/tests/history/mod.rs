@@ -1,6 +1,8 @@
 //! A database as it was before accounts were limited in processor time, memory and disk space, for the tests of the backends.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
+
 use apportion::ControlPlane;
 use apportion::amount::{CpuMilli, MemoryMib, StorageMib};
 use apportion::entity::{InstanceId, UserId};
@@ -36,7 +38,7 @@ pub(crate) fn undo(names: &Names) -> String {
         format!("DELETE FROM {} WHERE name LIKE '%quotas_amounts%';", names.table("kernel_migrations"));
     for amount in ["cpu_milli", "memory_mib", "storage_mib"] {
         for column in [amount.to_owned(), format!("{amount}_limit")] {
-            sql += &format!("ALTER TABLE {quotas} DROP COLUMN {column};");
+            write!(sql, "ALTER TABLE {quotas} DROP COLUMN {column};").unwrap();
         }
     }
     sql

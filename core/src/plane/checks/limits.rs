@@ -1,4 +1,5 @@
 //! Limits on what instances hold: raised, lowered below use, raced for; and what makes up the use.
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a check fails by panicking")]
 
 use std::sync::Arc;
 
@@ -172,7 +173,7 @@ async fn racing_launches_never_pass_a_limit(world: &World) {
     let account = Account::new(world).await;
     account.limit(world, &AMOUNTS[0], 10_000).await;
     let planes = processes(world, 3);
-    let launches: Vec<_> = (0..24)
+    let racing: Vec<_> = (0..24)
         .map(|at| {
             let plane = Arc::clone(&planes[at % planes.len()]);
             let request = account.request(world).id(world.id().into()).cpu(CpuMilli::from_u32(1_000));
@@ -187,7 +188,7 @@ async fn racing_launches_never_pass_a_limit(world: &World) {
         })
         .collect();
     let mut launched = Vec::new();
-    for launch in launches {
+    for launch in racing {
         match launch.await.unwrap() {
             Ok(instance) => launched.push(instance.id),
             Err(Error::QuotaExceeded {
@@ -215,7 +216,7 @@ async fn racing_launches_never_pass_a_limit(world: &World) {
             tokio::spawn(async move { plane.delete(id).await.map(drop) })
         })
         .collect();
-    let launches: Vec<_> = (0..12)
+    let racing: Vec<_> = (0..12)
         .map(|at| {
             let plane = Arc::clone(&planes[at % planes.len()]);
             let request = account.request(world).cpu(CpuMilli::from_u32(2_000));
@@ -225,7 +226,7 @@ async fn racing_launches_never_pass_a_limit(world: &World) {
     for delete in deletes {
         delete.await.unwrap().unwrap();
     }
-    for launch in launches {
+    for launch in racing {
         drop(launch.await.unwrap());
     }
     let usage = account.usage(world).await;
