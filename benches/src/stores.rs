@@ -118,7 +118,12 @@ impl Fixture {
     pub async fn new(store: Arc<dyn Store>, callers: usize) -> Result<Self, Failed> {
         let plane = Arc::new(ControlPlane::new(store));
         let gpu_milli_limit = Some(GpuMilli::from_u32(100_000_000));
-        let limits = |instance_limit| Limits { instance_limit, node_limit: 10_000, gpu_milli_limit };
+        let limits = |instance_limit| Limits {
+            instance_limit,
+            node_limit: 10_000,
+            gpu_milli_limit,
+            ..Limits::default()
+        };
         let open = users(&plane, "open", callers, limits(1_000_000)).await?;
         let full = users(&plane, "full", callers, limits(0)).await?;
         let owner = open.first().copied().ok_or("there are no callers")?;

@@ -54,7 +54,7 @@ impl Cloud {
 }
 
 fn many() -> Limits {
-    Limits { instance_limit: 1_000, node_limit: 100, gpu_milli_limit: None }
+    Limits::default().instances(1_000).nodes(100)
 }
 
 #[tokio::test]
@@ -154,9 +154,7 @@ async fn a_user_and_a_node_are_created_once_under_their_id() {
 
 #[tokio::test]
 async fn refusals_carry_the_arithmetic() {
-    let cloud =
-        Cloud::new(Limits { instance_limit: 2, node_limit: 9, gpu_milli_limit: GpuMilli::new(1_500).ok() })
-            .await;
+    let cloud = Cloud::new(Limits::default().instances(2).nodes(9).gpu(GpuMilli::from_u32(1_500))).await;
     let node = cloud.node("one", 2).await;
     cloud.plane.launch(cloud.request("aa").gpu_share(GpuMilli::from_u32(600))).await.unwrap();
     let gpu = cloud.plane.launch(cloud.request("bb").gpus(1)).await.unwrap_err();

@@ -40,7 +40,7 @@ impl Cloud {
         let store = Arc::new(MemoryStore::new(&tables, clock).unwrap().with_metrics(metrics));
         let plane =
             ControlPlane::with(store.clone(), Options::default().ids(ids.clone()).policy(policy).seed(7));
-        let limits = Limits { instance_limit: 1_000, node_limit: 1_000, gpu_milli_limit: None };
+        let limits = Limits::default().instances(1_000).nodes(1_000);
         let user = plane.create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
         for node in 0..nodes {
             let node = NewNode::new(user, format!("node-{node}"))

@@ -1,7 +1,11 @@
 //! The repositories, and identity and access, on PostgreSQL.
 
+#[path = "../../sql/tests/history/mod.rs"]
+mod history;
+
 use std::sync::Arc;
 
+use apportion::ControlPlane;
 use apportion::entity::TABLES;
 use apportion::entity::checks::check_repositories;
 use apportion::id::TimeOrderedIds;
@@ -10,6 +14,7 @@ use apportion::plane::checks::check_machines;
 use apportion::store::Store as _;
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion_postgres::PostgresStore;
+use apportion_sql::Names;
 use apportion_throwaway_postgres::ThrowawayPostgres;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -37,4 +42,18 @@ async fn machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
     check_machines(Arc::new(store), clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_from_before_the_limits_on_amounts_is_counted_when_it_is_migrated() {
+    let server = ThrowawayPostgres::shared().unwrap();
+    let url = server.fresh_database().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let store = Arc::new(PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap());
+    let before = history::make(&ControlPlane::new(store.clone())).await;
+    store.close().await.unwrap();
+    let database = url.rsplit('/').next().unwrap();
+    server.psql_in(database, &history::undo(&Names::postgres("apportion").unwrap())).unwrap();
+    let store = Arc::new(PostgresStore::connect(&url, TABLES, clock).await.unwrap());
+    history::check(&ControlPlane::new(store), before).await;
 }

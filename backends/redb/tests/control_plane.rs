@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use apportion::amount::{CpuMilli, GpuMilli};
+use apportion::amount::{CpuMilli, GpuMilli, MemoryMib};
 use apportion::entity::checks::check_repositories;
 use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES};
-use apportion::id::TimeOrderedIds;
+use apportion::id::{IdSource as _, TimeOrderedIds};
 use apportion::identity::checks::check_identity;
 use apportion::plane::checks::check_machines;
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
-use apportion::store::{Scan, Store as _, StoreExt as _};
+use apportion::store::memory::MemoryStore;
+use apportion::store::{
+    Batch, Cause, Column, Fixed, NewRow, Reference, Scan, Store as _, StoreExt as _, Table, Write,
+};
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion::{ControlPlane, Error};
 use apportion_redb::RedbStore;
@@ -50,7 +53,7 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     let store = Arc::new(RedbStore::open(&path, TABLES, Arc::new(SystemClock::new())).unwrap());
     // Each has its own view, as processes would.
     let planes: Vec<_> = (0..3).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
-    let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: GpuMilli::new(6_000).ok() };
+    let limits = Limits::default().instances(100).nodes(1).gpu(GpuMilli::from_u32(6_000));
     let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
     let node = NewNode::new(user, "one").gpus(8, "A100").cpu(CpuMilli::from_u32(64_000));
     planes[0].register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap())).await.unwrap();
@@ -86,5 +89,72 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     }
     assert_eq!(plane.capacity().await.unwrap().gpu_used_milli, 0);
     assert!(store.scan(Scan::of(&PORT_MAPS)).await.unwrap().value.rows.is_empty());
+    assert!(plane.audit().await.unwrap().is_clean());
+}
+
+/// The quotas as they were before processor time, memory and disk space were counted.
+static OLD_QUOTAS: Table = Table::new(
+    "quotas",
+    &[
+        Column::uuid("account_id"),
+        Column::int("instances").counter().default(Fixed::Int(0)),
+        Column::int("instance_limit"),
+        Column::int("nodes").counter().default(Fixed::Int(0)),
+        Column::int("node_limit"),
+        Column::int("gpu_milli").counter().default(Fixed::Int(0)),
+        Column::int("gpu_milli_limit").nullable(),
+    ],
+    &["account_id"],
+)
+.references(&[Reference::new("quotas_user", &["account_id"], "users")]);
+
+#[tokio::test]
+async fn a_file_from_before_the_limits_on_amounts_is_repaired_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let clock = Arc::new(SystemClock::new());
+    // What an older build would have written: the same rows without the columns that it did not know.
+    let now = Arc::new(MemoryStore::new(TABLES, clock.clone()).unwrap());
+    let plane = ControlPlane::new(now.clone());
+    let user = plane.create_user(NewUser::new("ada@example.org", "Ada")).await.unwrap().id;
+    let node = NewNode::new(user, "one").cpu(CpuMilli::from_u32(8_000)).memory(MemoryMib::from_u32(8_000));
+    plane.register_node(node).await.unwrap();
+    let request = |name| LaunchRequest::new(user, name).cpu(CpuMilli::from_u32(1_500));
+    let first = plane.launch(request("first").memory(MemoryMib::from_u32(700))).await.unwrap().id;
+    plane.launch(request("second")).await.unwrap();
+    let old = |table: &'static Table| if table.name == OLD_QUOTAS.name { &OLD_QUOTAS } else { table };
+    let tables: Vec<&'static Table> = TABLES.iter().map(|table| old(table)).collect();
+    let mut batch = Batch::new(TimeOrderedIds::new(clock.clone()).next_id(), "copy");
+    for table in TABLES {
+        for row in now.scan_all(Scan::of(table)).await.unwrap() {
+            let columns = old(table).columns.iter();
+            let copy = columns.fold(NewRow::new(old(table)), |copy, column| {
+                copy.set(column.name, row.get(column.name).unwrap().clone())
+            });
+            batch.push(Write::Insert(copy));
+        }
+    }
+    let store = RedbStore::open(&path, &tables, clock.clone()).unwrap();
+    store.commit(batch).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+
+    let store = Arc::new(RedbStore::open(&path, TABLES, clock).unwrap());
+    let plane = ControlPlane::new(store.clone());
+    assert_eq!(plane.repositories().quotas().require(user).await.unwrap().cpu_milli, CpuMilli::ZERO);
+    let Err(Error::Store(error)) = plane.delete(first).await else { panic!("a use below nothing") };
+    assert_eq!(
+        error.refusal().unwrap().cause,
+        Cause::Invariant { rule: "quotas_cpu_milli_not_negative" },
+        "use below nothing is not recorded"
+    );
+    let report = plane.audit().await.unwrap();
+    let drifts: Vec<_> = report.drifts.iter().map(|d| (d.column, d.recorded, d.recounted)).collect();
+    assert_eq!(drifts, [("cpu_milli", 0, 3_000), ("memory_mib", 0, 700)]);
+    let repaired = plane.repair(&report).await.unwrap();
+    assert_eq!((repaired.mended, repaired.changed, repaired.impossible), (2, 0, 0));
+    assert!(plane.audit().await.unwrap().is_clean());
+    plane.delete(first).await.unwrap();
+    assert_eq!(plane.repositories().quotas().require(user).await.unwrap().cpu_milli.get(), 1_500);
     assert!(plane.audit().await.unwrap().is_clean());
 }

@@ -1,5 +1,8 @@
 //! The repositories and the operations of the control plane on a SQLite file.
 
+#[path = "../../sql/tests/history/mod.rs"]
+mod history;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +17,12 @@ use apportion::ports::{Family, PortRanges, Protocol};
 use apportion::store::{Scan, Store as _, StoreExt as _};
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion::{ControlPlane, Error};
+use apportion_sql::Names;
 use apportion_sqlite::SqliteStore;
+use sqlx_core::connection::{ConnectOptions as _, Connection as _};
+use sqlx_core::executor::Executor as _;
+use sqlx_core::sql_str::AssertSqlSafe;
+use sqlx_sqlite::SqliteConnectOptions;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_repositories_keep_their_word_before_and_after_reopening() {
@@ -52,7 +60,7 @@ async fn racing_planes_share_a_file_without_passing_a_limit_and_go_on_after_reop
     let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
     // Each has its own view, as processes would.
     let planes: Vec<_> = (0..3).map(|_| Arc::new(ControlPlane::new(store.clone()))).collect();
-    let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: GpuMilli::new(6_000).ok() };
+    let limits = Limits::default().instances(100).nodes(1).gpu(GpuMilli::from_u32(6_000));
     let user = planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
     let node = NewNode::new(user, "one").gpus(8, "A100").cpu(CpuMilli::from_u32(64_000));
     planes[0].register_node(node.ipv4_ports(PortRanges::tcp(1, 64).unwrap())).await.unwrap();
@@ -103,7 +111,7 @@ async fn a_gpu_goes_to_the_transaction_that_commits_or_to_one_of_those_who_race_
         let path = folder.path().join("store.sqlite");
         let store = Arc::new(SqliteStore::open(&path, TABLES, Arc::new(SystemClock::new())).await.unwrap());
         let plane = Arc::new(ControlPlane::new(store.clone()));
-        let limits = Limits { instance_limit: 100, node_limit: 1, gpu_milli_limit: None };
+        let limits = Limits::default().instances(100).nodes(1);
         let ada = NewUser::new("ada@example.org", "Ada").limits(limits);
         let user = plane.create_user(ada).await.unwrap().id;
         let node = NewNode::new(user, "one").gpus(1, "A100").cpu(CpuMilli::from_u32(64_000));
@@ -151,4 +159,21 @@ async fn a_gpu_goes_to_the_transaction_that_commits_or_to_one_of_those_who_race_
         plane.launch(whole(user, "next")).await.unwrap();
         assert!(plane.audit().await.unwrap().is_clean());
     }
+}
+
+#[tokio::test]
+async fn a_file_from_before_the_limits_on_amounts_is_counted_when_it_is_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let clock = Arc::new(SystemClock::new());
+    let store = Arc::new(SqliteStore::open(&path, TABLES, clock.clone()).await.unwrap());
+    let before = history::make(&ControlPlane::new(store.clone())).await;
+    store.close().await.unwrap();
+    drop(store);
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let undo = history::undo(&Names::sqlite("apportion_").unwrap());
+    other.execute(AssertSqlSafe(undo)).await.unwrap();
+    other.close().await.unwrap();
+    let store = Arc::new(SqliteStore::open(&path, TABLES, clock).await.unwrap());
+    history::check(&ControlPlane::new(store), before).await;
 }

@@ -152,7 +152,7 @@ mod mocks {
 #[cfg(feature = "mock")]
 pub use mocks::*;
 
-pub(crate) use repository::is_taken;
+pub(crate) use repository::{entry, is_taken};
 
 use crate::store::{NewRow, Row, StoreError, Table, Value};
 
@@ -186,6 +186,7 @@ pub static TABLES: &[&Table] = &[
     &IMAGES,
     &INSTANCES,
     &GPU_BINDINGS,
+    &FOREIGN_INSTANCES,
     &PORT_MAPS,
     &MANAGED_INSTANCES,
     &LOGS,
@@ -217,5 +218,4 @@ pub static TABLES: &[&Table] = &[
     &REFUSAL_COUNTS,
     &NODE_HEARTBEATS,
     &COMMANDS,
-    &FOREIGN_INSTANCES,
 ];

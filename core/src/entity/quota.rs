@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::field::{Field, entity};
+use super::field::entity;
 use super::user::UserId;
 use super::{Entity, Entry, Repositories};
-use crate::amount::GpuMilli;
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::error::{Error, Result};
 use crate::store::{Ceiling, Column, Fixed, Invariant, Reference, Table};
 
@@ -33,6 +33,18 @@ pub struct Quota {
     pub gpu_milli: GpuMilli,
     /// The most GPU thousandths; `None` where only the hardware limits them.
     pub gpu_milli_limit: Option<GpuMilli>,
+    /// Processor time held by instances.
+    pub cpu_milli: CpuMilli,
+    /// The most processor time; `None` where only the hardware limits it.
+    pub cpu_milli_limit: Option<CpuMilli>,
+    /// Memory held by instances.
+    pub memory_mib: MemoryMib,
+    /// The most memory; `None` where only the hardware limits it.
+    pub memory_mib_limit: Option<MemoryMib>,
+    /// Disk space held by instances.
+    pub storage_mib: StorageMib,
+    /// The most disk space; `None` where only the hardware limits it.
+    pub storage_mib_limit: Option<StorageMib>,
 }
 
 impl Quota {
@@ -46,6 +58,27 @@ impl Quota {
             node_limit: limits.node_limit,
             gpu_milli: GpuMilli::ZERO,
             gpu_milli_limit: limits.gpu_milli_limit,
+            cpu_milli: CpuMilli::ZERO,
+            cpu_milli_limit: limits.cpu_milli_limit,
+            memory_mib: MemoryMib::ZERO,
+            memory_mib_limit: limits.memory_mib_limit,
+            storage_mib: StorageMib::ZERO,
+            storage_mib_limit: limits.storage_mib_limit,
+        }
+    }
+
+    /// The same use with other limits.
+    #[must_use]
+    pub const fn with_limits(self, limits: Limits) -> Self {
+        Self {
+            account_id: self.account_id,
+            instances: self.instances,
+            nodes: self.nodes,
+            gpu_milli: self.gpu_milli,
+            cpu_milli: self.cpu_milli,
+            memory_mib: self.memory_mib,
+            storage_mib: self.storage_mib,
+            ..Self::unused(self.account_id, limits)
         }
     }
 
@@ -55,11 +88,16 @@ impl Quota {
             instance_limit: self.instance_limit,
             node_limit: self.node_limit,
             gpu_milli_limit: self.gpu_milli_limit,
+            cpu_milli_limit: self.cpu_milli_limit,
+            memory_mib_limit: self.memory_mib_limit,
+            storage_mib_limit: self.storage_mib_limit,
         }
     }
 }
 
 /// What an account may use.
+///
+/// More limits may come: begin with [`Limits::default`] and set what is another, by the methods or with `..`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
@@ -69,11 +107,68 @@ pub struct Limits {
     pub node_limit: u32,
     /// The most GPU thousandths: no limit unless said.
     pub gpu_milli_limit: Option<GpuMilli>,
+    /// The most processor time: no limit unless said.
+    pub cpu_milli_limit: Option<CpuMilli>,
+    /// The most memory: no limit unless said.
+    pub memory_mib_limit: Option<MemoryMib>,
+    /// The most disk space: no limit unless said.
+    pub storage_mib_limit: Option<StorageMib>,
+}
+
+impl Limits {
+    /// Limits the instances.
+    #[must_use]
+    pub const fn instances(mut self, most: u32) -> Self {
+        self.instance_limit = most;
+        self
+    }
+
+    /// Limits the nodes.
+    #[must_use]
+    pub const fn nodes(mut self, most: u32) -> Self {
+        self.node_limit = most;
+        self
+    }
+
+    /// Limits the GPU thousandths.
+    #[must_use]
+    pub const fn gpu(mut self, most: GpuMilli) -> Self {
+        self.gpu_milli_limit = Some(most);
+        self
+    }
+
+    /// Limits the processor time.
+    #[must_use]
+    pub const fn cpu(mut self, most: CpuMilli) -> Self {
+        self.cpu_milli_limit = Some(most);
+        self
+    }
+
+    /// Limits the memory.
+    #[must_use]
+    pub const fn memory(mut self, most: MemoryMib) -> Self {
+        self.memory_mib_limit = Some(most);
+        self
+    }
+
+    /// Limits the disk space.
+    #[must_use]
+    pub const fn storage(mut self, most: StorageMib) -> Self {
+        self.storage_mib_limit = Some(most);
+        self
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { instance_limit: 10, node_limit: 3, gpu_milli_limit: None }
+        Self {
+            instance_limit: 10,
+            node_limit: 3,
+            gpu_milli_limit: None,
+            cpu_milli_limit: None,
+            memory_mib_limit: None,
+            storage_mib_limit: None,
+        }
     }
 }
 
@@ -88,6 +183,12 @@ pub static QUOTAS: Table = Table::new(
         Column::int("node_limit"),
         Column::int("gpu_milli").counter().default(Fixed::Int(0)),
         Column::int("gpu_milli_limit").nullable(),
+        Column::int("cpu_milli").counter().default(Fixed::Int(0)),
+        Column::int("cpu_milli_limit").nullable(),
+        Column::int("memory_mib").counter().default(Fixed::Int(0)),
+        Column::int("memory_mib_limit").nullable(),
+        Column::int("storage_mib").counter().default(Fixed::Int(0)),
+        Column::int("storage_mib_limit").nullable(),
     ],
     &["account_id"],
 )
@@ -99,18 +200,27 @@ pub static QUOTAS: Table = Table::new(
     Invariant::at_least("quotas_node_limit_not_negative", "node_limit", 0),
     Invariant::at_least("quotas_gpu_milli_not_negative", "gpu_milli", 0),
     Invariant::at_least("quotas_gpu_milli_limit_not_negative", "gpu_milli_limit", 0),
+    Invariant::at_least("quotas_cpu_milli_not_negative", "cpu_milli", 0),
+    Invariant::at_least("quotas_cpu_milli_limit_not_negative", "cpu_milli_limit", 0),
+    Invariant::at_least("quotas_memory_mib_not_negative", "memory_mib", 0),
+    Invariant::at_least("quotas_memory_mib_limit_not_negative", "memory_mib_limit", 0),
+    Invariant::at_least("quotas_storage_mib_not_negative", "storage_mib", 0),
+    Invariant::at_least("quotas_storage_mib_limit_not_negative", "storage_mib_limit", 0),
 ])
 // Named as callers know the limits: the names are in `QuotaExceeded`.
 .ceilings(&[
     Ceiling::column("instance_limit", "instances", "instance_limit"),
     Ceiling::column("node_limit", "nodes", "node_limit"),
     Ceiling::column("gpu_milli_limit", "gpu_milli", "gpu_milli_limit"),
+    Ceiling::column("cpu_milli_limit", "cpu_milli", "cpu_milli_limit"),
+    Ceiling::column("memory_mib_limit", "memory_mib", "memory_mib_limit"),
+    Ceiling::column("storage_mib_limit", "storage_mib", "storage_mib_limit"),
 ]);
 
 entity!(Quota, "quota", QUOTAS {
     fixed: account_id;
-    plain: instance_limit, node_limit, gpu_milli_limit;
-    counters: instances, nodes, gpu_milli;
+    plain: instance_limit, node_limit, gpu_milli_limit, cpu_milli_limit, memory_mib_limit, storage_mib_limit;
+    counters: instances, nodes, gpu_milli, cpu_milli, memory_mib, storage_mib;
 });
 
 /// Where [`Quota`]s are kept. They are made and deleted with their users, and charged by operations.
@@ -136,11 +246,8 @@ impl QuotaRepository for Repositories {
     }
 
     async fn set_limits(&self, account: AccountId, limits: Limits, revision: i64) -> Result<()> {
-        let set = vec![
-            ("instance_limit", limits.instance_limit.to_value()),
-            ("node_limit", limits.node_limit.to_value()),
-            ("gpu_milli_limit", limits.gpu_milli_limit.to_value()),
-        ];
+        // Every plain column is a limit.
+        let set = Quota::unused(account, limits).plain();
         self.update_columns::<Quota>(account.into(), revision, set).await
     }
 }

@@ -104,6 +104,12 @@ impl Samples {
         user.updated_at = LATER;
         (quota.instances, quota.nodes, quota.gpu_milli) = (1, 1, GpuMilli::from_u32(500));
         quota.gpu_milli_limit = Some(GpuMilli::from_u32(4000));
+        (quota.cpu_milli, quota.cpu_milli_limit) =
+            (CpuMilli::from_u32(1500), Some(CpuMilli::from_u32(64_000)));
+        (quota.memory_mib, quota.memory_mib_limit) =
+            (MemoryMib::from_u32(2048), Some(MemoryMib::from_u32(1 << 18)));
+        (quota.storage_mib, quota.storage_mib_limit) =
+            (StorageMib::from_u32(10_240), Some(StorageMib::from_u32(1 << 20)));
 
         node.arch = some("x64");
         node.platform = some("linux");

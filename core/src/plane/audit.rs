@@ -16,6 +16,8 @@ use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditReport {
+    /// What [`ControlPlane::repair`] knows it by.
+    pub(super) id: Uuid,
     /// The counters that differ from their recount; empty where all is well.
     pub drifts: Vec<Drift>,
     /// How many counters were recounted.
@@ -52,11 +54,11 @@ type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
     /// Recomputes all ledgers, quotas and GPUs from the instances, foreign containers and bindings, the ways in of every user from password and
-    /// connections, and the number of administrators, on one consistent view, and reports what differs. It changes nothing. It has the lifetime of a snapshot, a minute, for all of it.
+    /// connections, and the number of administrators, on one consistent view, and reports what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a snapshot, a minute, for all of it.
     #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
         let snapshot = self.store.snapshot().await?;
-        let mut report = AuditReport::default();
+        let mut report = AuditReport { id: self.ids.next_id(), ..AuditReport::default() };
         let mut counts = Counts::new();
         snapshot
             .each(Scan::of(&INSTANCES), &mut |row| {
@@ -94,7 +96,7 @@ impl ControlPlane {
         count_ways(&*snapshot, &mut counts).await?;
         count_administrators(&*snapshot, &mut report).await?;
         for (table, columns) in [
-            (&QUOTAS, &["instances", "nodes", "gpu_milli"][..]),
+            (&QUOTAS, &["instances", "nodes", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"][..]),
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
             (&GPUS, &["used_milli"]),
             (&LOGIN_WAYS, &["ways"]),
@@ -159,6 +161,9 @@ fn count_instance(counts: &mut Counts, row: &Row, node: Uuid) -> std::result::Re
     let gpu_milli = row.int("gpu_count")? * row.int("gpu_milli")?;
     for (table, id, column, amount) in [
         (QUOTAS.name, owner, "instances", 1),
+        (QUOTAS.name, owner, "cpu_milli", row.int("cpu_milli")?),
+        (QUOTAS.name, owner, "memory_mib", row.int("memory_mib")?),
+        (QUOTAS.name, owner, "storage_mib", row.int("storage_mib")?),
         (QUOTAS.name, owner, "gpu_milli", gpu_milli),
         (NODE_LEDGERS.name, node, "instances", 1),
         (NODE_LEDGERS.name, node, "cpu_milli", row.int("cpu_milli")?),

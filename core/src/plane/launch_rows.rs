@@ -23,8 +23,22 @@ pub(super) struct LaunchRows {
 /// How much of an account earlier decisions of the same window use, before they are committed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tentative {
-    pub(super) instances: i64,
-    pub(super) gpu_milli: i64,
+    instances: i64,
+    gpu_milli: i64,
+    cpu_milli: i64,
+    memory_mib: i64,
+    storage_mib: i64,
+}
+
+impl Tentative {
+    /// Counts an instance that is launched, or with `times` of -1 one that is deleted.
+    pub(super) fn count(&mut self, instance: &Instance, times: i64) {
+        self.instances += times;
+        self.gpu_milli += times * instance.gpu_milli_total();
+        self.cpu_milli += times * instance.cpu_milli.get();
+        self.memory_mib += times * instance.memory_mib.get();
+        self.storage_mib += times * instance.storage_mib.get();
+    }
 }
 
 /// A launch that passed every check but capacity.
@@ -126,6 +140,7 @@ impl LaunchRows {
             return Err(Error::Denied { action: "launch an instance while suspended" });
         }
         let quota = Quota::from_row(quota)?;
+        // In the order of the ceilings, so that the store would name the same one.
         let limits = [
             (
                 "instance_limit",
@@ -138,6 +153,24 @@ impl LaunchRows {
                 quota.gpu_milli_limit.map(i64::from),
                 quota.gpu_milli.get() + tentative.gpu_milli,
                 demand.gpu_milli_total(),
+            ),
+            (
+                "cpu_milli_limit",
+                quota.cpu_milli_limit.map(i64::from),
+                quota.cpu_milli.get() + tentative.cpu_milli,
+                request.cpu.get(),
+            ),
+            (
+                "memory_mib_limit",
+                quota.memory_mib_limit.map(i64::from),
+                quota.memory_mib.get() + tentative.memory_mib,
+                request.memory.get(),
+            ),
+            (
+                "storage_mib_limit",
+                quota.storage_mib_limit.map(i64::from),
+                quota.storage_mib.get() + tentative.storage_mib,
+                request.storage.get(),
             ),
         ];
         for (limit_name, limit, used, asked) in limits {

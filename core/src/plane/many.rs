@@ -209,8 +209,7 @@ impl ControlPlane {
         match self.decide_launch(request, id, rows, *account, now, 0, &mut window.held)? {
             Decision::Done(entry) => Ok((*entry, None)),
             Decision::Commit(instance, batch) => {
-                account.instances += 1;
-                account.gpu_milli += instance.gpu_milli_total();
+                account.count(&instance, 1);
                 Ok((Entry::new(*instance, 1), Some(batch)))
             }
         }
@@ -236,9 +235,7 @@ impl ControlPlane {
                     };
                     window.held.hold(id.uuid());
                     self.followed.with(begin)?;
-                    let account = window.accounts.entry(instance.owner_id).or_default();
-                    account.instances -= 1;
-                    account.gpu_milli -= instance.gpu_milli_total();
+                    window.accounts.entry(instance.owner_id).or_default().count(&instance, -1);
                 }
                 Ok((Entry::new(*instance, revision), Some(batch)))
             }

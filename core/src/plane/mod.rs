@@ -33,6 +33,7 @@ mod overrides;
 mod place;
 mod profile;
 mod refusals;
+mod repair;
 mod report;
 mod request;
 mod retry;
@@ -44,6 +45,7 @@ mod sessions;
 mod ssh_keys;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod users;
 mod view;
 mod within;
@@ -66,11 +68,13 @@ pub use many::{Operation, Outcome};
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;
+pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
 pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
+pub use usage::Usage;
 
 use uuid::Uuid;
 

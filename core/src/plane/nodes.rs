@@ -202,13 +202,13 @@ fn some_ranges(ranges: &PortRanges) -> Option<PortRanges> {
 
 /// The writes that charge an instance to its account and to its node, or with `times` of -1 give back just that.
 pub(super) fn charges(instance: &Instance, node: impl Into<Key>, times: i64) -> [Write; 2] {
-    let adds = |changes: &[(&'static str, i64)]| {
+    let adds = |changes: &[(&'static str, i64)]| -> Vec<_> {
         let changed = changes.iter().filter(|(_, amount)| *amount != 0);
         changed.map(|(column, amount)| (*column, Change::Add(amount * times))).collect()
     };
     let gpu_milli = instance.gpu_milli_total();
-    let account = adds(&[("instances", 1), ("gpu_milli", gpu_milli)]);
-    let ledger = adds(&[
+    // Account and ledger count the same.
+    let held = adds(&[
         ("instances", 1),
         ("cpu_milli", instance.cpu_milli.get()),
         ("memory_mib", instance.memory_mib.get()),
@@ -216,7 +216,7 @@ pub(super) fn charges(instance: &Instance, node: impl Into<Key>, times: i64) -> 
         ("gpu_milli", gpu_milli),
     ]);
     [
-        Write::patch(&QUOTAS, instance.owner_id, Vec::new(), account),
-        Write::patch(&NODE_LEDGERS, node, Vec::new(), ledger),
+        Write::patch(&QUOTAS, instance.owner_id, Vec::new(), held.clone()),
+        Write::patch(&NODE_LEDGERS, node, Vec::new(), held),
     ]
 }

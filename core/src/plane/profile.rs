@@ -85,12 +85,7 @@ impl ControlPlane {
             if kept.limits() == limits {
                 return Ok(Decided::Done(Entry::new(kept, row.revision())));
             }
-            let changed = Quota {
-                instance_limit: limits.instance_limit,
-                node_limit: limits.node_limit,
-                gpu_milli_limit: limits.gpu_milli_limit,
-                ..kept
-            };
+            let changed = kept.with_limits(limits);
             let batch = self
                 .batch("quota.set")
                 .with(Write::update(&QUOTAS, user, row.revision(), changed.plain()))

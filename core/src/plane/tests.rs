@@ -53,7 +53,7 @@ impl World {
             ControlPlane::with(store.clone(), Options::default().policy(policy).ids(ids))
         };
         let planes = vec![plane(1), plane(2)];
-        let limits = Limits { instance_limit: 12, node_limit: 3, gpu_milli_limit: GpuMilli::new(9_000).ok() };
+        let limits = Limits::default().instances(12).nodes(3).gpu(GpuMilli::from_u32(9_000));
         let user =
             planes[0].create_user(NewUser::new("ada@example.org", "Ada").limits(limits)).await.unwrap().id;
         let mut nodes = Vec::new();

@@ -108,6 +108,7 @@ async fn opened_for_business(shop: &Shop) -> Result<UserId, Failure> {
         instance_limit: 3,
         node_limit: 1,
         gpu_milli_limit: Some(apportion::amount::GpuMilli::from_u32(2_000)),
+        ..Limits::default()
     };
     let customer = NewUser::new(format!("{name}@example.org"), "Ada").limits(limits);
     let customer = shop.cloud.create_user(customer).await?.id;

@@ -95,7 +95,7 @@ pub(crate) enum Wall {
 }
 
 /// Statements that nobody may run, and what refuses them. `{name}` is a table, `{?}` an id that nothing has.
-pub(crate) const WALLS: [(&str, Wall); 24] = [
+pub(crate) const WALLS: [(&str, Wall); 26] = [
     ("UPDATE {lodgers} SET guests = -1", Wall::Check("lodgers_guests_least")),
     ("UPDATE {lodgers} SET guests = 11", Wall::Check("lodgers_guests_most")),
     ("UPDATE {lodgers} SET room = 'cellar'", Wall::Check("lodgers_room")),
@@ -107,6 +107,8 @@ pub(crate) const WALLS: [(&str, Wall); 24] = [
     ("UPDATE {users} SET email = 'ada@example.org'", Wall::Unique("users_email", "email")),
     ("UPDATE {quotas} SET instances = -1", Wall::Check("quotas_instances_not_negative")),
     ("UPDATE {quotas} SET gpu_milli = -1", Wall::Check("quotas_gpu_milli_not_negative")),
+    ("UPDATE {quotas} SET cpu_milli = -1", Wall::Check("quotas_cpu_milli_not_negative")),
+    ("UPDATE {quotas} SET storage_mib_limit = -1", Wall::Check("quotas_storage_mib_limit_not_negative")),
     ("UPDATE {node_ledgers} SET cpu_milli = -1", Wall::Check("node_ledgers_cpu_not_negative")),
     ("UPDATE {node_ledgers} SET instances = -1", Wall::Check("node_ledgers_instances_not_negative")),
     ("UPDATE {gpus} SET used_milli = 1001", Wall::Check("gpus_used_at_most_whole")),

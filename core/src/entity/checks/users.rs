@@ -1,7 +1,7 @@
 //! Users with what belongs to them.
 
 use super::{World, assert_taken, assert_used};
-use crate::amount::GpuMilli;
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
     AccessState, Entry, GpuHealth, Limits, LoginRetries, QUOTAS, Quota, SecretText, User, UserAccess,
 };
@@ -12,7 +12,13 @@ pub(super) async fn a_user_comes_and_goes_with_its_companions(world: &World) {
     let repositories = &world.repositories;
     let user = world.bare().user;
     let user_id = user.id;
-    let limits = Limits { instance_limit: 2, node_limit: 0, gpu_milli_limit: Some(GpuMilli::WHOLE) };
+    let limits = Limits::default()
+        .instances(2)
+        .nodes(0)
+        .gpu(GpuMilli::WHOLE)
+        .cpu(CpuMilli::from_u32(4_000))
+        .memory(MemoryMib::from_u32(8_192))
+        .storage(StorageMib::from_u32(65_536));
     repositories.users().create(user.clone(), limits).await.unwrap();
     let access = UserAccess { user_id, state: AccessState::Active };
     let retries = LoginRetries { user_id, retry_count: 0 };
@@ -77,7 +83,13 @@ pub(super) async fn limits_are_set_without_touching_use(world: &World) {
     };
     repositories.store.commit(charge(5)).await.unwrap();
     // Use changes no revision.
-    let lowered = Limits { instance_limit: 3, node_limit: 0, gpu_milli_limit: Some(GpuMilli::ZERO) };
+    let lowered = Limits::default()
+        .instances(3)
+        .nodes(0)
+        .gpu(GpuMilli::ZERO)
+        .cpu(CpuMilli::ZERO)
+        .memory(MemoryMib::from_u32(1))
+        .storage(StorageMib::from_u32(2));
     quotas.set_limits(user.id, lowered, 1).await.unwrap();
     let quota = quotas.require(user.id).await.unwrap();
     assert_eq!((quota.limits(), quota.instances, quota.revision), (lowered, 5, 2));

@@ -1,6 +1,7 @@
 //! Names, phones and limits.
 
 use super::World;
+use crate::amount::CpuMilli;
 use crate::entity::{Limits, LogFilter, PageRequest};
 use crate::error::Error;
 use crate::plane::Profile;
@@ -21,7 +22,7 @@ pub(super) async fn a_profile_and_limits_are_changed_and_logged_once(world: &Wor
     let long = cloud.update_profile(user.id, Profile::new().phone("1".repeat(33))).await;
     assert!(matches!(long, Err(Error::Invalid { ref field, .. }) if field.contains("phone")), "{long:?}");
 
-    let limits = Limits { instance_limit: 1, node_limit: 0, gpu_milli_limit: None };
+    let limits = Limits::default().instances(1).nodes(0).cpu(CpuMilli::from_u32(1));
     cloud.set_limits(user.id, limits).await.unwrap();
     let kept = cloud.set_limits(user.id, limits).await.unwrap();
     assert_eq!((kept.limits(), kept.revision), (limits, 2));

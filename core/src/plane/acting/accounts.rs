@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::{Acting, Thing};
 use crate::access::{Operation, Scope};
 use crate::entity::{
-    Action, ApiKeyId, Connection, ConnectionId, EntityKind, Entry, Quota, SecretText, SshKey, SshKeyId, User,
-    UserId,
+    AccountId, Action, ApiKeyId, Connection, ConnectionId, EntityKind, Entry, PageRequest, Quota, SecretText,
+    SshKey, SshKeyId, User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::identity::Via;
 use crate::plane::refusals::Refusal;
-use crate::plane::{ListedApiKey, MadeApiKey, Message, NewApiKey, ProviderAccount, UserDeletion};
+use crate::plane::{ListedApiKey, MadeApiKey, Message, NewApiKey, ProviderAccount, Usage, UserDeletion};
 
 impl Acting {
     /// See [`ControlPlane::invite`](crate::ControlPlane::invite).
@@ -32,6 +32,24 @@ impl Acting {
         self.run(Operation::ReadQuota, Thing::Account(user), |plane| async move {
             plane.repositories().quotas().require(user).await
         })
+        .await
+    }
+
+    /// See [`ControlPlane::usage`](crate::ControlPlane::usage): whoever may see limits, instances and nodes of the account.
+    pub async fn usage(
+        &self,
+        account: AccountId,
+        instances: PageRequest,
+        nodes: PageRequest,
+    ) -> Result<Usage> {
+        let thing = Thing::Account(account);
+        let asked =
+            [(Operation::ReadQuota, thing), (Operation::ReadInstance, thing), (Operation::ReadNode, thing)];
+        let (instances, nodes) = (&instances, &nodes);
+        self.run_all(
+            &asked,
+            |plane| async move { plane.usage(account, instances.clone(), nodes.clone()).await },
+        )
         .await
     }
 

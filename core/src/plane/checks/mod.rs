@@ -4,6 +4,7 @@
 mod commands;
 mod images;
 mod instances;
+mod limits;
 mod machine;
 mod node_life;
 mod reports;
@@ -34,6 +35,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     images::check_images(&world).await;
     Box::pin(instances::check_instances(&world)).await;
     Box::pin(reports::check_reports(&world)).await;
+    limits::check_limits(&world).await;
 }
 
 /// A control plane with a clock that is moved by hand.

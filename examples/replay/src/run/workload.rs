@@ -43,6 +43,7 @@ impl Workload {
                 instance_limit: args.instance_limit,
                 node_limit: 0,
                 gpu_milli_limit: args.gpu_limit.and_then(|gpus| GpuMilli::WHOLE.checked_mul(gpus)),
+                ..Limits::default()
             },
             seed: args.seed,
         }
