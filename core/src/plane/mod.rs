@@ -27,6 +27,7 @@ mod login_rows;
 #[cfg(test)]
 mod login_tests;
 mod many;
+mod node_deletion;
 mod node_life;
 mod nodes;
 mod overrides;
@@ -65,6 +66,7 @@ pub use grants::{Grant, Shared};
 pub use images::{LoadedImage, NewImage};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
+pub use node_deletion::NodeDeletion;
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;

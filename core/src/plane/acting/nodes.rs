@@ -6,7 +6,7 @@ use crate::entity::{NodeId, NodeState};
 use crate::error::{Error, Result};
 use crate::identity::Via;
 use crate::plane::refusals::Refusal;
-use crate::plane::{ControlPlane, Heartbeat, NodeSession, NodeStatus};
+use crate::plane::{ControlPlane, Heartbeat, NodeDeletion, NodeSession, NodeStatus};
 
 impl Acting {
     /// See [`ControlPlane::cordon_node`].
@@ -43,6 +43,22 @@ impl Acting {
     pub async fn node_status(&self, node: NodeId) -> Result<NodeStatus> {
         self.run(Operation::ReadNode, Thing::Node(node), |plane| async move { plane.node_status(node).await })
             .await
+    }
+
+    /// See [`ControlPlane::plan_node_deletion`].
+    pub async fn plan_node_deletion(&self, node: NodeId) -> Result<NodeDeletion> {
+        self.run(Operation::DeleteNode, Thing::Node(node), |plane| async move {
+            plane.plan_node_deletion(node).await
+        })
+        .await
+    }
+
+    /// See [`ControlPlane::delete_node`].
+    pub async fn delete_node(&self, node: NodeId) -> Result<()> {
+        let (operation, thing) = (Operation::DeleteNode, Thing::Node(node));
+        // The first step raises the epoch of the owner, who may be the one who asks: what follows is authorized anew.
+        self.run(operation, thing, |plane| async move { plane.begin_node_deletion(node).await }).await?;
+        self.run(operation, thing, |plane| async move { plane.finish_node_deletion(node).await }).await
     }
 
     /// The agent of a node begins a new life; see [`ControlPlane::join_node`]. The node is the one that its key is for.
