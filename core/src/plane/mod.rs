@@ -19,6 +19,7 @@ mod explain;
 mod follow;
 mod grants;
 mod images;
+mod import;
 mod launch;
 mod launch_rows;
 mod lifecycle;
@@ -64,6 +65,9 @@ pub use connections::{LogInThrough, ProviderAccount};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use images::{LoadedImage, NewImage};
+pub use import::{
+    Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
+};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use node_deletion::NodeDeletion;
