@@ -1,5 +1,7 @@
 //! How instances are made: [`Driver`].
 
+#[cfg(all(unix, feature = "docker"))]
+pub mod docker;
 mod error;
 #[cfg(unix)]
 pub mod process;

@@ -93,7 +93,7 @@ mod tests {
         let images = || Images::new(folder.path().join("images.json"));
         let marker = images().load("example.org/training:1").unwrap();
         assert_eq!(images().load("example.org/training:1").unwrap(), marker);
-        assert_eq!(images().all().unwrap(), [marker.clone()]);
+        assert_eq!(images().all().unwrap(), std::slice::from_ref(&marker));
         assert_eq!(images().find("example.org/training:1").unwrap(), marker);
         assert_eq!(images().find(&marker.key).unwrap(), marker);
         images().delete(&marker.key).unwrap();

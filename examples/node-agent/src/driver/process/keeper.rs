@@ -62,7 +62,7 @@ pub(super) enum There {
     /// A folder without a record: it was about to be made.
     Folder,
     /// All of it.
-    Record(Record),
+    Record(Box<Record>),
 }
 
 impl Keeper {
@@ -137,7 +137,7 @@ impl Keeper {
     /// What there is of an instance.
     pub(super) fn there(&self, id: Uuid) -> Result<There> {
         match record::read(&self.record(id))? {
-            Some(record) => Ok(There::Record(record)),
+            Some(record) => Ok(There::Record(Box::new(record))),
             None if self.instance(id).is_dir() => Ok(There::Folder),
             None => Ok(There::Nothing),
         }
@@ -182,7 +182,7 @@ impl Keeper {
         let record = match self.there(id) {
             Ok(There::Nothing) => return Ok(None),
             Ok(There::Folder) => return Ok(Some(bare(id.to_string(), Some(id), "creating"))),
-            Ok(There::Record(record)) => record,
+            Ok(There::Record(record)) => *record,
             Err(Error::BadRecord { .. }) => {
                 return Ok(Some(bare(id.to_string(), Some(id), "its record cannot be understood")));
             }

@@ -28,15 +28,12 @@ impl Keeper {
         let id = spec.instance;
         let _turn = self.busy.wait(id);
         match self.there(id)? {
-            There::Record(Record { phase: Phase::Deleting, .. }) => {
-                return Err(Error::BeingDeleted { key: id.to_string() });
-            }
-            There::Record(Record { phase: Phase::Made, .. }) => return self.found(id),
-            There::Record(record) => {
-                if self.adopt(record)? {
-                    return self.found(id);
-                }
-            }
+            There::Record(record) => match record.phase {
+                Phase::Deleting => return Err(Error::BeingDeleted { key: id.to_string() }),
+                Phase::Made => return self.found(id),
+                Phase::Creating if self.adopt(*record)? => return self.found(id),
+                Phase::Creating => {}
+            },
             There::Folder | There::Nothing => {}
         }
         // What was not begun yet is begun with what is wanted now.
@@ -92,7 +89,7 @@ impl Keeper {
         let _turn = self.busy.wait(id);
         let first = match self.there(id) {
             Ok(There::Record(record)) => {
-                let record = Record { phase: Phase::Deleting, ..record };
+                let record = Record { phase: Phase::Deleting, ..*record };
                 record::write(&self.record(id), &record)?;
                 record.process
             }
@@ -108,7 +105,7 @@ impl Keeper {
     /// The record of an instance that is not on its way out.
     fn made(&self, id: Uuid) -> Result<Record> {
         match self.there(id)? {
-            There::Record(record) if record.phase != Phase::Deleting => Ok(record),
+            There::Record(record) if record.phase != Phase::Deleting => Ok(*record),
             There::Record(_) => Err(Error::BeingDeleted { key: id.to_string() }),
             There::Folder | There::Nothing => Err(Error::NotFound { key: id.to_string() }),
         }

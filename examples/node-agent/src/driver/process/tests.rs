@@ -109,7 +109,7 @@ fn an_instance_is_made_stopped_started_and_removed() {
     assert_eq!((found.instance, found.name.as_str()), (Some(sleeper().instance), "training"));
     assert_eq!((found.cpu_milli.get(), found.memory_mib.get(), found.storage_mib.get()), (2000, 512, 100));
     assert_eq!(found.state, FoundState::Running);
-    assert_eq!(keeper.list().unwrap(), [found.clone()]);
+    assert_eq!(keeper.list().unwrap(), std::slice::from_ref(&found));
 
     assert_eq!(keeper.stop(&found.key, LONG).unwrap().state, FoundState::Stopped);
     assert_eq!(place.processes(), []);
@@ -232,7 +232,7 @@ async fn as_a_driver_it_does_the_same() {
     let place = Place::new();
     let driver: Box<dyn Driver> = Box::new(super::ProcessDriver::open(place.path()).await.unwrap());
     let image = driver.load_image("example.org/training:1").await.unwrap();
-    assert_eq!(driver.images().await.unwrap(), [image.clone()]);
+    assert_eq!(driver.images().await.unwrap(), std::slice::from_ref(&image));
     let found = driver.create(&sleeper()).await.unwrap();
     assert_eq!(driver.stop(&found.key, LONG).await.unwrap().state, FoundState::Stopped);
     assert_eq!(driver.start(&found.key).await.unwrap().state, FoundState::Running);

@@ -9,7 +9,7 @@ fn instances_outlive_their_agent_and_are_found_by_the_next_one() {
     let found = place.open().create(sleeper()).unwrap();
     let processes = place.processes();
     let next = place.open();
-    assert_eq!(next.list().unwrap(), [found.clone()]);
+    assert_eq!(next.list().unwrap(), std::slice::from_ref(&found));
     assert_eq!(next.create(sleeper()).unwrap(), found);
     assert_eq!(place.processes(), processes);
     assert_eq!(next.stop(&found.key, LONG).unwrap().state, FoundState::Stopped);
