@@ -125,6 +125,8 @@ fn what_an_agent_was_deleting_when_it_was_killed_is_told_and_finished_by_the_nex
         kill_an_agent_at(&place, step);
         let keeper = place.open();
         assert_eq!(told(&keeper), told_after(step), "{step:?}");
+        // What was out of sight already is removed before anybody asks.
+        assert_eq!(std::fs::read_dir(keeper.discarded()).unwrap().count(), 0, "{step:?}");
         if told_after(step).is_some() {
             assert!(matches!(keeper.create(sleeper()), Err(Error::BeingDeleted { .. })), "{step:?}");
         }

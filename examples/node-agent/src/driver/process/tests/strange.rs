@@ -64,12 +64,14 @@ fn an_image_that_is_not_there_is_told_before_anything_is_made() {
 fn a_key_leads_to_nothing_but_an_instance() {
     let place = Place::new();
     let keeper = place.open();
-    let upper = sleeper().instance.to_string().to_uppercase();
+    let found = keeper.create(sleeper()).unwrap();
+    // The same id, but not the key.
+    let upper = found.key.to_uppercase();
     for key in ["", ".", "..", "../images.json", "/etc", &upper] {
         keeper.delete(key, SOON).unwrap();
         assert!(matches!(keeper.start(key), Err(Error::NotFound { .. })), "{key}");
     }
-    assert!(place.path().join("lock").exists());
+    assert_eq!(keeper.list().unwrap(), [found]);
 }
 
 #[test]
@@ -128,4 +130,21 @@ fn what_the_agent_keeps_of_an_instance_is_for_the_agent_alone() {
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&keeper.instance(sleeper().instance)), 0o700);
     assert_eq!(mode(&keeper.record(sleeper().instance)), 0o600);
+}
+
+#[test]
+fn what_an_instance_started_without_its_environment_ends_with_it() {
+    let place = Place::new();
+    let keeper = place.open();
+    // It hears of no wish to end, and outlives the process that started it. It ends by itself if the test does not get to it.
+    let child = "trap '' TERM; echo child $$; for i in $(seq 60); do sleep 1; done";
+    let script =
+        format!("trap exit TERM; env -i PATH=\"$PATH\" sh -c \"{}\" & wait", child.replace('$', "\\$"));
+    let found = keeper.create(shell(&script)).unwrap();
+    let pid = eventually(|| {
+        log(&keeper, &found).lines().find_map(|line| line.strip_prefix("child ")?.parse().ok())
+    });
+    assert_eq!(keeper.watch.one(pid).unwrap().instance(), None);
+    assert_eq!(keeper.stop(&found.key, SOON).unwrap().state, FoundState::Stopped);
+    assert_eq!(keeper.watch.one(pid), None);
 }
