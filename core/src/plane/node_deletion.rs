@@ -117,7 +117,7 @@ impl ControlPlane {
             let found = self.of_node_deletion(node, vec![Query::Scan(keys)]).await?;
             found.refused()?;
             let (state, [heard, ledger, life, profile]) = (found.state()?, &found.last);
-            let (Some(life), Some(profile)) = (life, profile) else { return Err(none(node)) };
+            let (Some(life), Some(profile)) = (life, profile) else { return Err(gone(node)) };
             let keys = found.pages.first().map(Vec::as_slice).unwrap_or_default();
             if state == NodeState::Dead && keys.is_empty() {
                 return Ok(Decided::Done(true));
@@ -130,10 +130,10 @@ impl ControlPlane {
                 batch.push(Write::update(&NODE_LIFECYCLES, node, life.revision(), set));
                 batch.writes.extend(heard.as_ref().map(next_session).transpose()?);
                 // A launch is first, and then there is an instance; or it finds the node dead.
-                let none = vec![Test::eq("instances", 0_i64)];
+                let empty = vec![Test::eq("instances", 0_i64)];
                 if ledger.is_some() {
                     let same = vec![("instances", Change::Add(0))];
-                    batch.push(Write::patch(&NODE_LEDGERS, node, none, same));
+                    batch.push(Write::patch(&NODE_LEDGERS, node, empty, same));
                 }
             }
             for key in keys {
@@ -207,7 +207,7 @@ impl ControlPlane {
         let live = answers.next().and_then(Answer::into_row).is_some();
         let last = LAST.map(|_| answers.next().and_then(Answer::into_row));
         if last.iter().last().is_none_or(Option::is_none) {
-            return Err(none(node));
+            return Err(gone(node));
         }
         Ok(Found { last, live, pages: answers.map(Answer::into_rows).collect(), now: reads.now })
     }
@@ -264,7 +264,7 @@ impl Found {
     }
 }
 
-fn none(node: NodeId) -> Error {
+fn gone(node: NodeId) -> Error {
     Error::not_found(ComputeNode::KIND, node)
 }
 
