@@ -4,6 +4,7 @@
 mod commands;
 mod cut;
 mod images;
+mod import;
 mod instances;
 mod limits;
 mod machine;
@@ -38,6 +39,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(reports::check_reports(&world)).await;
     limits::check_limits(&world).await;
     Box::pin(node_deletion::check_node_deletion(&world)).await;
+    Box::pin(import::check_import(&world)).await;
 }
 
 fn plane_over(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> ControlPlane {

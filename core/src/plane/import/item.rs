@@ -183,7 +183,7 @@ impl ImportedInstance {
     }
 
     /// What tells it from another one. A field that is added here is left out of it where it says nothing.
-    pub(super) fn fingerprint(&self) -> Result<Fingerprint> {
+    pub(in crate::plane) fn fingerprint(&self) -> Result<Fingerprint> {
         let bytes =
             serde_json::to_vec(self).map_err(|error| Error::invalid("instance", error.to_string()))?;
         Ok(Fingerprint::of(&bytes))
@@ -236,7 +236,7 @@ impl ImportedInstance {
     }
 
     /// As it is kept. Whether an agent speaks for it is to be said yet.
-    pub(super) fn described(&self, request_fingerprint: Fingerprint) -> Instance {
+    pub(in crate::plane) fn described(&self, request_fingerprint: Fingerprint) -> Instance {
         let is_live = self.state.is_live();
         let (ssh_key_name, ssh_key) = self.ssh_key.clone().unzip();
         Instance {
@@ -276,14 +276,14 @@ impl ImportedInstance {
     }
 
     /// The id of a port: its own, or one that follows from whose it is and which.
-    pub(super) fn port_id(&self, port: &ImportedPort) -> PortMapId {
+    pub(in crate::plane) fn port_id(&self, port: &ImportedPort) -> PortMapId {
         port.id.unwrap_or_else(|| {
             let said = format!("{} {} {} {}", self.id, port.family, port.protocol, port.port);
             uuid::Builder::from_random_bytes(Fingerprint::of(said.as_bytes()).0).into_uuid().into()
         })
     }
 
-    pub(super) fn port_map(&self, port: &ImportedPort) -> PortMap {
+    pub(in crate::plane) fn port_map(&self, port: &ImportedPort) -> PortMap {
         PortMap {
             id: self.port_id(port),
             node_id: self.node,
