@@ -3,6 +3,7 @@
 pub(crate) mod checks;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
+pub(crate) mod import;
 pub(crate) mod logins;
 pub(crate) mod postgres;
 pub(crate) mod reads;
@@ -31,6 +32,8 @@ pub(crate) struct Size {
     pub(crate) refused: usize,
     /// How many nodes are heard.
     pub(crate) nodes: u32,
+    /// How many instances are brought in.
+    pub(crate) imported: usize,
 }
 
 impl Size {
@@ -46,6 +49,7 @@ impl Size {
                 logins: 10,
                 refused: 12,
                 nodes: 1_000,
+                imported: 2_000,
             }
         } else {
             Self {
@@ -57,6 +61,7 @@ impl Size {
                 logins: 40,
                 refused: 100,
                 nodes: 10_000,
+                imported: 100_000,
             }
         }
     }
