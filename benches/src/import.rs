@@ -71,7 +71,8 @@ impl Import {
         }
         let mut all = Self { plane: ControlPlane::new(store), users, nodes, instances: Vec::new() };
         for number in 0..instances {
-            let instance = all.instance(number, ids.next_id().into(), at)?;
+            let made = at.plus(Duration::from_secs(u64::try_from(number)?));
+            let instance = all.instance(number, ids.next_id().into(), made)?;
             all.instances.push(instance);
         }
         Ok(all)

@@ -8,7 +8,9 @@ use super::cut::Cut;
 use super::machine::{Container, Machine};
 use crate::ControlPlane;
 use crate::amount::{CpuMilli, MemoryMib, StorageMib};
-use crate::entity::{COMMANDS, Entity as _, Image, ImageStatus, NodeId, NodeState, PortMap, TABLES, UserId};
+use crate::entity::{
+    COMMANDS, Entity as _, INSTANCES, Image, ImageStatus, NodeId, NodeState, PortMap, TABLES, UserId,
+};
 use crate::error::Error;
 use crate::identity::{Caller, Origin};
 use crate::plane::{LaunchRequest, NewApiKey, NewCommand, NewImage, NodeDeletion, PortKey, Shared, Standing};
