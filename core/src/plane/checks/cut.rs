@@ -28,9 +28,9 @@ impl Cut {
         Self { inner: Arc::clone(inner), left: AtomicUsize::new(batches), meanwhile: Mutex::default() }
     }
 
-    /// Is never cut off; but between the first decision and its commit this happens.
-    pub(super) fn raced_by(inner: &Arc<dyn Store>, other: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { meanwhile: Mutex::new(Some(Box::pin(other))), ..Self::after(inner, usize::MAX) }
+    /// The same; and between the first decision and its commit this happens.
+    pub(super) fn raced_by(self, other: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { meanwhile: Mutex::new(Some(Box::pin(other))), ..self }
     }
 }
 

@@ -188,7 +188,11 @@ async fn an_agent_is_heard_no_more_and_cannot_join(world: &World) {
     let caller = world.cloud.authenticate(&made.secret, Origin::unknown()).await.unwrap();
     let agent = world.cloud.acting(caller);
     machine.session = agent.join_node().await.unwrap();
+    let access =
+        async || world.cloud.repositories().user_access().require(machine.owner).await.unwrap().revision;
+    let epoch = access().await;
     world.cloud.begin_node_deletion(node).await.unwrap();
+    assert!(access().await > epoch, "keys were taken from the owner");
     assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Dead);
     assert!(machine.report(world).await.is_err(), "it is heard no longer");
     let joined = agent.join_node().await;
@@ -243,7 +247,7 @@ async fn a_launch_that_races_is_first_or_finds_no_node(world: &World) {
     let node = world.node(owner).await;
     let (cloud, launch) = (Arc::clone(&world.cloud), request(node));
     let other = async move { drop(cloud.launch(launch).await.unwrap()) };
-    let raced = world.over(Arc::new(Cut::raced_by(world.cloud.store(), other)));
+    let raced = world.over(Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other)));
     let refused = raced.delete_node(node).await;
     assert!(matches!(refused, Err(Error::StillUsed { .. })), "{refused:?}");
     assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Active);
@@ -257,7 +261,7 @@ async fn a_launch_that_races_is_first_or_finds_no_node(world: &World) {
     world.cloud.capacity().await.unwrap();
     let cloud = Arc::clone(&world.cloud);
     let other = async move { cloud.delete_node(node).await.unwrap() };
-    let raced = world.over(Arc::new(Cut::raced_by(world.cloud.store(), other)));
+    let raced = world.over(Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other)));
     let refused = raced.launch(request(node)).await;
     assert!(refused.is_err(), "{refused:?}");
     is_gone(world, node, "the deletion was first").await;
@@ -270,8 +274,15 @@ async fn an_agent_that_joins_meanwhile_does_not_keep_the_node(world: &World) {
     let cut = Arc::new(Cut::after(world.cloud.store(), 2));
     let plane: ControlPlane = world.over(cut);
     assert!(plane.delete_node(node).await.is_err());
-    // The application lets one in, which needs no key.
-    world.cloud.join_node(node).await.unwrap();
+    // The application lets one in, which needs no key, and what was decided before is not done.
+    let before = rows_of(world, node).await;
+    let cloud = Arc::clone(&world.cloud);
+    let other = async move {
+        cloud.join_node(node).await.unwrap();
+    };
+    let raced = world.over(Arc::new(Cut::after(world.cloud.store(), 1).raced_by(other)));
+    assert!(raced.finish_node_deletion(node).await.is_err());
+    assert_eq!(rows_of(world, node).await, before);
     assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Active);
     world.cloud.finish_node_deletion(node).await.unwrap();
     is_gone(world, node, "an agent had joined").await;

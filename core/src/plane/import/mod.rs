@@ -117,11 +117,8 @@ impl ControlPlane {
 
     async fn import<I: Item>(&self, items: &[I]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(items.len());
-        let mut rest = items;
-        while !rest.is_empty() {
-            let (some, later) = rest.split_at(together(rest).max(1));
+        for some in items.chunks(AT_ONCE) {
             answers.extend(self.import_some(some).await);
-            rest = later;
         }
         answers
     }
@@ -235,13 +232,7 @@ impl ControlPlane {
     }
 }
 
-/// How many items from the first on are decided at once. The second one of an id is when the first one is there.
-fn together<I: Item>(items: &[I]) -> usize {
-    let mut ids = BTreeSet::new();
-    items.iter().take(AT_ONCE).take_while(|item| ids.insert(item.id())).count()
-}
-
-/// Whether somebody else was first, so that another look tells what is there now.
+/// Whether another one was first, of the same import too, so that another look tells what is there now.
 fn is_lost<I: Item>(item: &I, error: &StoreError) -> bool {
     let Some(refusal) = error.refusal() else { return false };
     let same_id =
