@@ -1,10 +1,11 @@
 //! `node-agent inventory` prints what the machine is.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use node_agent::machine::{InventorySource, RealInventory, StaticInventory};
+use node_agent::machine::{InventorySource, Machine, RealInventory, StaticInventory};
 
 /// The agent of a machine of the cloud.
 #[derive(Debug, Parser)]
@@ -51,14 +52,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         None => Box::new(RealInventory::new(state)),
     };
     let machine = source.read()?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&machine)?);
-        return Ok(());
-    }
-    let table = machine.table();
-    let width = table.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, value) in table {
-        println!("{name:width$}  {value}");
-    }
-    Ok(())
+    let text = if json { serde_json::to_string_pretty(&machine)? + "\n" } else { table(&machine) };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn table(machine: &Machine) -> String {
+    let rows = machine.table();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
