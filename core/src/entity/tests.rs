@@ -142,7 +142,8 @@ fn columns_are_only_ever_added_at_the_end_of_a_table() {
     }
     let mut complete: Vec<&str> = golden.lines().collect();
     let mut declared: Vec<&str> = declared.iter().map(String::as_str).collect();
-    (complete.sort_unstable(), declared.sort_unstable());
+    complete.sort_unstable();
+    declared.sort_unstable();
     assert_eq!(complete, declared, "what is new is to be told in core/src/entity/tests/columns.txt");
 }
 

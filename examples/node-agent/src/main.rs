@@ -4,6 +4,7 @@
 mod demo;
 mod hello;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use node_agent::agent::{Agent, Settings};
 use node_agent::control::Remote;
 use node_agent::driver::Driver;
 use node_agent::driver::process::ProcessDriver;
-use node_agent::machine::{InventorySource, RealInventory, StaticInventory};
+use node_agent::machine::{InventorySource, Machine, RealInventory, StaticInventory};
 
 /// What something comes to, where it is only told.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -120,16 +121,14 @@ fn source(machine: &MachineArguments) -> Outcome<Arc<dyn InventorySource>> {
 
 fn inventory(machine: &MachineArguments, json: bool) -> Outcome<()> {
     let machine = source(machine)?.read()?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&machine)?);
-        return Ok(());
-    }
-    let table = machine.table();
-    let width = table.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, value) in table {
-        println!("{name:width$}  {value}");
-    }
-    Ok(())
+    let text = if json { serde_json::to_string_pretty(&machine)? + "\n" } else { table(&machine) };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn table(machine: &Machine) -> String {
+    let rows = machine.table();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
 async fn run(arguments: RunArguments) -> Outcome<()> {

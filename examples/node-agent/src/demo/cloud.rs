@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apportion::ControlPlane;
 use apportion::entity::{
@@ -17,6 +17,7 @@ use apportion_redb::RedbStore;
 use node_agent::control::serve;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::PATIENCE;
 use crate::Outcome;
