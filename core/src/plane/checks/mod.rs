@@ -6,8 +6,11 @@ mod images;
 mod instances;
 mod limits;
 mod machine;
+mod model;
 mod node_life;
 mod reports;
+
+pub use model::{ModelSize, ModelStores, check_machine_model};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

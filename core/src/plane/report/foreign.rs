@@ -58,9 +58,16 @@ impl ControlPlane {
                     None => steps.remove(row, foreign, &mut taken),
                 }
             }
-            let marks = self.ended_instances(report, &new, found).await?;
+            let ended = self.ended_instances(report, &new, found).await?;
             for found in new.iter().filter_map(|at| found.get(*at)) {
-                let left_by = found.instance.filter(|mark| marks.contains(mark));
+                let left_by = found.instance.filter(|mark| ended.contains_key(mark));
+                // It was there when the agent looked, and was removed since.
+                if left_by
+                    .and_then(|mark| ended.get(&mark))
+                    .is_some_and(|at| *at >= report.inventory.taken_at)
+                {
+                    continue;
+                }
                 steps.adopt(found, left_by, &mut taken)?;
             }
             let (changed, batches) = steps.finish();
@@ -84,22 +91,22 @@ impl ControlPlane {
         Ok(taken)
     }
 
-    /// Which of the marks of new containers are those of instances of this node that have ended.
+    /// Which of the marks of new containers are those of instances of this node that have ended, and when each last changed.
     async fn ended_instances(
         &self,
         report: Report<'_>,
         new: &[usize],
         found: &[FoundInstance],
-    ) -> Result<Vec<InstanceId>> {
+    ) -> Result<BTreeMap<InstanceId, Timestamp>> {
         let marks: Vec<InstanceId> =
             new.iter().filter_map(|at| found.get(*at)).filter_map(|found| found.instance).collect();
-        let mut ended = Vec::new();
+        let mut ended = BTreeMap::new();
         for some in marks.chunks(AT_ONCE) {
             let keys = some.iter().map(|mark| (&INSTANCES, (*mark).into())).collect();
             for row in self.store.get_many(keys).await?.value.into_iter().flatten() {
                 let instance = Instance::from_row(&row)?;
                 if instance.state.is_terminal() && instance.last_node_id == report.node {
-                    ended.push(instance.id);
+                    ended.insert(instance.id, instance.updated_at);
                 }
             }
         }
