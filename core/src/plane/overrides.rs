@@ -183,7 +183,7 @@ impl ControlPlane {
 }
 
 /// The write behind which the agent of a node has to join anew.
-fn next_session(heard: &Row) -> Result<Write> {
+pub(super) fn next_session(heard: &Row) -> Result<Write> {
     let same = vec![Test::eq("session", heard.int("session")?)];
     Ok(Write::patch(&NODE_HEARTBEATS, heard.key(), same, vec![("session", Change::Add(1))]))
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::identity::Via;
 use crate::machine::Inventory;
 use crate::plane::refusals::Refusal;
-use crate::plane::{Abandoned, ControlPlane, Heartbeat, NodeSession, NodeStatus, Reconciled};
+use crate::plane::{Abandoned, ControlPlane, Heartbeat, NodeDeletion, NodeSession, NodeStatus, Reconciled};
 use crate::time::Timestamp;
 
 impl Acting {
@@ -45,6 +45,22 @@ impl Acting {
     pub async fn node_status(&self, node: NodeId) -> Result<NodeStatus> {
         self.run(Operation::ReadNode, Thing::Node(node), |plane| async move { plane.node_status(node).await })
             .await
+    }
+
+    /// See [`ControlPlane::plan_node_deletion`].
+    pub async fn plan_node_deletion(&self, node: NodeId) -> Result<NodeDeletion> {
+        self.run(Operation::DeleteNode, Thing::Node(node), |plane| async move {
+            plane.plan_node_deletion(node).await
+        })
+        .await
+    }
+
+    /// See [`ControlPlane::delete_node`].
+    pub async fn delete_node(&self, node: NodeId) -> Result<()> {
+        let (operation, thing) = (Operation::DeleteNode, Thing::Node(node));
+        // The first step raises the epoch of the owner, who may be the one who asks: what follows is authorized anew.
+        self.run(operation, thing, |plane| async move { plane.begin_node_deletion(node).await }).await?;
+        self.run(operation, thing, |plane| async move { plane.finish_node_deletion(node).await }).await
     }
 
     /// See [`ControlPlane::mark_node_dead`]: for who owns the node, and for administrators.

@@ -216,7 +216,7 @@ fn turned(rows: &LifeRows, to: NodeState) -> Write {
     Write::update(&NODE_LIFECYCLES, rows.lifecycle.key(), rows.lifecycle.revision(), set)
 }
 
-fn of_node<'h>(operation: &'static str, node: NodeId, description: &'h str) -> Happened<'h> {
+pub(super) fn of_node<'h>(operation: &'static str, node: NodeId, description: &'h str) -> Happened<'h> {
     Happened { operation, actor: None, kind: ComputeNode::KIND, subject: node.uuid(), description }
 }
 
