@@ -3,6 +3,7 @@
 
 mod commands;
 mod images;
+mod late;
 mod limits;
 mod node_life;
 
