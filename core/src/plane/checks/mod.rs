@@ -6,6 +6,7 @@ mod cut;
 mod images;
 mod import;
 mod instances;
+mod late;
 mod limits;
 mod machine;
 mod model;

@@ -168,16 +168,18 @@ async fn a_gpu_that_vanished_takes_no_work_and_stays_whose_it_was(world: &World)
     let gone = world.cloud.repositories().gpus().require(held.id).await.unwrap();
     assert_eq!((gone.health, gone.used_milli), (GpuHealth::Gone, GpuMilli::from_u32(500)));
     assert_eq!(machine.report(world).await.unwrap().changed, 0);
-    let ledger = world.cloud.repositories().node_ledgers().require(machine.node).await.unwrap();
-    assert_eq!(ledger.gpu_milli_total, GpuMilli::from_u32(1000));
-    let two = LaunchRequest::new(machine.owner, format!("i-{}", world.fresh())).gpus(1).on_node(machine.node);
-    // The node holds 500 of a GPU that is gone: over-full, it takes no whole one.
-    let refused = world.cloud.launch(two.clone()).await;
-    assert!(refused.is_err(), "{refused:?}");
+    // What is held of it is over, and takes nothing away of the other one: that can be had, and nothing more.
+    assert_eq!(machine.total(world).await, GpuMilli::from_u32(1500));
+    let (owner, node) = (machine.owner, machine.node);
+    let one = || LaunchRequest::new(owner, format!("i-{}", world.fresh())).gpus(1).on_node(node);
+    let whole = world.cloud.launch(one()).await.unwrap().id;
+    assert!(matches!(world.cloud.launch(one()).await, Err(Error::NoCapacity(_))));
     world.cloud.delete(id).await.unwrap();
     machine.work(world).await;
-    world.cloud.launch(two).await.unwrap();
-    machine.work(world).await;
+    assert!(matches!(world.cloud.launch(one()).await, Err(Error::NoCapacity(_))), "it is gone");
+    machine.report(world).await.unwrap();
+    assert_eq!(machine.total(world).await, GpuMilli::from_u32(1000));
+    assert_eq!(instance(world, whole).await.state, InstanceState::Running);
     // It comes back, healthy; one that an operator has quarantined stays so.
     machine.gpus.insert(0, key);
     machine.report(world).await.unwrap();
