@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod commands;
+mod hostile;
 mod images;
 mod instances;
 mod limits;
@@ -39,6 +40,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(instances::check_instances(&world)).await;
     Box::pin(reports::check_reports(&world)).await;
     limits::check_limits(&world).await;
+    Box::pin(hostile::check_hostile(&world)).await;
 }
 
 /// A control plane with a clock that is moved by hand.
