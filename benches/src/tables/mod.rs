@@ -7,6 +7,7 @@ pub(crate) mod logins;
 pub(crate) mod postgres;
 pub(crate) mod reads;
 pub(crate) mod refused;
+pub(crate) mod reports;
 
 use benches::by_hand::ByHand;
 use benches::launches::{Bench, Figures, Load};
@@ -31,6 +32,8 @@ pub(crate) struct Size {
     pub(crate) refused: usize,
     /// How many nodes are heard.
     pub(crate) nodes: u32,
+    /// How many instances a report is of.
+    pub(crate) reported: u32,
 }
 
 impl Size {
@@ -46,6 +49,7 @@ impl Size {
                 logins: 10,
                 refused: 12,
                 nodes: 1_000,
+                reported: 200,
             }
         } else {
             Self {
@@ -57,6 +61,7 @@ impl Size {
                 logins: 40,
                 refused: 100,
                 nodes: 10_000,
+                reported: 1_000,
             }
         }
     }

@@ -65,7 +65,6 @@ pub static GPUS: Table = Table::new(
         Column::uuid("id"),
         Column::uuid("node_id").nullable(),
         Column::int("slot"),
-        Column::text("key", 128).nullable(),
         Column::text("model", 64),
         Column::int("memory_mib").nullable(),
         Column::text("health", 32),
@@ -73,6 +72,7 @@ pub static GPUS: Table = Table::new(
         Column::text("instance_id", 128).nullable(),
         Column::time("created_at").immutable(),
         Column::time("updated_at"),
+        Column::text("key", 128).nullable(),
     ],
     &["id"],
 )

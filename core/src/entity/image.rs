@@ -78,7 +78,6 @@ pub static IMAGES: Table = Table::new(
         Column::uuid("node_id").immutable(),
         Column::text("name", 256).nullable(),
         Column::text("status", 32),
-        Column::uuid("command_id").nullable(),
         Column::text("key", 128).nullable(),
         Column::text("url", 1024).nullable(),
         Column::text("remote", 256).nullable(),
@@ -89,6 +88,7 @@ pub static IMAGES: Table = Table::new(
         Column::time("native_timestamp"),
         Column::time("created_at").immutable(),
         Column::time("updated_at"),
+        Column::uuid("command_id").nullable(),
     ],
     &["id"],
 )

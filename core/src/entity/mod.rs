@@ -152,6 +152,7 @@ mod mocks {
 #[cfg(feature = "mock")]
 pub use mocks::*;
 
+pub(crate) use field::port_ranges_json;
 pub(crate) use repository::{entry, is_taken};
 
 use crate::store::{NewRow, Row, StoreError, Table, Value};

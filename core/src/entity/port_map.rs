@@ -66,8 +66,8 @@ pub static PORT_MAPS: Table = Table::new(
         Column::int("port").immutable(),
         Column::bool("managed").default(Fixed::Bool(true)),
         Column::text("name", 64).nullable(),
-        Column::uuid("foreign_id").nullable(),
         Column::time("created_at").immutable(),
+        Column::uuid("foreign_id").nullable(),
     ],
     &["id"],
 )

@@ -14,7 +14,7 @@ use crate::id::IdSource;
 use crate::store::{Batch, Key, PageCursor, Row, Scan, Store, StoreError, StoreExt, Table, Value, Write};
 
 /// An entity as it was read, with the revision that an update or a delete of it needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Entry<T> {
     /// The entity.

@@ -123,6 +123,30 @@ fn a_value_that_no_writer_makes_is_corrupt_and_names_table_and_column() {
     each_sample!(samples()[0], entity => check(entity));
 }
 
+/// A file that an older build wrote holds the columns in the order in which they were declared then.
+#[test]
+fn columns_are_only_ever_added_at_the_end_of_a_table() {
+    let golden = include_str!("tests/columns.txt");
+    let declared: Vec<String> = TABLES
+        .iter()
+        .map(|table| {
+            let columns = table.columns.iter().map(|column| column.name);
+            format!("{}: {}", table.name, columns.collect::<Vec<_>>().join(" "))
+        })
+        .collect();
+    for line in golden.lines() {
+        let of_table = |declared: &&String| declared.split(':').next() == line.split(':').next();
+        let now = declared.iter().find(of_table).map_or("", String::as_str);
+        let grown = now.strip_prefix(line).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        assert!(grown, "{line}\nbecame\n{now}");
+    }
+    let mut complete: Vec<&str> = golden.lines().collect();
+    let mut declared: Vec<&str> = declared.iter().map(String::as_str).collect();
+    complete.sort_unstable();
+    declared.sort_unstable();
+    assert_eq!(complete, declared, "what is new is to be told in core/src/entity/tests/columns.txt");
+}
+
 #[test]
 fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
     let expected: [(&Table, &str, &[&str]); 20] = [

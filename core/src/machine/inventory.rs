@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::check_key;
 use crate::amount::{CpuMilli, MemoryMib, StorageMib};
-use crate::entity::{GpuDriver, InstanceId};
+use crate::entity::{GpuDriver, InstanceId, port_ranges_json};
 use crate::error::{Error, Result};
 use crate::plane::{MAX_PORTS, PortKey};
 use crate::ports::PortRanges;
@@ -17,7 +17,7 @@ use crate::sched::MAX_GPUS;
 use crate::time::Timestamp;
 
 /// What a machine has, as its agent has found it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Inventory {
     /// When the agent began to look, by the clock of the store: what
@@ -40,8 +40,10 @@ pub struct Inventory {
     /// Its public IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
     /// The IPv4 ports that instances may have.
+    #[serde(with = "port_ranges_json", default)]
     pub ipv4_ports: Option<PortRanges>,
     /// The IPv6 ports that instances may have.
+    #[serde(with = "port_ranges_json", default)]
     pub ipv6_ports: Option<PortRanges>,
     /// All processor time.
     pub cpu_milli: Option<CpuMilli>,

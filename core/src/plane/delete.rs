@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::ControlPlane;
 use super::decided::Decided;
-use super::ending::{turn_bindings, withdraw};
+use super::ending::{end, turn_bindings, withdraw};
 use super::users::Happened;
 use super::view::Pending;
 use crate::entity::{
@@ -77,7 +77,7 @@ impl ControlPlane {
         let frees = !instance.by_agent || never_begun;
         if frees {
             withdraw(&mut batch, &mut instance, now);
-            self.end(&mut batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;
+            end(&mut batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;
         } else {
             turn_bindings(&mut batch, &rows.bindings, "releasing");
             self.ask(&mut batch, &mut instance, now)?;

@@ -13,37 +13,6 @@ use crate::store::{Batch, Change, Row, StoreError, Value, Write};
 use crate::time::Timestamp;
 
 impl ControlPlane {
-    /// Ends an instance by an event that ends it, and adds what that gives back. `row` is the instance as it was read.
-    pub(super) fn end(
-        &self,
-        batch: &mut Batch,
-        instance: &mut Instance,
-        event: InstanceEvent,
-        rows: &DeleteRows,
-        now: Timestamp,
-    ) -> Result<()> {
-        instance.state = instance.state.on(event)?;
-        let Some(node) = instance.node_id.take() else {
-            let no_node = StoreError::corrupt(
-                INSTANCES.name,
-                Some(instance.id.into()),
-                "node_id",
-                "a live instance has a node",
-            );
-            return Err(no_node.into());
-        };
-        (instance.live_name, instance.image_id, instance.command_id) = (None, None, None);
-        instance.updated_at = now;
-        for binding in &rows.bindings {
-            release(batch, binding, now)?;
-        }
-        for row in rows.ports.iter().chain(&rows.grants) {
-            batch.push(Write::delete(row.table(), row.key(), row.revision()));
-        }
-        batch.writes.extend(charges(instance, node, -1));
-        Ok(())
-    }
-
     /// Sends the command that an instance waits for, where it waits for one and none is under way.
     pub(super) fn ask(&self, batch: &mut Batch, instance: &mut Instance, now: Timestamp) -> Result<()> {
         let (Some(node), None) = (instance.node_id, instance.command_id) else { return Ok(()) };
@@ -57,6 +26,36 @@ impl ControlPlane {
         instance.command_id = Some(id);
         Ok(())
     }
+}
+
+/// Ends an instance by an event that ends it, and adds what that gives back.
+pub(super) fn end(
+    batch: &mut Batch,
+    instance: &mut Instance,
+    event: InstanceEvent,
+    rows: &DeleteRows,
+    now: Timestamp,
+) -> Result<()> {
+    instance.state = instance.state.on(event)?;
+    let Some(node) = instance.node_id.take() else {
+        let no_node = StoreError::corrupt(
+            INSTANCES.name,
+            Some(instance.id.into()),
+            "node_id",
+            "a live instance has a node",
+        );
+        return Err(no_node.into());
+    };
+    (instance.live_name, instance.image_id, instance.command_id) = (None, None, None);
+    instance.updated_at = now;
+    for binding in &rows.bindings {
+        release(batch, binding, now)?;
+    }
+    for row in rows.ports.iter().chain(&rows.grants) {
+        batch.push(Write::delete(row.table(), row.key(), row.revision()));
+    }
+    batch.writes.extend(charges(instance, node, -1));
+    Ok(())
 }
 
 /// Turns the bindings of an instance to a state in which they hold their GPUs.

@@ -19,6 +19,7 @@ mod explain;
 mod follow;
 mod grants;
 mod images;
+mod import;
 mod launch;
 mod launch_rows;
 mod lifecycle;
@@ -27,6 +28,7 @@ mod login_rows;
 #[cfg(test)]
 mod login_tests;
 mod many;
+mod node_deletion;
 mod node_life;
 mod nodes;
 mod overrides;
@@ -63,8 +65,12 @@ pub use connections::{LogInThrough, ProviderAccount};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use images::{LoadedImage, NewImage};
+pub use import::{
+    Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
+};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
+pub use node_deletion::NodeDeletion;
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;

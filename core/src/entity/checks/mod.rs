@@ -41,6 +41,7 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     users::a_user_comes_and_goes_with_its_companions(&world).await;
     users::an_address_belongs_to_one_user(&world).await;
     users::limits_are_set_without_touching_use(&world).await;
+    users::what_is_held_is_neither_negative_nor_above_its_limit(&world).await;
     users::a_change_says_who_made_it(&world).await;
     lists::pages_join_in_the_order_of_ids(&world).await;
     lists::the_log_is_read_newest_first(&world).await;

@@ -6,7 +6,7 @@ use crate::entity::{
     AccessState, Entry, GpuHealth, Limits, LoginRetries, QUOTAS, Quota, SecretText, User, UserAccess,
 };
 use crate::error::Error;
-use crate::store::{Batch, StoreExt, Write};
+use crate::store::{Batch, Cause, StoreExt, Write};
 
 pub(super) async fn a_user_comes_and_goes_with_its_companions(world: &World) {
     let repositories = &world.repositories;
@@ -120,4 +120,39 @@ pub(super) async fn a_change_says_who_made_it(world: &World) {
     let told: Vec<_> = records.iter().map(|record| (record.operation.as_str(), record.actor)).collect();
     let actor = Some(kept.user.id.uuid());
     assert_eq!(told, [("gpus.update", actor), ("users.create", actor), ("gpus.update", None)]);
+}
+
+/// Why a write is refused.
+async fn refused(world: &World, write: Write) -> Cause {
+    let batch = Batch::new(world.repositories.ids.next_id(), "refused").with(write);
+    world.repositories.store.commit(batch).await.unwrap_err().refusal().unwrap().cause.clone()
+}
+
+pub(super) async fn what_is_held_is_neither_negative_nor_above_its_limit(world: &World) {
+    let user = world.bare().user;
+    let limits = Limits::default()
+        .gpu(GpuMilli::from_u32(1))
+        .cpu(CpuMilli::from_u32(1))
+        .memory(MemoryMib::from_u32(1))
+        .storage(StorageMib::from_u32(1));
+    world.repositories.users().create(user.clone(), limits).await.unwrap();
+    for (column, limit) in [
+        ("gpu_milli", "gpu_milli_limit"),
+        ("cpu_milli", "cpu_milli_limit"),
+        ("memory_mib", "memory_mib_limit"),
+        ("storage_mib", "storage_mib_limit"),
+    ] {
+        let charge = |amount| Write::admit(&QUOTAS, user.id, column, amount);
+        let batch = Batch::new(world.repositories.ids.next_id(), "charge").with(charge(1));
+        world.repositories.store.commit(batch).await.unwrap();
+        assert_eq!(
+            refused(world, charge(1)).await,
+            Cause::Ceiling { rule: limit, limit: 1, used: 1, asked: 1 }
+        );
+        let negative = [charge(-2), Write::update(&QUOTAS, user.id, 1, vec![(limit, (-1_i64).into())])];
+        for (write, what) in negative.into_iter().zip([column, limit]) {
+            let Cause::Invariant { rule } = refused(world, write).await else { panic!("{what} is negative") };
+            assert_eq!(rule, format!("quotas_{what}_not_negative"));
+        }
+    }
 }

@@ -94,9 +94,10 @@ async fn the_agent_is_told_what_to_make(world: &World) {
     let ports = world.cloud.repositories().instances().ports(launched.id).await.unwrap();
     let mut numbers: Vec<u16> = ports.iter().map(|port| port.port).collect();
     let mut told: Vec<u16> = spec.ports.iter().map(|port| port.port).collect();
-    (numbers.sort_unstable(), told.sort_unstable());
+    numbers.sort_unstable();
+    told.sort_unstable();
     assert_eq!((told.len(), told), (2, numbers));
-    let [gpu] = spec.gpus.as_slice() else { panic!("{spec:?}") };
+    let [gpu] = <[_; 1]>::try_from(spec.gpus.clone()).unwrap();
     assert_eq!(gpu.milli, GpuMilli::from_u32(500));
     assert!(gpu.key.as_ref().is_some_and(|key| machine.gpus.contains(key)), "{spec:?}");
     let done = CommandOutcome::Failed(String::new());
@@ -242,7 +243,7 @@ async fn an_old_command_undoes_nothing(world: &World) {
     machine.take(world).await;
     let filter = CommandFilter { node_id: Some(machine.node), state: Some(CommandState::Parked) };
     let parked = world.cloud.repositories().commands().list(filter, PageRequest::default()).await.unwrap();
-    let parked = parked.entries[0].id;
+    let parked = parked.entries.first().unwrap().id;
     // Stopped and started meanwhile by others.
     world.cloud.stop(id).await.unwrap();
     machine.work(world).await;

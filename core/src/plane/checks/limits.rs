@@ -83,7 +83,8 @@ impl Account {
 
     async fn limit(&self, world: &World, amount: &Amount, most: u32) {
         let limits = self.quota(world).await.limits();
-        world.cloud.set_limits(self.user, (amount.limit)(limits, most)).await.unwrap();
+        let set = world.cloud.set_limits(self.user, (amount.limit)(limits, most)).await.unwrap();
+        assert_eq!(set.value, self.quota(world).await);
     }
 
     async fn usage(&self, world: &World) -> Usage {

@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod commands;
+mod cut;
 mod hostile;
 mod images;
+mod import;
 mod instances;
 mod limits;
 mod machine;
 mod model;
+mod node_deletion;
 mod node_life;
 mod reports;
 
@@ -31,9 +34,8 @@ use crate::time::ManualClock;
 /// # Panics
 /// Where something is not as it is documented.
 pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
-    let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(&clock)));
-    let options = Options::default().identity(IdentityOptions::default()).ids(ids);
-    let world = World { cloud: Arc::new(ControlPlane::with(store, options)), clock, made: AtomicU64::new(0) };
+    let cloud = Arc::new(plane_over(store, &clock));
+    let world = World { cloud, clock, made: AtomicU64::new(0) };
     node_life::check_node_life(&world).await;
     commands::check_commands(&world).await;
     images::check_images(&world).await;
@@ -41,6 +43,13 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(reports::check_reports(&world)).await;
     limits::check_limits(&world).await;
     Box::pin(hostile::check_hostile(&world)).await;
+    Box::pin(node_deletion::check_node_deletion(&world)).await;
+    Box::pin(import::check_import(&world)).await;
+}
+
+fn plane_over(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> ControlPlane {
+    let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(clock)));
+    ControlPlane::with(store, Options::default().identity(IdentityOptions::default()).ids(ids))
 }
 
 /// A control plane with a clock that is moved by hand.
@@ -60,6 +69,11 @@ impl World {
     /// A new id.
     fn id(&self) -> uuid::Uuid {
         TimeOrderedIds::new(Arc::<ManualClock>::clone(&self.clock)).next_id()
+    }
+
+    /// Another control plane, over this store.
+    fn over(&self, store: Arc<dyn Store>) -> ControlPlane {
+        plane_over(store, &self.clock)
     }
 
     /// A user who may act.

@@ -127,7 +127,7 @@ async fn what_was_left_behind_is_asked_for_again(world: &World) {
     assert_eq!(machine.take(world).await, [], "it is parked");
     let page = PageRequest::default();
     let left = world.cloud.repositories().foreign_instances().list(machine.node, page).await.unwrap();
-    let parked = left.entries[0].command_id.unwrap();
+    let parked = left.entries.first().unwrap().command_id.unwrap();
     world.cloud.retry_command(parked).await.unwrap();
     machine.work(world).await;
     machine.report(world).await.unwrap();
@@ -152,16 +152,16 @@ async fn what_stopped_by_itself_is_stopped_and_can_be_started(world: &World) {
 async fn what_nobody_launched_is_counted_and_has_no_owner(world: &World) {
     let mut machine = Machine::new(world).await;
     let port = PortKey { family: Family::Ipv4, protocol: Protocol::Tcp, port: 63_007 };
-    let uses = (CpuMilli::from_u32(63_000), MemoryMib::from_u32(10), StorageMib::from_u32(20));
-    let stray = Container { mark: None, runs: true, uses, ports: vec![port] };
+    let amounts = (CpuMilli::from_u32(63_000), MemoryMib::from_u32(10), StorageMib::from_u32(20));
+    let stray = Container { mark: None, runs: true, uses: amounts, ports: vec![port] };
     machine.containers.insert("somebody's".into(), stray.clone());
     let found = machine.report(world).await.unwrap();
     assert_eq!((found.foreign, found.lost), (1, vec![]));
     let repositories = world.cloud.repositories();
     let listed = repositories.foreign_instances().list(machine.node, PageRequest::default()).await.unwrap();
-    assert_eq!(listed.entries[0].key, "somebody's");
+    assert_eq!(listed.entries.first().unwrap().key, "somebody's");
     let used = repositories.node_ledgers().require(machine.node).await.unwrap();
-    assert_eq!((used.cpu_milli, used.instances), (uses.0, 0));
+    assert_eq!((used.cpu_milli, used.instances), (amounts.0, 0));
     assert!(world.cloud.audit().await.unwrap().is_clean());
     let quota = repositories.quotas().require(machine.owner).await.unwrap();
     assert_eq!(quota.instances, 0, "it is nobody's");
@@ -173,7 +173,8 @@ async fn what_nobody_launched_is_counted_and_has_no_owner(world: &World) {
     let refused = world.cloud.launch(given.clone()).await;
     assert!(matches!(refused, Err(Error::NoFreePort { .. })), "{refused:?}");
     // It grows beyond the node, moves to another port, and goes.
-    let grown = Container { uses: (CpuMilli::from_u32(90_000), uses.1, uses.2), ports: Vec::new(), ..stray };
+    let grown =
+        Container { uses: (CpuMilli::from_u32(90_000), amounts.1, amounts.2), ports: Vec::new(), ..stray };
     machine.containers.insert("somebody's".into(), grown);
     assert!(machine.report(world).await.unwrap().changed > 0);
     assert_eq!(machine.report(world).await.unwrap().changed, 0);
@@ -311,7 +312,7 @@ async fn a_given_up_node_frees_everything_and_what_comes_back_is_removed(world: 
     let mut ids = vec![machine.running(world).await, machine.running(world).await];
     ids.push(machine.running(world).await);
     ids.push(machine.launch(world).await.id);
-    world.cloud.delete(ids[0]).await.unwrap();
+    world.cloud.delete(*ids.first().unwrap()).await.unwrap();
     for reason in ["", " ", "a\0b", &"x".repeat(513)] {
         let refused = world.cloud.mark_node_dead(machine.node, reason).await;
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{reason:?}");

@@ -11,7 +11,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::machine::MadeInstance;
 use crate::plane::delete::{DeleteRows, delete_queries};
-use crate::plane::ending::turn_bindings;
+use crate::plane::ending::{end, turn_bindings};
 use crate::store::{Batch, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
@@ -106,10 +106,10 @@ impl ControlPlane {
             // The agent says that there is nothing of it.
             (CommandKind::CreateInstance, CommandEvent::Fail) => {
                 instance.status_info = Some(clipped(told, 1024));
-                return self.end(batch, instance, InstanceEvent::Fail, rows, now);
+                return end(batch, instance, InstanceEvent::Fail, rows, now);
             }
             (CommandKind::DeleteInstance, CommandEvent::Complete) => {
-                return self.end(batch, instance, InstanceEvent::SeenGone, rows, now);
+                return end(batch, instance, InstanceEvent::SeenGone, rows, now);
             }
             (_, CommandEvent::Withdraw) => {}
             // It could not be done: nothing is known by that, but that somebody has to look at it.

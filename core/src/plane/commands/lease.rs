@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ControlPlane, of_command};
 use crate::entity::{
     COMMANDS, Command, CommandEvent, CommandId, CommandState, Entity as _, Entry, NODE_HEARTBEATS, NodeId,
@@ -19,7 +21,7 @@ use crate::time::Timestamp;
 const MAX_TAKEN: u32 = 100;
 
 /// That an agent has a command: what it shows when it answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CommandLease {
     /// The command, as it was taken.
@@ -46,7 +48,8 @@ impl CommandLease {
 }
 
 /// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CommandOutcome {
     /// It was done; at most 4,096 bytes.

@@ -7,6 +7,8 @@ mod sweep;
 
 pub use sweep::Swept;
 
+use serde::{Deserialize, Serialize};
+
 use super::ControlPlane;
 use super::decided::Decided;
 use super::users::Happened;
@@ -19,7 +21,7 @@ use crate::store::{Batch, Change, Row, StoreError, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// The number of one life of an agent: it rises whenever an agent joins as the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeSession(pub u32);
 
 /// One heartbeat.
@@ -214,7 +216,7 @@ fn turned(rows: &LifeRows, to: NodeState) -> Write {
     Write::update(&NODE_LIFECYCLES, rows.lifecycle.key(), rows.lifecycle.revision(), set)
 }
 
-fn of_node<'h>(operation: &'static str, node: NodeId, description: &'h str) -> Happened<'h> {
+pub(super) fn of_node<'h>(operation: &'static str, node: NodeId, description: &'h str) -> Happened<'h> {
     Happened { operation, actor: None, kind: ComputeNode::KIND, subject: node.uuid(), description }
 }
 

@@ -50,7 +50,8 @@ impl ControlPlane {
                 known.iter().map(|(_, foreign)| KnownForeign { key: &foreign.key }).collect();
             let (still, new) = match_foreign(&keys, found, rest);
             let mut taken = self.taken_ports(report).await?;
-            let mut steps = Steps { plane: self, report, now, batches: Vec::new(), open: 0 };
+            let open = (self.report_batch(report, now), 0);
+            let mut steps = Steps { plane: self, report, now, batches: Vec::new(), open, changed: 0 };
             for ((row, foreign), at) in known.iter().zip(still) {
                 match at.and_then(|at| found.get(at)) {
                     Some(found) => steps.change(row, foreign, found, &mut taken),
@@ -118,20 +119,23 @@ struct Steps<'s> {
     plane: &'s ControlPlane,
     report: Report<'s>,
     now: Timestamp,
+    /// Those that are full.
     batches: Vec<Batch>,
-    /// How many containers are in the last batch.
-    open: usize,
+    /// The one that is being filled, and how many containers are in it.
+    open: (Batch, usize),
+    changed: usize,
 }
 
 impl Steps<'_> {
+    /// The batch that takes in one more container.
     fn batch(&mut self) -> &mut Batch {
-        if self.batches.is_empty() || self.open >= AT_ONCE {
-            self.batches.push(self.plane.report_batch(self.report, self.now));
-            self.open = 0;
+        if self.open.1 >= AT_ONCE {
+            let new = (self.plane.report_batch(self.report, self.now), 0);
+            self.batches.push(std::mem::replace(&mut self.open, new).0);
         }
-        self.open += 1;
-        let last = self.batches.len() - 1;
-        &mut self.batches[last]
+        self.open.1 += 1;
+        self.changed += 1;
+        &mut self.open.0
     }
 
     fn adopt(&mut self, found: &FoundInstance, left_by: Option<InstanceId>, taken: &mut Taken) -> Result<()> {
@@ -196,9 +200,11 @@ impl Steps<'_> {
         count(batch, Some(foreign), None);
     }
 
-    fn finish(self) -> (usize, Vec<Batch>) {
-        let full = self.batches.len().saturating_sub(1);
-        (full * AT_ONCE + self.open, self.batches)
+    fn finish(mut self) -> (usize, Vec<Batch>) {
+        if self.open.1 > 0 {
+            self.batches.push(self.open.0);
+        }
+        (self.changed, self.batches)
     }
 }
 

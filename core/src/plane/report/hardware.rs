@@ -59,10 +59,10 @@ impl ControlPlane {
             Query::Scan(gpus),
         ];
         let reads = self.store.read(queries).await?;
-        let none = || Error::not_found(ComputeNode::KIND, report.node);
+        let missing = || Error::not_found(ComputeNode::KIND, report.node);
         let mut answers = reads.answers.into_iter();
-        let node = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
-        let ledger = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
+        let node = answers.next().and_then(Answer::into_row).ok_or_else(missing)?;
+        let ledger = answers.next().and_then(Answer::into_row).ok_or_else(missing)?;
         let mut gpus = Vec::new();
         for row in answers.next().map(Answer::into_rows).unwrap_or_default() {
             let gpu = Gpu::from_row(&row)?;
@@ -127,11 +127,10 @@ impl ControlPlane {
             let reason = format!("with those that are gone and still held the node has more than {MAX_GPUS}");
             return Err(Error::invalid("gpus", reason));
         }
-        let mut slot = rows.gpus.iter().map(|(_, gpu)| gpu.slot + 1).max().unwrap_or(0);
-        for found in new.iter().filter_map(|at| found.get(*at)) {
+        let first = rows.gpus.iter().map(|(_, gpu)| gpu.slot + 1).max().unwrap_or(0);
+        for (slot, found) in (first..).zip(new.iter().filter_map(|at| found.get(*at))) {
             let gpu = self.new_gpu(report, found, slot, model.as_deref(), rows.now);
             batch.push(Write::Insert(gpu.to_row()));
-            slot += 1;
         }
         Ok(GpusTaken { there: found.len(), held_of_gone, model, gone })
     }

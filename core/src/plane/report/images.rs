@@ -58,9 +58,9 @@ impl ControlPlane {
                 let image = Image { url: image.url.filter(|url| !taken(url)), ..image };
                 batches.push(self.report_batch(report, now).with(Write::Insert(image.to_row())));
             }
-            let changed = batches.len();
+            let count = batches.len();
             let lost = self.commit_all(batches).await?;
-            reconciled.changed += changed - lost;
+            reconciled.changed += count - lost;
             if lost == 0 {
                 return Ok(());
             }

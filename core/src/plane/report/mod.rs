@@ -9,6 +9,8 @@ mod hardware;
 mod images;
 mod instances;
 
+use serde::{Deserialize, Serialize};
+
 use super::ControlPlane;
 use super::retry::{Retry, lost_race};
 use super::users::Happened;
@@ -20,7 +22,7 @@ use crate::store::{Batch, Change, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// What a report changed; nothing where everything was known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reconciled {
     /// How many things were changed: the machine itself, GPUs, images, instances, foreign containers.

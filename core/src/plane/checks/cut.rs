@@ -1,0 +1,68 @@
+//! A store that fails after so many batches, as a process that is killed between two of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::store::{
+    Batch, Changes, Cursor, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot, Store,
+    StoreError,
+};
+
+/// Commits so many batches, and nothing after.
+#[derive(Debug)]
+pub(super) struct Cut {
+    inner: Arc<dyn Store>,
+    left: AtomicUsize,
+}
+
+impl Cut {
+    pub(super) fn after(inner: &Arc<dyn Store>, batches: usize) -> Self {
+        Self { inner: Arc::clone(inner), left: AtomicUsize::new(batches) }
+    }
+}
+
+#[async_trait]
+impl Store for Cut {
+    fn schema(&self) -> &Schema {
+        self.inner.schema()
+    }
+
+    async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
+        self.inner.read(queries).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        self.inner.snapshot().await
+    }
+
+    async fn commit_many(&self, mut batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
+        let all = batches.len();
+        let left = self.left.load(Ordering::SeqCst).min(all);
+        self.left.fetch_sub(left, Ordering::SeqCst);
+        batches.truncate(left);
+        let mut answers = self.inner.commit_many(batches).await;
+        answers.resize_with(all, || {
+            Err(StoreError::Unavailable { reason: "it was cut off".into(), source: None })
+        });
+        answers
+    }
+
+    async fn resolve(&self, id: Uuid) -> Result<Resolution, StoreError> {
+        self.inner.resolve(id).await
+    }
+
+    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
+        self.inner.changes(after, limit).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<Pruned, StoreError> {
+        self.inner.prune(prune).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
+}
