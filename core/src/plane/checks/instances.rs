@@ -19,6 +19,7 @@ pub(super) async fn check_instances(world: &World) {
     what_is_not_begun_is_withdrawn_and_what_is_begun_is_removed(world).await;
     what_cannot_be_made_gives_everything_back(world).await;
     what_cannot_be_done_is_wanted_no_longer_and_can_be_asked_again(world).await;
+    what_cannot_be_done_stands_in_no_removals_way(world).await;
     an_old_command_undoes_nothing(world).await;
     an_agent_killed_at_any_step_of_create_and_delete_leaks_nothing(world).await;
 }
@@ -206,6 +207,29 @@ async fn what_cannot_be_done_is_wanted_no_longer_and_can_be_asked_again(world: &
     world.cloud.delete(id).await.unwrap();
     machine.work(world).await;
     machine.is_empty(world, "it was asked again").await;
+}
+
+async fn what_cannot_be_done_stands_in_no_removals_way(world: &World) {
+    let mut machine = Machine::new(world).await;
+    // Deleted while its agent stops it, which then fails.
+    let stopping = machine.running(world).await;
+    world.cloud.stop(stopping).await.unwrap();
+    let held = machine.take(world).await.pop().unwrap();
+    world.cloud.delete(stopping).await.unwrap();
+    world.cloud.complete_command(&held, &CommandOutcome::Failed("it hangs".into())).await.unwrap();
+    machine.work(world).await;
+    assert_eq!(states(world, stopping).await.0, InstanceState::Deleted);
+    // Deleted after it was tried to be made too often.
+    let making = machine.launch(world).await.id;
+    for _ in 0..5 {
+        machine.take(world).await;
+        world.clock.advance(LEASE * 2);
+    }
+    world.cloud.delete(making).await.unwrap();
+    assert_eq!(machine.take(world).await, [], "it is given up, and its removal asked for");
+    machine.work(world).await;
+    assert_eq!(states(world, making).await.0, InstanceState::Deleted);
+    machine.is_empty(world, "both were deleted").await;
 }
 
 async fn an_old_command_undoes_nothing(world: &World) {

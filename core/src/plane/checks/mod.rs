@@ -3,6 +3,7 @@
 
 mod commands;
 mod cut;
+mod hostile;
 mod images;
 mod import;
 mod instances;
@@ -42,6 +43,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(instances::check_instances(&world)).await;
     Box::pin(reports::check_reports(&world)).await;
     limits::check_limits(&world).await;
+    Box::pin(hostile::check_hostile(&world)).await;
     Box::pin(node_deletion::check_node_deletion(&world)).await;
     Box::pin(import::check_import(&world)).await;
 }

@@ -10,6 +10,7 @@ use crate::entity::CommandKind;
 use crate::machine::Inventory;
 use crate::plane::{CommandLease, CommandOutcome, Heartbeat, NodeSession, PortKey};
 use crate::ports::{Family, PortRanges, Protocol};
+use crate::time::Clock as _;
 
 impl Run<'_> {
     pub(super) async fn machine_step(&mut self, step: Step) -> Checked {
@@ -17,6 +18,7 @@ impl Run<'_> {
         let at = |node: u8| usize::from(node) % count;
         match step {
             Step::Work { node, most, fates } => self.work(at(node), most, fates).await,
+            Step::Struggle { node } => self.struggle(at(node)).await,
             Step::Answer { node, lease } => self.answer(at(node), false, lease).await,
             Step::Extend { node, lease } => self.extend(at(node), false, lease).await,
             Step::Join { node } => self.join(at(node)).await,
@@ -101,6 +103,16 @@ impl Run<'_> {
                 self.complete(&lease, &outcome).await?;
             }
             self.remember(node, lease, Some(outcome));
+        }
+        Ok(())
+    }
+
+    /// The agent dies behind every command that it takes, more often than they are tried.
+    async fn struggle(&mut self, node: usize) -> Checked {
+        for _ in 0..6 {
+            self.clock.advance(LEASE);
+            self.model.now = self.clock.now();
+            self.work(node, 5, [Fate::Forgotten; 3]).await?;
         }
         Ok(())
     }

@@ -178,8 +178,7 @@ pub(super) fn stored(model: &Model, rows: &Rows) -> Facts {
         let fact = instance(
             (row.state, &row.desired),
             row.by_agent,
-            command,
-            node,
+            (command.as_ref(), node.as_ref()),
             (row.key.as_ref(), row.status_info.as_ref()),
         );
         facts.insert(name(row.id.uuid()), fact);
@@ -214,8 +213,7 @@ fn ledger(instances: i64, held: [i64; 3], total: [i64; 3], gpus: (i64, i64)) -> 
 fn instance(
     (state, desired): (InstanceState, &dyn std::fmt::Display),
     by_agent: bool,
-    command: Option<String>,
-    node: Option<String>,
+    (command, node): (Option<&String>, Option<&String>),
     (key, status): (Option<&String>, Option<&String>),
 ) -> String {
     format!("{state}, wanted {desired}, by agent {by_agent}, {command:?}, {node:?}, {key:?} {status:?}")
@@ -253,8 +251,7 @@ pub(super) fn known(model: &Model) -> Facts {
         let fact = instance(
             (it.state, &it.desired),
             it.by_agent,
-            command,
-            node,
+            (command.as_ref(), node.as_ref()),
             (it.key.as_ref(), it.status.as_ref()),
         );
         facts.insert(format!("instance {at}"), fact);

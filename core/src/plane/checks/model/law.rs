@@ -85,7 +85,7 @@ fn gpus_are_conserved(cloud: &ControlPlane, model: &Model, rows: &Rows, at: usiz
         match gpu.health {
             GpuHealth::Gone => over += milli,
             GpuHealth::Quarantined => {
-                (inventory, quarantined) = (inventory + 1000, quarantined + 1000 - milli)
+                (inventory, quarantined) = (inventory + 1000, quarantined + 1000 - milli);
             }
             GpuHealth::Healthy => inventory += 1000,
         }

@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn machines_are_as_a_model_of_them_on_the_reference_store() {
-        let sequences = 40;
+        let sequences = 16;
         check_machine_model(&InMemory, ModelSize { sequences, steps: 120, audit_every: 1 }, 1).await;
     }
 }

@@ -56,12 +56,12 @@ impl Model {
         let instance = &mut self.instances[command.instance];
         let creates = command.kind == CommandKind::CreateInstance;
         if command.attempt >= command.most {
-            (command.state, command.until) = (CommandState::Parked, None);
+            (command.state, command.until, command.outcome) = (CommandState::Parked, None, None);
             self.came(at, Came::Parked, "it was tried too often");
             return false;
         }
         if creates && waits && instance.state == InstanceState::Deleting {
-            (command.state, command.until) = (CommandState::Failed, None);
+            (command.state, command.until, command.outcome) = (CommandState::Failed, None, None);
             self.came(at, Came::Withdrawn, "");
             return false;
         }

@@ -41,7 +41,7 @@ impl Model {
         node.gpu_total = 1000 * i64::try_from(look.machine.gpus.len()).unwrap_or(-1);
         (node.ports, node.most_ports) = (look.ports, node.most_ports.max(look.ports));
         let mut found: Vec<&String> = look.machine.gpus.iter().collect();
-        let mut next = node.gpus.keys().next_back().map_or(0, |slot| slot + 1);
+        let next = node.gpus.keys().next_back().map_or(0, |slot| slot + 1);
         let known: BTreeSet<String> = node.gpus.values().filter_map(|gpu| gpu.key.clone()).collect();
         let mut gone = Vec::new();
         node.gpus.retain(|slot, gpu| {
@@ -64,9 +64,8 @@ impl Model {
             gpu.health = GpuHealth::Gone;
             gpu.key.is_some() || held.contains_key(slot)
         });
-        for key in found {
-            node.gpus.insert(next, Gpu { id: None, key: Some(key.clone()), health: GpuHealth::Healthy });
-            next += 1;
+        for (slot, key) in (next..).zip(found) {
+            node.gpus.insert(slot, Gpu { id: None, key: Some(key.clone()), health: GpuHealth::Healthy });
         }
         // What is held of what is gone is over, and takes nothing away of what is there.
         let gone_slots = node.gpus.iter().filter(|(_, gpu)| gpu.health == GpuHealth::Gone);

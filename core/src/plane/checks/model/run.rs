@@ -196,15 +196,33 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// One of the instances, most of the time one that is live.
+    fn instance(&self, place: u8) -> Option<usize> {
+        self.place_in(place, Instance::is_live).or_else(|| of(place / 4, self.model.instances.len()))
+    }
+
+    /// Most of the time one that is as it should be.
+    fn place_in(&self, place: u8, fits: impl Fn(&Instance) -> bool) -> Option<usize> {
+        let all = self.model.instances.iter().enumerate();
+        let fit: Vec<usize> = all.filter(|(_, it)| fits(it)).map(|(at, _)| at).collect();
+        let at = of(place / 4, fit.len())?;
+        (!place.is_multiple_of(4)).then_some(fit[at])
+    }
+
     async fn repeat(&mut self, instance: u8) -> Checked {
-        let Some(at) = of(instance, self.model.instances.len()) else { return Ok(()) };
+        let Some(at) = self.instance(instance) else { return Ok(()) };
         let request = self.model.instances[at].request.clone();
         let got = self.cloud().launch(request).await;
         answered("the same launch again", &got, Ok(()))
     }
 
     async fn turn(&mut self, instance: u8, goal: DesiredState) -> Checked {
-        let Some(at) = of(instance, self.model.instances.len()) else { return Ok(()) };
+        let from = match goal {
+            DesiredState::Running => InstanceState::Stopped,
+            _ => InstanceState::Running,
+        };
+        let fit = self.place_in(instance, |it| it.state == from);
+        let Some(at) = fit.or_else(|| self.instance(instance)) else { return Ok(()) };
         let id = self.model.instances[at].id;
         let got = match goal {
             DesiredState::Running => self.cloud().start(id).await,
@@ -214,7 +232,7 @@ impl Run<'_> {
     }
 
     async fn delete(&mut self, instance: u8) -> Checked {
-        let Some(at) = of(instance, self.model.instances.len()) else { return Ok(()) };
+        let Some(at) = self.instance(instance) else { return Ok(()) };
         self.delete_at(at).await
     }
 
@@ -224,7 +242,7 @@ impl Run<'_> {
     }
 
     async fn abandon(&mut self, instance: u8) -> Checked {
-        let Some(at) = of(instance, self.model.instances.len()) else { return Ok(()) };
+        let Some(at) = self.instance(instance) else { return Ok(()) };
         let got = self.cloud().abandon_instance(self.model.instances[at].id, "it was seen to be gone").await;
         answered(&format!("abandon instance {at}"), &got, self.model.abandon(at))
     }

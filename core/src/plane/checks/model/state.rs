@@ -196,13 +196,13 @@ impl Model {
 
     /// What an account uses: instances, GPU milli, and the amounts.
     pub(super) fn used(&self, user: usize) -> (i64, i64, Amounts) {
-        let mut used = (0, 0, [0; 3]);
+        let (mut instances, mut gpus, mut held) = (0, 0, [0; 3]);
         for instance in self.of(user) {
-            used.0 += 1;
-            used.1 += instance.milli * i64::from(instance.request.gpus);
-            add(&mut used.2, instance.uses);
+            instances += 1;
+            gpus += instance.milli * i64::from(instance.request.gpus);
+            add(&mut held, instance.uses);
         }
-        used
+        (instances, gpus, held)
     }
 
     /// The limits of an account, and what is used of each, in the order in which they are judged.
