@@ -200,12 +200,6 @@ impl Machine {
             .map(|(key, _)| key.clone())
     }
 
-    /// All GPU thousandths of its node, as the ledger says.
-    pub(super) async fn total(&self, world: &World) -> GpuMilli {
-        let ledgers = world.cloud.repositories().node_ledgers();
-        ledgers.require(self.node).await.unwrap().gpu_milli_total
-    }
-
     /// Checks that nothing of instances is left anywhere: of the node, its GPUs, ports, and the account.
     pub(super) async fn is_empty(&self, world: &World, why: &str) {
         let repositories = world.cloud.repositories();
