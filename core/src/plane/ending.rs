@@ -6,11 +6,11 @@ use super::ControlPlane;
 use super::delete::DeleteRows;
 use super::nodes::charges;
 use crate::entity::{
-    BindingEvent, COMMANDS, CommandState, Entity as _, GPU_BINDINGS, GPUS, GpuBinding, INSTANCES, Instance,
-    InstanceEvent,
+    BindingEvent, COMMANDS, CommandKind, CommandState, Entity as _, GPU_BINDINGS, GPUS, GpuBinding,
+    INSTANCES, Instance, InstanceEvent,
 };
 use crate::error::Result;
-use crate::machine::{InstanceRef, wanted};
+use crate::machine::{InstanceRef, InstanceSize, wanted};
 use crate::plane::commands::NewCommand;
 use crate::store::{Batch, Change, Row, StoreError, Value, Write};
 use crate::time::Timestamp;
@@ -22,8 +22,10 @@ impl ControlPlane {
         let Some(kind) = wanted(instance.state, instance.desired).filter(|_| instance.by_agent) else {
             return Ok(());
         };
-        let payload = InstanceRef::new(instance.id, instance.key.clone()).to_payload()?;
-        let command = NewCommand::of(node, kind, instance.id.uuid()).payload(payload);
+        let starts = kind == CommandKind::StartInstance;
+        let size = starts.then(|| InstanceSize::of(instance));
+        let what = InstanceRef { size, ..InstanceRef::new(instance.id, instance.key.clone()) };
+        let command = NewCommand::of(node, kind, instance.id.uuid()).payload(what.to_payload()?);
         let id = self.new_id().into();
         self.queue(batch, &command, id, now);
         instance.command_id = Some(id);

@@ -14,6 +14,7 @@ mod model;
 mod node_deletion;
 mod node_life;
 mod reports;
+mod resize;
 
 pub use model::{ModelSize, ModelStores, check_machine_model};
 
