@@ -27,6 +27,7 @@ pub(super) async fn check_reports(world: &World) {
     a_report_of_an_agent_that_was_replaced_changes_nothing(world).await;
     a_given_up_node_frees_everything_and_what_comes_back_is_removed(world).await;
     an_instance_is_given_up_alone(world).await;
+    whose_machine_it_is_answers_for_it(world).await;
     a_report_of_any_length_is_taken_in(world).await;
 }
 
@@ -363,6 +364,29 @@ async fn an_instance_is_given_up_alone(world: &World) {
     assert_eq!(machine.containers.len(), 1);
     assert_eq!(instance(world, other).await.state, InstanceState::Running);
     assert!(world.cloud.audit().await.unwrap().is_clean());
+}
+
+async fn whose_machine_it_is_answers_for_it(world: &World) {
+    let mut machine = Machine::new(world).await;
+    let guest = world.user().await;
+    let acting = |user| world.cloud.acting(crate::identity::Caller::trusted(user));
+    world.cloud.share(guest, crate::plane::Shared::Node(machine.node), None).await.unwrap();
+    let theirs = LaunchRequest::new(guest, format!("i-{}", world.fresh())).on_node(machine.node);
+    let theirs = acting(guest).launch(theirs).await.unwrap().id;
+    machine.work(world).await;
+    // Whose instance it is cannot say what became of somebody else's machine.
+    let refused = acting(guest).abandon_instance(machine.node, theirs, "I want my limit back").await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    let refused = acting(guest).mark_node_dead(machine.node, "I want my limit back").await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    let stranger = acting(world.user().await).mark_node_dead(machine.node, "it is mine").await;
+    assert!(matches!(stranger, Err(Error::NotFound { .. })), "{stranger:?}");
+    let elsewhere = Machine::new(world).await;
+    let other = acting(elsewhere.owner).abandon_instance(elsewhere.node, theirs, "it is on mine").await;
+    assert!(matches!(other, Err(Error::NotFound { .. })), "{other:?}");
+    let lost = acting(machine.owner).abandon_instance(machine.node, theirs, "it hangs").await.unwrap();
+    assert_eq!(lost.state, InstanceState::Lost);
+    assert_eq!(acting(machine.owner).mark_node_dead(machine.node, "burnt").await.unwrap().instances, 0);
 }
 
 async fn a_report_of_any_length_is_taken_in(world: &World) {
