@@ -11,7 +11,7 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-use crate::tables::{Size, checks, files, heartbeats, import, logins, postgres, reads, refused};
+use crate::tables::{Size, checks, files, heartbeats, import, logins, postgres, reads, refused, reports};
 
 /// Decisions of the scheduler, durable launches on each store, reads, heartbeats, an import, checks of sessions and keys, and logins,
 /// as small tables.
@@ -34,6 +34,8 @@ enum What {
     Postgres,
     Reads,
     Heartbeats,
+    /// Reports of machines.
+    Reports,
     Import,
     Checks,
     Logins,
@@ -74,6 +76,9 @@ async fn stores(cli: &Cli) -> Result<(), Failed> {
     }
     if cli.wants(What::Heartbeats) {
         heartbeats::heartbeats(&Server::start(Duration::ZERO).await?, size).await?;
+    }
+    if cli.wants(What::Reports) {
+        reports::reports(&Server::start(Duration::ZERO).await?, size).await?;
     }
     if cli.wants(What::Import) {
         import::import(&Server::start(Duration::ZERO).await?, size).await?;

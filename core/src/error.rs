@@ -165,7 +165,7 @@ impl Error {
     pub(crate) fn of_store(kind: &'static str, error: StoreError) -> Self {
         let StoreError::Refused(refusal) = &error else {
             return match error {
-                StoreError::Invalid { field, reason } => Self::Invalid { field, reason },
+                StoreError::Invalid { field, reason } => Self::Invalid { field: column(&field), reason },
                 other => Self::Store(other),
             };
         };
@@ -187,6 +187,12 @@ impl Error {
             Cause::Invariant { .. } | Cause::Overflow { .. } => Self::Store(error),
         }
     }
+}
+
+/// The column of a field of a batch, such as `writes[2].images.url`: who asked for something knows nothing of batches.
+fn column(field: &str) -> String {
+    let of_write = field.strip_prefix("writes[").and_then(|rest| rest.split_once("].")?.1.split_once('.'));
+    of_write.map_or(field, |(_, column)| column).to_owned()
 }
 
 /// The name of a declaration without its table's.

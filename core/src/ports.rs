@@ -79,7 +79,7 @@ pub struct PortRanges {
 #[error("port range {label:?} is invalid: {reason}")]
 #[non_exhaustive]
 pub struct InvalidRange {
-    /// The range's label, or its position.
+    /// The range's label, at most 64 characters of it, or its position.
     pub label: String,
     /// What is wrong with it.
     pub reason: String,
@@ -107,7 +107,7 @@ impl PortRanges {
     }
 
     fn add(&mut self, label: &str, protocol: Protocol, low: u32, high: u32) -> Result<(), InvalidRange> {
-        let invalid = |reason: String| InvalidRange { label: label.to_owned(), reason };
+        let invalid = |reason: String| InvalidRange { label: shown(label), reason };
         let port = |value: u32| match u16::try_from(value) {
             Ok(port) if port > 0 => Ok(port),
             _ => Err(invalid(format!("a port is from 1 to 65535, got {value}"))),
@@ -203,7 +203,7 @@ impl PortRanges {
             range: (u32, u32),
         }
         let document = json.to_value();
-        let invalid = |label: &str, reason: String| InvalidRange { label: label.to_owned(), reason };
+        let invalid = |label: &str, reason: String| InvalidRange { label: shown(label), reason };
         let members =
             document.as_object().ok_or_else(|| invalid("", "expected an object of ranges".into()))?;
         let mut all = Self::none();
@@ -215,6 +215,11 @@ impl PortRanges {
         all.merge();
         Ok(all)
     }
+}
+
+/// So much of a label that what is told of a range stays short.
+fn shown(label: &str) -> String {
+    label.chars().take(64).collect()
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 #[path = "../../sql/tests/history/mod.rs"]
 mod history;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use apportion::ControlPlane;
 use apportion::entity::TABLES;
 use apportion::entity::checks::check_repositories;
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
-use apportion::plane::checks::check_machines;
-use apportion::store::Store as _;
+use apportion::plane::checks::{ModelSize, ModelStores, check_machine_model, check_machines};
+use apportion::store::Store;
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion_postgres::PostgresStore;
 use apportion_sql::Names;
@@ -42,6 +42,35 @@ async fn machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
     check_machines(Arc::new(store), clock).await;
+}
+
+/// Databases of which the last one is connected to again.
+struct Databases(Mutex<String>);
+
+impl Databases {
+    async fn connect(&self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        let url = self.0.lock().unwrap().clone();
+        Arc::new(PostgresStore::connect(&url, TABLES, clock).await.unwrap())
+    }
+}
+
+#[async_trait::async_trait]
+impl ModelStores for Databases {
+    async fn fresh(&self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        *self.0.lock().unwrap() = ThrowawayPostgres::shared().unwrap().fresh_database().unwrap();
+        self.connect(clock).await
+    }
+
+    async fn reopened(&self, store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        store.close().await.unwrap();
+        self.connect(clock).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn machines_are_as_a_model_of_them() {
+    let databases = Databases(Mutex::default());
+    check_machine_model(&databases, ModelSize { sequences: 2, steps: 80, audit_every: 10 }, 300).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,18 +1,18 @@
 //! The repositories and the operations of the control plane on a redb file.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib};
 use apportion::entity::checks::check_repositories;
 use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES};
 use apportion::id::{IdSource as _, TimeOrderedIds};
 use apportion::identity::checks::check_identity;
-use apportion::plane::checks::check_machines;
+use apportion::plane::checks::{ModelSize, ModelStores, check_machine_model, check_machines};
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
 use apportion::store::memory::MemoryStore;
 use apportion::store::{
-    Batch, Cause, Column, Fixed, NewRow, Reference, Scan, Store as _, StoreExt as _, Table, Write,
+    Batch, Cause, Column, Fixed, NewRow, Reference, Scan, Store, StoreExt as _, Table, Write,
 };
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion::{ControlPlane, Error};
@@ -44,6 +44,36 @@ async fn machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = RedbStore::open(folder.path().join("store.redb"), TABLES, clock.clone()).unwrap();
     check_machines(Arc::new(store), clock).await;
+}
+
+/// Files of which the last one is opened again.
+struct Files(Mutex<tempfile::TempDir>);
+
+impl Files {
+    fn open(&self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        let path = self.0.lock().unwrap().path().join("store.redb");
+        Arc::new(RedbStore::open(path, TABLES, clock).unwrap())
+    }
+}
+
+#[async_trait::async_trait]
+impl ModelStores for Files {
+    async fn fresh(&self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        *self.0.lock().unwrap() = tempfile::tempdir().unwrap();
+        self.open(clock)
+    }
+
+    async fn reopened(&self, store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        store.close().await.unwrap();
+        drop(store);
+        self.open(clock)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn machines_are_as_a_model_of_them() {
+    let files = Files(Mutex::new(tempfile::tempdir().unwrap()));
+    check_machine_model(&files, ModelSize { sequences: 4, steps: 80, audit_every: 8 }, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

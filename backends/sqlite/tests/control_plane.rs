@@ -3,7 +3,7 @@
 #[path = "../../sql/tests/history/mod.rs"]
 mod history;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apportion::amount::{CpuMilli, GpuMilli};
@@ -11,10 +11,10 @@ use apportion::entity::checks::check_repositories;
 use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES, UserId};
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
-use apportion::plane::checks::check_machines;
+use apportion::plane::checks::{ModelSize, ModelStores, check_machine_model, check_machines};
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
-use apportion::store::{Scan, Store as _, StoreExt as _};
+use apportion::store::{Scan, Store, StoreExt as _};
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion::{ControlPlane, Error};
 use apportion_sql::Names;
@@ -51,6 +51,36 @@ async fn machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap();
     check_machines(Arc::new(store), clock).await;
+}
+
+/// Files of which the last one is opened again.
+struct Files(Mutex<tempfile::TempDir>);
+
+impl Files {
+    async fn open(&self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        let path = self.0.lock().unwrap().path().join("store.sqlite");
+        Arc::new(SqliteStore::open(path, TABLES, clock).await.unwrap())
+    }
+}
+
+#[async_trait::async_trait]
+impl ModelStores for Files {
+    async fn fresh(&self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        *self.0.lock().unwrap() = tempfile::tempdir().unwrap();
+        self.open(clock).await
+    }
+
+    async fn reopened(&self, store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        store.close().await.unwrap();
+        drop(store);
+        self.open(clock).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn machines_are_as_a_model_of_them() {
+    let files = Files(Mutex::new(tempfile::tempdir().unwrap()));
+    check_machine_model(&files, ModelSize { sequences: 3, steps: 80, audit_every: 10 }, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -8,6 +8,7 @@ pub(crate) mod logins;
 pub(crate) mod postgres;
 pub(crate) mod reads;
 pub(crate) mod refused;
+pub(crate) mod reports;
 
 use benches::by_hand::ByHand;
 use benches::launches::{Bench, Figures, Load};
@@ -32,6 +33,8 @@ pub(crate) struct Size {
     pub(crate) refused: usize,
     /// How many nodes are heard.
     pub(crate) nodes: u32,
+    /// How many instances a report is of.
+    pub(crate) reported: u32,
     /// How many instances are brought in.
     pub(crate) imported: usize,
 }
@@ -49,6 +52,7 @@ impl Size {
                 logins: 10,
                 refused: 12,
                 nodes: 1_000,
+                reported: 200,
                 imported: 2_000,
             }
         } else {
@@ -61,6 +65,7 @@ impl Size {
                 logins: 40,
                 refused: 100,
                 nodes: 10_000,
+                reported: 1_000,
                 imported: 100_000,
             }
         }

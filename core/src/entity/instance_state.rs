@@ -97,23 +97,15 @@ impl InstanceState {
         use InstanceEvent::{Abandon, Begin, Delete, Fail, SeenGone, SeenRunning, SeenStopped, Start, Stop};
         match (self, event) {
             (Self::Deleted | Self::Failed | Self::Lost, _) => None,
-            (_, Abandon) => Some(Self::Lost),
-            (_, Delete) => Some(Self::Deleting),
+            // What is yet to be made is not gone.
+            (_, Abandon) | (Self::Running | Self::Stopped, SeenGone) => Some(Self::Lost),
             // What is to be removed is so until there is nothing of it, whatever it does meanwhile.
+            (_, Delete) | (Self::Deleting, Begin | SeenRunning | SeenStopped) => Some(Self::Deleting),
             (Self::Deleting, SeenGone | Fail) => Some(Self::Deleted),
-            (Self::Deleting, Begin | SeenRunning | SeenStopped) => Some(Self::Deleting),
-            (Self::Running, Stop) => Some(Self::Running),
-            (Self::Stopped, Start) => Some(Self::Stopped),
             (Self::Requested | Self::Creating, Begin) => Some(Self::Creating),
             (Self::Requested | Self::Creating, Fail) => Some(Self::Failed),
-            (Self::Requested | Self::Creating | Self::Running | Self::Stopped, SeenRunning) => {
-                Some(Self::Running)
-            }
-            (Self::Requested | Self::Creating | Self::Running | Self::Stopped, SeenStopped) => {
-                Some(Self::Stopped)
-            }
-            // What is yet to be made is not gone.
-            (Self::Running | Self::Stopped, SeenGone) => Some(Self::Lost),
+            (Self::Running, Stop) | (_, SeenRunning) => Some(Self::Running),
+            (Self::Stopped, Start) | (_, SeenStopped) => Some(Self::Stopped),
             _ => None,
         }
     }

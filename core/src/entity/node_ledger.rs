@@ -32,7 +32,7 @@ pub struct NodeLedger {
     pub storage_mib_total: StorageMib,
     /// GPU thousandths held, over all GPUs.
     pub gpu_milli: GpuMilli,
-    /// All GPU thousandths: 1000 a GPU.
+    /// All GPU thousandths: 1000 a GPU, and what was held of GPUs that are gone when that was reported.
     pub gpu_milli_total: GpuMilli,
     /// Instances placed there.
     pub instances: u32,

@@ -92,12 +92,10 @@ impl NodeState {
         match (self, event) {
             (Self::Initializing, NodeEvent::Activate)
             | (Self::Cordoned | Self::Draining, NodeEvent::Uncordon)
-            | (Self::Unknown, NodeEvent::Revive) => Some(Self::Active),
+            | (Self::Unknown | Self::Dead, NodeEvent::Revive) => Some(Self::Active),
             (Self::Active | Self::Draining, NodeEvent::Cordon) => Some(Self::Cordoned),
             (Self::Active | Self::Cordoned, NodeEvent::Drain) => Some(Self::Draining),
             (Self::Active, NodeEvent::MarkUnknown) => Some(Self::Unknown),
-            // An agent has joined again: it is there.
-            (Self::Dead, NodeEvent::Revive) => Some(Self::Active),
             (Self::Dead, _) => None,
             (_, NodeEvent::MarkDead) => Some(Self::Dead),
             _ => None,

@@ -88,6 +88,7 @@ const LATER: Timestamp = Timestamp::from_micros(1_780_315_260_654_321);
 
 impl Samples {
     /// Samples in which every field is given. `id` gives new ids.
+    #[expect(clippy::too_many_lines, reason = "a list of every field of every entity")]
     pub(super) fn full(mut id: impl FnMut() -> Uuid) -> Self {
         let mut samples = Self::bare(&mut id);
         let Self {

@@ -1,6 +1,7 @@
 //! What holds of every entity: its mapping fits its table, and a row that does not fit it is corrupt.
 
 mod rules;
+mod walks;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -142,7 +143,8 @@ fn columns_are_only_ever_added_at_the_end_of_a_table() {
     }
     let mut complete: Vec<&str> = golden.lines().collect();
     let mut declared: Vec<&str> = declared.iter().map(String::as_str).collect();
-    (complete.sort_unstable(), declared.sort_unstable());
+    complete.sort_unstable();
+    declared.sort_unstable();
     assert_eq!(complete, declared, "what is new is to be told in core/src/entity/tests/columns.txt");
 }
 
@@ -223,6 +225,7 @@ fn every_text_of_an_enum_is_read_printed_and_serialized_as_itself() {
         SessionState,
         ApiKeyKind
     );
+    check!(ImageEvent, BindingEvent, CommandKind, CommandState, CommandEvent);
     check!(VerificationKind, TotpAlgorithm, Action, EntityKind, Access);
 }
 

@@ -265,17 +265,17 @@ mod tests {
     fn gpus_are_known_by_their_keys_and_those_without_one_are_the_first_of_their_model() {
         let found = ["a", "b", "c"].map(|key| FoundGpu::new(key, if key == "c" { "A100" } else { "H100" }));
         let gpu = |key, model, health| KnownGpu { key, model, health };
-        let (healthy, gone) = (GpuHealth::Healthy, GpuHealth::Gone);
+        let healthy = GpuHealth::Healthy;
         let known = [
             gpu(Some("b"), "H100", healthy),
             gpu(None, "H100", healthy),
             gpu(None, "H100", healthy),
             gpu(Some("x"), "H100", healthy),
-            gpu(None, "A100", gone),
+            gpu(None, "A100", GpuHealth::Gone),
         ];
         let (changes, new) = match_gpus(&known, &found);
-        use GpuChange::{Gone, Is};
-        assert_eq!((changes, new), (vec![Is(1), Is(0), Gone, Gone, Gone], vec![2]));
+        let (is, gone) = (GpuChange::Is, GpuChange::Gone);
+        assert_eq!((changes, new), (vec![is(1), is(0), gone, gone, gone], vec![2]));
     }
 
     #[test]

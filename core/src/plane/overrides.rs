@@ -7,6 +7,7 @@
 use super::ControlPlane;
 use super::decided::Decided;
 use super::delete::{DeleteRows, delete_queries};
+use super::ending::end;
 use super::retry::{Retry, lost_race};
 use super::users::Happened;
 use crate::entity::{
@@ -167,7 +168,7 @@ impl ControlPlane {
             command.result = Some("withdrawn: what it is for was given up".to_owned());
             batch.push(Write::update(&COMMANDS, open, kept.revision(), command.plain()));
         }
-        self.end(batch, &mut instance, InstanceEvent::Abandon, rows, now)?;
+        end(batch, &mut instance, InstanceEvent::Abandon, rows, now)?;
         batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));
         let happened = Happened {
             operation: "instance.abandon",

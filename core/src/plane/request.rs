@@ -353,13 +353,14 @@ impl LaunchRequest {
 
     /// Checks everything but the demand.
     pub(super) fn check(&self) -> Result<()> {
-        if self.payload.as_ref().is_some_and(|payload| payload.len() > 4096) {
-            return Err(Error::invalid("payload", "at most 4096 bytes are allowed"));
-        }
-        for (at, port) in self.given_ports.iter().enumerate() {
-            if port.port == 0 || self.given_ports.iter().take(at).any(|other| other == port) {
-                let reason = if port.port == 0 { "there is no port 0" } else { "it is asked for twice" };
-                return Err(Error::invalid(format!("given_ports[{at}]"), reason));
+        for (field, text, most) in [
+            ("description", &self.description, 4096),
+            ("base_image", &self.base_image, 1024),
+            ("payload", &self.payload, 4096),
+        ] {
+            let text = text.as_deref().unwrap_or_default();
+            if text.len() > most || text.contains('\0') {
+                return Err(Error::invalid(field, format!("at most {most} bytes without NUL are expected")));
             }
         }
         let mut total = u32::try_from(self.given_ports.len()).unwrap_or(u32::MAX);
@@ -368,6 +369,12 @@ impl LaunchRequest {
                 "given_ports",
                 format!("at most {MAX_PORTS} ports can be asked in all"),
             ));
+        }
+        for (at, port) in self.given_ports.iter().enumerate() {
+            if port.port == 0 || self.given_ports.iter().take(at).any(|other| other == port) {
+                let reason = if port.port == 0 { "there is no port 0" } else { "it is asked for twice" };
+                return Err(Error::invalid(format!("given_ports[{at}]"), reason));
+            }
         }
         for (at, ports) in self.ports.iter().enumerate() {
             total = total.saturating_add(ports.count);

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::machine::{LEASE, Machine, gpus, instance};
+use super::resize;
 use crate::amount::GpuMilli;
 use crate::entity::{
     BindingState, CommandFilter, CommandKind, CommandState, DesiredState, Entity as _, GPU_BINDINGS,
@@ -19,7 +20,9 @@ pub(super) async fn check_instances(world: &World) {
     what_is_not_begun_is_withdrawn_and_what_is_begun_is_removed(world).await;
     what_cannot_be_made_gives_everything_back(world).await;
     what_cannot_be_done_is_wanted_no_longer_and_can_be_asked_again(world).await;
+    what_cannot_be_done_stands_in_no_removals_way(world).await;
     an_old_command_undoes_nothing(world).await;
+    Box::pin(resize::check_resize(world)).await;
     an_agent_killed_at_any_step_of_create_and_delete_leaks_nothing(world).await;
 }
 
@@ -93,9 +96,10 @@ async fn the_agent_is_told_what_to_make(world: &World) {
     let ports = world.cloud.repositories().instances().ports(launched.id).await.unwrap();
     let mut numbers: Vec<u16> = ports.iter().map(|port| port.port).collect();
     let mut told: Vec<u16> = spec.ports.iter().map(|port| port.port).collect();
-    (numbers.sort_unstable(), told.sort_unstable());
+    numbers.sort_unstable();
+    told.sort_unstable();
     assert_eq!((told.len(), told), (2, numbers));
-    let [gpu] = spec.gpus.as_slice() else { panic!("{spec:?}") };
+    let [gpu] = <[_; 1]>::try_from(spec.gpus.clone()).unwrap();
     assert_eq!(gpu.milli, GpuMilli::from_u32(500));
     assert!(gpu.key.as_ref().is_some_and(|key| machine.gpus.contains(key)), "{spec:?}");
     let done = CommandOutcome::Failed(String::new());
@@ -207,6 +211,29 @@ async fn what_cannot_be_done_is_wanted_no_longer_and_can_be_asked_again(world: &
     machine.is_empty(world, "it was asked again").await;
 }
 
+async fn what_cannot_be_done_stands_in_no_removals_way(world: &World) {
+    let mut machine = Machine::new(world).await;
+    // Deleted while its agent stops it, which then fails.
+    let stopping = machine.running(world).await;
+    world.cloud.stop(stopping).await.unwrap();
+    let held = machine.take(world).await.pop().unwrap();
+    world.cloud.delete(stopping).await.unwrap();
+    world.cloud.complete_command(&held, &CommandOutcome::Failed("it hangs".into())).await.unwrap();
+    machine.work(world).await;
+    assert_eq!(states(world, stopping).await.0, InstanceState::Deleted);
+    // Deleted after it was tried to be made too often.
+    let making = machine.launch(world).await.id;
+    for _ in 0..5 {
+        machine.take(world).await;
+        world.clock.advance(LEASE * 2);
+    }
+    world.cloud.delete(making).await.unwrap();
+    assert_eq!(machine.take(world).await, [], "it is given up, and its removal asked for");
+    machine.work(world).await;
+    assert_eq!(states(world, making).await.0, InstanceState::Deleted);
+    machine.is_empty(world, "both were deleted").await;
+}
+
 async fn an_old_command_undoes_nothing(world: &World) {
     let mut machine = Machine::new(world).await;
     let id = machine.running(world).await;
@@ -218,7 +245,7 @@ async fn an_old_command_undoes_nothing(world: &World) {
     machine.take(world).await;
     let filter = CommandFilter { node_id: Some(machine.node), state: Some(CommandState::Parked) };
     let parked = world.cloud.repositories().commands().list(filter, PageRequest::default()).await.unwrap();
-    let parked = parked.entries[0].id;
+    let parked = parked.entries.first().unwrap().id;
     // Stopped and started meanwhile by others.
     world.cloud.stop(id).await.unwrap();
     machine.work(world).await;

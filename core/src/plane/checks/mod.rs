@@ -3,14 +3,20 @@
 
 mod commands;
 mod cut;
+mod hostile;
 mod images;
 mod import;
 mod instances;
+mod late;
 mod limits;
 mod machine;
+mod model;
 mod node_deletion;
 mod node_life;
 mod reports;
+mod resize;
+
+pub use model::{ModelSize, ModelStores, check_machine_model};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +44,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(instances::check_instances(&world)).await;
     Box::pin(reports::check_reports(&world)).await;
     limits::check_limits(&world).await;
+    Box::pin(hostile::check_hostile(&world)).await;
     Box::pin(node_deletion::check_node_deletion(&world)).await;
     Box::pin(import::check_import(&world)).await;
 }

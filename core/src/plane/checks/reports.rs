@@ -17,6 +17,8 @@ pub(super) async fn check_reports(world: &World) {
     a_report_makes_a_node_what_it_is_and_again_changes_nothing(world).await;
     what_vanished_is_lost_and_frees_what_it_held(world).await;
     what_is_being_made_or_changed_since_is_not_judged(world).await;
+    what_was_removed_since_the_look_is_not_left_behind(world).await;
+    what_was_left_behind_is_asked_for_again(world).await;
     what_stopped_by_itself_is_stopped_and_can_be_started(world).await;
     what_nobody_launched_is_counted_and_has_no_owner(world).await;
     a_gpu_that_vanished_takes_no_work_and_stays_whose_it_was(world).await;
@@ -25,6 +27,7 @@ pub(super) async fn check_reports(world: &World) {
     a_report_of_an_agent_that_was_replaced_changes_nothing(world).await;
     a_given_up_node_frees_everything_and_what_comes_back_is_removed(world).await;
     an_instance_is_given_up_alone(world).await;
+    whose_machine_it_is_answers_for_it(world).await;
     a_report_of_any_length_is_taken_in(world).await;
 }
 
@@ -100,6 +103,38 @@ async fn what_is_being_made_or_changed_since_is_not_judged(world: &World) {
     assert_eq!(machine.report(world).await.unwrap().lost, []);
 }
 
+async fn what_was_removed_since_the_look_is_not_left_behind(world: &World) {
+    let mut machine = Machine::new(world).await;
+    let id = machine.running(world).await;
+    world.clock.advance(Duration::from_secs(1));
+    let at = world.cloud.begin_report(machine.node, machine.session).await.unwrap();
+    let seen = machine.found(at);
+    world.cloud.delete(id).await.unwrap();
+    machine.work(world).await;
+    assert_eq!(world.cloud.report(machine.node, machine.session, &seen).await.unwrap().changed, 0);
+    assert_eq!(machine.take(world).await, [], "there is nothing to be removed");
+    machine.is_empty(world, "it was removed while the agent looked").await;
+}
+
+async fn what_was_left_behind_is_asked_for_again(world: &World) {
+    let mut machine = Machine::new(world).await;
+    let id = machine.running(world).await;
+    world.cloud.abandon_instance(id, "it does not answer").await.unwrap();
+    machine.restart(world).await;
+    for _ in 0..5 {
+        assert_eq!(machine.take(world).await.len(), 1);
+        world.clock.advance(super::machine::LEASE * 2);
+    }
+    assert_eq!(machine.take(world).await, [], "it is parked");
+    let page = PageRequest::default();
+    let left = world.cloud.repositories().foreign_instances().list(machine.node, page).await.unwrap();
+    let parked = left.entries.first().unwrap().command_id.unwrap();
+    world.cloud.retry_command(parked).await.unwrap();
+    machine.work(world).await;
+    machine.report(world).await.unwrap();
+    machine.is_empty(world, "what was left behind was removed").await;
+}
+
 async fn what_stopped_by_itself_is_stopped_and_can_be_started(world: &World) {
     let mut machine = Machine::new(world).await;
     let id = machine.running(world).await;
@@ -118,16 +153,16 @@ async fn what_stopped_by_itself_is_stopped_and_can_be_started(world: &World) {
 async fn what_nobody_launched_is_counted_and_has_no_owner(world: &World) {
     let mut machine = Machine::new(world).await;
     let port = PortKey { family: Family::Ipv4, protocol: Protocol::Tcp, port: 63_007 };
-    let uses = (CpuMilli::from_u32(63_000), MemoryMib::from_u32(10), StorageMib::from_u32(20));
-    let stray = Container { mark: None, runs: true, uses, ports: vec![port] };
+    let amounts = (CpuMilli::from_u32(63_000), MemoryMib::from_u32(10), StorageMib::from_u32(20));
+    let stray = Container { mark: None, runs: true, uses: amounts, ports: vec![port] };
     machine.containers.insert("somebody's".into(), stray.clone());
     let found = machine.report(world).await.unwrap();
     assert_eq!((found.foreign, found.lost), (1, vec![]));
     let repositories = world.cloud.repositories();
     let listed = repositories.foreign_instances().list(machine.node, PageRequest::default()).await.unwrap();
-    assert_eq!(listed.entries[0].key, "somebody's");
+    assert_eq!(listed.entries.first().unwrap().key, "somebody's");
     let used = repositories.node_ledgers().require(machine.node).await.unwrap();
-    assert_eq!((used.cpu_milli, used.instances), (uses.0, 0));
+    assert_eq!((used.cpu_milli, used.instances), (amounts.0, 0));
     assert!(world.cloud.audit().await.unwrap().is_clean());
     let quota = repositories.quotas().require(machine.owner).await.unwrap();
     assert_eq!(quota.instances, 0, "it is nobody's");
@@ -139,7 +174,8 @@ async fn what_nobody_launched_is_counted_and_has_no_owner(world: &World) {
     let refused = world.cloud.launch(given.clone()).await;
     assert!(matches!(refused, Err(Error::NoFreePort { .. })), "{refused:?}");
     // It grows beyond the node, moves to another port, and goes.
-    let grown = Container { uses: (CpuMilli::from_u32(90_000), uses.1, uses.2), ports: Vec::new(), ..stray };
+    let grown =
+        Container { uses: (CpuMilli::from_u32(90_000), amounts.1, amounts.2), ports: Vec::new(), ..stray };
     machine.containers.insert("somebody's".into(), grown);
     assert!(machine.report(world).await.unwrap().changed > 0);
     assert_eq!(machine.report(world).await.unwrap().changed, 0);
@@ -168,15 +204,23 @@ async fn a_gpu_that_vanished_takes_no_work_and_stays_whose_it_was(world: &World)
     assert_eq!((gone.health, gone.used_milli), (GpuHealth::Gone, GpuMilli::from_u32(500)));
     assert_eq!(machine.report(world).await.unwrap().changed, 0);
     let ledger = world.cloud.repositories().node_ledgers().require(machine.node).await.unwrap();
-    assert_eq!(ledger.gpu_milli_total, GpuMilli::from_u32(1000));
-    let two = LaunchRequest::new(machine.owner, format!("i-{}", world.fresh())).gpus(1).on_node(machine.node);
-    // The node holds 500 of a GPU that is gone: over-full, it takes no whole one.
-    let refused = world.cloud.launch(two.clone()).await;
-    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(
+        ledger.gpu_milli_total,
+        GpuMilli::from_u32(1500),
+        "1000 are there, and 500 of what is gone are held"
+    );
+    let whole = |world: &World| {
+        LaunchRequest::new(machine.owner, format!("i-{}", world.fresh())).gpus(1).on_node(machine.node)
+    };
+    // What is held of a GPU that is gone takes nothing away of the one that is there, and gives nothing.
+    world.cloud.launch(whole(world)).await.unwrap();
+    let refused = world.cloud.launch(whole(world)).await;
+    assert!(matches!(refused, Err(Error::NoCapacity(_))), "{refused:?}");
     world.cloud.delete(id).await.unwrap();
     machine.work(world).await;
-    world.cloud.launch(two).await.unwrap();
-    machine.work(world).await;
+    machine.report(world).await.unwrap();
+    let ledger = world.cloud.repositories().node_ledgers().require(machine.node).await.unwrap();
+    assert_eq!(ledger.gpu_milli_total, GpuMilli::from_u32(1000));
     // It comes back, healthy; one that an operator has quarantined stays so.
     machine.gpus.insert(0, key);
     machine.report(world).await.unwrap();
@@ -269,7 +313,7 @@ async fn a_given_up_node_frees_everything_and_what_comes_back_is_removed(world: 
     let mut ids = vec![machine.running(world).await, machine.running(world).await];
     ids.push(machine.running(world).await);
     ids.push(machine.launch(world).await.id);
-    world.cloud.delete(ids[0]).await.unwrap();
+    world.cloud.delete(*ids.first().unwrap()).await.unwrap();
     for reason in ["", " ", "a\0b", &"x".repeat(513)] {
         let refused = world.cloud.mark_node_dead(machine.node, reason).await;
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{reason:?}");
@@ -320,6 +364,29 @@ async fn an_instance_is_given_up_alone(world: &World) {
     assert_eq!(machine.containers.len(), 1);
     assert_eq!(instance(world, other).await.state, InstanceState::Running);
     assert!(world.cloud.audit().await.unwrap().is_clean());
+}
+
+async fn whose_machine_it_is_answers_for_it(world: &World) {
+    let mut machine = Machine::new(world).await;
+    let guest = world.user().await;
+    let acting = |user| world.cloud.acting(crate::identity::Caller::trusted(user));
+    world.cloud.share(guest, crate::plane::Shared::Node(machine.node), None).await.unwrap();
+    let theirs = LaunchRequest::new(guest, format!("i-{}", world.fresh())).on_node(machine.node);
+    let theirs = acting(guest).launch(theirs).await.unwrap().id;
+    machine.work(world).await;
+    // Whose instance it is cannot say what became of somebody else's machine.
+    let refused = acting(guest).abandon_instance(machine.node, theirs, "I want my limit back").await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    let refused = acting(guest).mark_node_dead(machine.node, "I want my limit back").await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    let stranger = acting(world.user().await).mark_node_dead(machine.node, "it is mine").await;
+    assert!(matches!(stranger, Err(Error::NotFound { .. })), "{stranger:?}");
+    let elsewhere = Machine::new(world).await;
+    let other = acting(elsewhere.owner).abandon_instance(elsewhere.node, theirs, "it is on mine").await;
+    assert!(matches!(other, Err(Error::NotFound { .. })), "{other:?}");
+    let lost = acting(machine.owner).abandon_instance(machine.node, theirs, "it hangs").await.unwrap();
+    assert_eq!(lost.state, InstanceState::Lost);
+    assert_eq!(acting(machine.owner).mark_node_dead(machine.node, "burnt").await.unwrap().instances, 0);
 }
 
 async fn a_report_of_any_length_is_taken_in(world: &World) {

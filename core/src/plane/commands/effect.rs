@@ -5,14 +5,14 @@
 
 use super::ControlPlane;
 use crate::entity::{
-    Command, CommandEvent, CommandKind, DesiredState, Entity as _, INSTANCES, Instance, InstanceEvent,
-    InstanceId, InstanceState,
+    BindingEvent, Command, CommandEvent, CommandKind, DesiredState, Entity as _, FOREIGN_INSTANCES,
+    INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
 };
 use crate::error::{Error, Result};
 use crate::machine::MadeInstance;
 use crate::plane::delete::{DeleteRows, delete_queries};
-use crate::plane::ending::turn_bindings;
-use crate::store::{Batch, StoreExt as _, Write};
+use crate::plane::ending::{end, turn_bindings};
+use crate::store::{Batch, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 impl ControlPlane {
@@ -58,7 +58,9 @@ impl ControlPlane {
         let before = Instance::from_row(row)?;
         let mut instance = before.clone();
         if event == CommandEvent::Retry {
-            reclaim(&mut instance, command)?;
+            if !self.removes_what_was_left(command).await? {
+                reclaim(&mut instance, command)?;
+            }
         } else if instance.command_id == Some(command.id) {
             self.answered(batch, &mut instance, &rows, (command, event), now)?;
         }
@@ -92,7 +94,7 @@ impl ControlPlane {
                 (instance.local_ipv4, instance.local_ipv6) = (made.local_ipv4, made.local_ipv6);
                 instance.state = instance.state.on(InstanceEvent::SeenRunning)?;
                 if instance.state != InstanceState::Deleting {
-                    turn_bindings(batch, &rows.bindings, "bound");
+                    turn_bindings(batch, &rows.bindings, BindingEvent::Bind)?;
                 }
             }
             (CommandKind::StartInstance, CommandEvent::Complete) => {
@@ -104,20 +106,35 @@ impl ControlPlane {
             // The agent says that there is nothing of it.
             (CommandKind::CreateInstance, CommandEvent::Fail) => {
                 instance.status_info = Some(clipped(told, 1024));
-                return self.end(batch, instance, InstanceEvent::Fail, rows, now);
+                return end(batch, instance, InstanceEvent::Fail, rows, now);
             }
             (CommandKind::DeleteInstance, CommandEvent::Complete) => {
-                return self.end(batch, instance, InstanceEvent::SeenGone, rows, now);
+                return end(batch, instance, InstanceEvent::SeenGone, rows, now);
             }
             (_, CommandEvent::Withdraw) => {}
             // It could not be done: nothing is known by that, but that somebody has to look at it.
             _ => {
                 instance.status_info = Some(clipped(told, 1024));
                 given_up(instance);
-                return Ok(());
+                // A removal is not tried for ever; what came before one does not stand in its way.
+                if command.kind == CommandKind::DeleteInstance {
+                    return Ok(());
+                }
             }
         }
         self.ask(batch, instance, now)
+    }
+
+    /// Whether a command removes a container that an instance has left behind, and that is still reported.
+    async fn removes_what_was_left(&self, command: &Command) -> Result<bool> {
+        if command.kind != CommandKind::DeleteInstance {
+            return Ok(false);
+        }
+        let left = Scan::of(&FOREIGN_INSTANCES)
+            .by("foreign_instances_node_key")
+            .with(command.node_id)
+            .test(Test::eq("command_id", command.id));
+        Ok(!self.store.scan_all(left).await?.is_empty())
     }
 
     /// Whether a command is to make what is to be deleted, so that it need not be made.

@@ -222,6 +222,10 @@ impl ControlPlane {
         let read = self.store.get(&COMMANDS, held.id()).await?;
         let row = read.value.ok_or_else(|| Error::not_found(Command::KIND, held.id()))?;
         let command = Command::from_row(&row)?;
+        // A lease is what its holder says of it, the node too.
+        if command.node_id != held.node() {
+            return Err(Error::not_found(Command::KIND, held.id()));
+        }
         if command.attempt != held.attempt || command.session != Some(held.session.0) {
             return Err(over(&command));
         }

@@ -11,8 +11,8 @@ use super::commands::NewCommand;
 use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
-    CommandId, CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageId, ImageStatus,
-    MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
+    CommandId, CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageEvent, ImageId,
+    ImageStatus, MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
@@ -56,12 +56,10 @@ impl ControlPlane {
     /// fetched, asking again changes nothing. What was published stays so.
     ///
     /// # Errors
-    /// `NotFound`; `WrongState` for a node that is dead; `Invalid` for an empty URL.
+    /// `NotFound`; `WrongState` for a node that is dead; `Invalid` for a URL that is empty or too long.
     #[tracing::instrument(skip_all)]
     pub async fn fetch_image(&self, request: NewImage) -> Result<Entry<Image>> {
-        if request.url.trim().is_empty() {
-            return Err(Error::invalid("url", "it is empty"));
-        }
+        check_url(&request.url)?;
         let request = &request;
         self.decided("image.fetch", Image::KIND, || async move {
             let of_url =
@@ -83,7 +81,7 @@ impl ControlPlane {
                 if image.is_being_fetched() {
                     return Ok(Decided::Done(Entry::new(image, row.revision())));
                 }
-                (image.status, image.updated_at) = (ImageStatus::Fetching, now);
+                (image.status, image.updated_at) = (image.status.on(ImageEvent::Fetch)?, now);
                 image.command_id = Some(command);
                 batch.push(Write::update(&IMAGES, image.id, row.revision(), image.plain()));
                 Entry::new(image, row.revision() + 1)
@@ -211,4 +209,12 @@ fn of_image<'h>(operation: &'static str, image: ImageId, description: &'h str) -
 /// The beginning of a URL, for the log.
 fn cut(url: &str) -> String {
     url.chars().take(256).collect()
+}
+
+/// Refuses what is no URL before it is looked for.
+fn check_url(url: &str) -> Result<()> {
+    if url.trim().is_empty() || url.len() > 1024 || url.contains('\0') {
+        return Err(Error::invalid("url", "1 to 1024 bytes without NUL are expected"));
+    }
+    Ok(())
 }

@@ -50,16 +50,24 @@ impl ControlPlane {
                 known.iter().map(|(_, foreign)| KnownForeign { key: &foreign.key }).collect();
             let (still, new) = match_foreign(&keys, found, rest);
             let mut taken = self.taken_ports(report).await?;
-            let mut steps = Steps { plane: self, report, now, batches: Vec::new(), open: 0 };
+            let open = (self.report_batch(report, now), 0);
+            let mut steps = Steps { plane: self, report, now, batches: Vec::new(), open, changed: 0 };
             for ((row, foreign), at) in known.iter().zip(still) {
                 match at.and_then(|at| found.get(at)) {
                     Some(found) => steps.change(row, foreign, found, &mut taken),
                     None => steps.remove(row, foreign, &mut taken),
                 }
             }
-            let marks = self.ended_instances(report, &new, found).await?;
+            let ended = self.ended_instances(report, &new, found).await?;
             for found in new.iter().filter_map(|at| found.get(*at)) {
-                let left_by = found.instance.filter(|mark| marks.contains(mark));
+                let left_by = found.instance.filter(|mark| ended.contains_key(mark));
+                // It was there when the agent looked, and was removed since.
+                if left_by
+                    .and_then(|mark| ended.get(&mark))
+                    .is_some_and(|at| *at >= report.inventory.taken_at)
+                {
+                    continue;
+                }
                 steps.adopt(found, left_by, &mut taken)?;
             }
             let (changed, batches) = steps.finish();
@@ -83,22 +91,22 @@ impl ControlPlane {
         Ok(taken)
     }
 
-    /// Which of the marks of new containers are those of instances of this node that have ended.
+    /// Which of the marks of new containers are those of instances of this node that have ended, and when each last changed.
     async fn ended_instances(
         &self,
         report: Report<'_>,
         new: &[usize],
         found: &[FoundInstance],
-    ) -> Result<Vec<InstanceId>> {
+    ) -> Result<BTreeMap<InstanceId, Timestamp>> {
         let marks: Vec<InstanceId> =
             new.iter().filter_map(|at| found.get(*at)).filter_map(|found| found.instance).collect();
-        let mut ended = Vec::new();
+        let mut ended = BTreeMap::new();
         for some in marks.chunks(AT_ONCE) {
             let keys = some.iter().map(|mark| (&INSTANCES, (*mark).into())).collect();
             for row in self.store.get_many(keys).await?.value.into_iter().flatten() {
                 let instance = Instance::from_row(&row)?;
                 if instance.state.is_terminal() && instance.last_node_id == report.node {
-                    ended.push(instance.id);
+                    ended.insert(instance.id, instance.updated_at);
                 }
             }
         }
@@ -111,20 +119,23 @@ struct Steps<'s> {
     plane: &'s ControlPlane,
     report: Report<'s>,
     now: Timestamp,
+    /// Those that are full.
     batches: Vec<Batch>,
-    /// How many containers are in the last batch.
-    open: usize,
+    /// The one that is being filled, and how many containers are in it.
+    open: (Batch, usize),
+    changed: usize,
 }
 
 impl Steps<'_> {
+    /// The batch that takes in one more container.
     fn batch(&mut self) -> &mut Batch {
-        if self.batches.is_empty() || self.open >= AT_ONCE {
-            self.batches.push(self.plane.report_batch(self.report, self.now));
-            self.open = 0;
+        if self.open.1 >= AT_ONCE {
+            let new = (self.plane.report_batch(self.report, self.now), 0);
+            self.batches.push(std::mem::replace(&mut self.open, new).0);
         }
-        self.open += 1;
-        let last = self.batches.len() - 1;
-        &mut self.batches[last]
+        self.open.1 += 1;
+        self.changed += 1;
+        &mut self.open.0
     }
 
     fn adopt(&mut self, found: &FoundInstance, left_by: Option<InstanceId>, taken: &mut Taken) -> Result<()> {
@@ -189,9 +200,11 @@ impl Steps<'_> {
         count(batch, Some(foreign), None);
     }
 
-    fn finish(self) -> (usize, Vec<Batch>) {
-        let full = self.batches.len().saturating_sub(1);
-        (full * AT_ONCE + self.open, self.batches)
+    fn finish(mut self) -> (usize, Vec<Batch>) {
+        if self.open.1 > 0 {
+            self.batches.push(self.open.0);
+        }
+        (self.changed, self.batches)
     }
 }
 

@@ -34,8 +34,8 @@ impl ControlPlane {
                 let mut batch = self.report_batch(report, rows.now);
                 let before = batch.writes.len();
                 let gpus = self.take_gpus(&mut batch, report, &rows).await?;
+                take_totals(&mut batch, report.inventory, &rows, &gpus);
                 take_profile(&mut batch, report.inventory, &rows, gpus.model);
-                take_totals(&mut batch, report.inventory, &rows, gpus.there);
                 let changed = batch.writes.len() - before;
                 if changed == 0 {
                     return Ok(Decided::Done((0, gpus.gone)));
@@ -59,10 +59,10 @@ impl ControlPlane {
             Query::Scan(gpus),
         ];
         let reads = self.store.read(queries).await?;
-        let none = || Error::not_found(ComputeNode::KIND, report.node);
+        let missing = || Error::not_found(ComputeNode::KIND, report.node);
         let mut answers = reads.answers.into_iter();
-        let node = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
-        let ledger = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
+        let node = answers.next().and_then(Answer::into_row).ok_or_else(missing)?;
+        let ledger = answers.next().and_then(Answer::into_row).ok_or_else(missing)?;
         let mut gpus = Vec::new();
         for row in answers.next().map(Answer::into_rows).unwrap_or_default() {
             let gpu = Gpu::from_row(&row)?;
@@ -81,8 +81,11 @@ impl ControlPlane {
     ) -> Result<GpusTaken> {
         let there = |gpu: &Gpu| gpu.health != GpuHealth::Gone;
         let Some(found) = &report.inventory.gpus else {
-            let there = rows.gpus.iter().filter(|(_, gpu)| there(gpu)).count();
-            return Ok(GpusTaken { there, model: rows.node.1.gpu_model.clone(), gone: Vec::new() });
+            let (is_there, not): (Vec<&Gpu>, Vec<&Gpu>) =
+                rows.gpus.iter().map(|(_, gpu)| gpu).partition(|gpu| there(gpu));
+            let held_of_gone = not.iter().map(|gpu| gpu.used_milli.get()).sum();
+            let model = rows.node.1.gpu_model.clone();
+            return Ok(GpusTaken { there: is_there.len(), held_of_gone, model, gone: Vec::new() });
         };
         let known: Vec<KnownGpu<'_>> = rows
             .gpus
@@ -92,7 +95,7 @@ impl ControlPlane {
         let (changes, new) = match_gpus(&known, found);
         let model = model_of(rows.node.1.gpu_model.as_deref(), found);
         let mut gone = Vec::new();
-        let mut kept = 0;
+        let (mut kept, mut held_of_gone) = (0, 0);
         for ((row, gpu), change) in rows.gpus.iter().zip(&changes) {
             let unused = gpu.used_milli.is_zero();
             match change {
@@ -111,6 +114,7 @@ impl ControlPlane {
                 }
                 GpuChange::Gone => {
                     kept += 1;
+                    held_of_gone += gpu.used_milli.get();
                     if there(gpu) {
                         let now_gone = Gpu { health: GpuHealth::Gone, ..gpu.clone() };
                         change_gpu(batch, (row, gpu), &now_gone, rows.now);
@@ -123,13 +127,12 @@ impl ControlPlane {
             let reason = format!("with those that are gone and still held the node has more than {MAX_GPUS}");
             return Err(Error::invalid("gpus", reason));
         }
-        let mut slot = rows.gpus.iter().map(|(_, gpu)| gpu.slot + 1).max().unwrap_or(0);
-        for found in new.iter().filter_map(|at| found.get(*at)) {
+        let first = rows.gpus.iter().map(|(_, gpu)| gpu.slot + 1).max().unwrap_or(0);
+        for (slot, found) in (first..).zip(new.iter().filter_map(|at| found.get(*at))) {
             let gpu = self.new_gpu(report, found, slot, model.as_deref(), rows.now);
             batch.push(Write::Insert(gpu.to_row()));
-            slot += 1;
         }
-        Ok(GpusTaken { there: found.len(), model, gone })
+        Ok(GpusTaken { there: found.len(), held_of_gone, model, gone })
     }
 
     fn new_gpu(
@@ -183,6 +186,8 @@ impl ControlPlane {
 struct GpusTaken {
     /// How many there are.
     there: usize,
+    /// How much is still held of those that are gone.
+    held_of_gone: i64,
     /// The model that the node is said to have.
     model: Option<String>,
     /// Those that vanished, and who holds them.
@@ -252,14 +257,17 @@ fn take_profile(batch: &mut Batch, found: &Inventory, rows: &MachineRows, model:
     }
 }
 
-fn take_totals(batch: &mut Batch, found: &Inventory, rows: &MachineRows, gpus: usize) {
+fn take_totals(batch: &mut Batch, found: &Inventory, rows: &MachineRows, gpus: &GpusTaken) {
     let (row, before) = &rows.ledger;
-    let gpus = u32::try_from(gpus).unwrap_or(u32::MAX);
+    let there = u32::try_from(gpus.there).unwrap_or(u32::MAX);
+    let there = GpuMilli::WHOLE.checked_mul(there);
+    // What is held of a GPU that is gone is over, and takes nothing away of those that are there.
+    let all = there.and_then(|there| there.checked_add(GpuMilli::new(gpus.held_of_gone).ok()?));
     let after = NodeLedger {
         cpu_milli_total: found.cpu_milli.unwrap_or(before.cpu_milli_total),
         memory_mib_total: found.memory_mib.unwrap_or(before.memory_mib_total),
         storage_mib_total: found.storage_mib.unwrap_or(before.storage_mib_total),
-        gpu_milli_total: GpuMilli::WHOLE.checked_mul(gpus).unwrap_or(before.gpu_milli_total),
+        gpu_milli_total: all.unwrap_or(before.gpu_milli_total),
         ..before.clone()
     };
     if after != *before {

@@ -1,12 +1,12 @@
 //! The instances of a machine.
 
 use super::{ControlPlane, Reconciled, Report};
-use crate::entity::{Entity as _, INSTANCES, Instance, InstanceEvent, InstanceState};
+use crate::entity::{BindingEvent, Entity as _, INSTANCES, Instance, InstanceEvent, InstanceState};
 use crate::error::Result;
 use crate::machine::{FoundInstance, InstanceChange, Known, match_instances};
 use crate::plane::commands::clipped;
 use crate::plane::delete::{DeleteRows, delete_queries};
-use crate::plane::ending::turn_bindings;
+use crate::plane::ending::{end, turn_bindings};
 use crate::plane::users::Happened;
 use crate::store::{Batch, Row, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
@@ -40,7 +40,7 @@ impl ControlPlane {
             }
             let judged: Vec<Known<'_>> = known.iter().map(|(_, instance)| judged(report, instance)).collect();
             let (changes, rest) = match_instances(&judged, found);
-            let mut changed = Vec::new();
+            let mut news = Vec::new();
             for ((row, instance), change) in known.into_iter().zip(changes) {
                 let found = match change {
                     InstanceChange::Nothing => continue,
@@ -50,9 +50,9 @@ impl ControlPlane {
                         _ => continue,
                     },
                 };
-                changed.push(Change { row, instance, found });
+                news.push(Change { row, instance, found });
             }
-            let lost = self.change_instances(report, changed, now, reconciled).await?;
+            let lost = self.change_instances(report, news, now, reconciled).await?;
             if lost == 0 {
                 return self.take_foreign(report, found, &rest, reconciled).await;
             }
@@ -110,29 +110,23 @@ impl ControlPlane {
     ) -> Result<Instance> {
         let Change { row, mut instance, found } = change;
         instance.updated_at = now;
-        match found {
-            Some((found, event)) => {
-                let was_in_creation = instance.state.is_in_creation();
-                seen(&mut instance, found, event)?;
-                if was_in_creation && !instance.state.is_in_creation() {
-                    turn_bindings(batch, &rows.bindings, "bound");
-                }
+        if let Some((found, event)) = found {
+            let was_in_creation = instance.state.is_in_creation();
+            seen(&mut instance, found, event)?;
+            if was_in_creation && !instance.state.is_in_creation() {
+                turn_bindings(batch, &rows.bindings, BindingEvent::Bind)?;
             }
-            None => {
-                self.end(batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;
-                let happened = Happened {
-                    operation: if instance.state == InstanceState::Lost {
-                        "instance.lost"
-                    } else {
-                        "instance.gone"
-                    },
-                    actor: None,
-                    kind: Instance::KIND,
-                    subject: instance.id.uuid(),
-                    description: "its node reports that there is nothing of it",
-                };
-                batch.push(self.log(happened, now));
-            }
+        } else {
+            end(batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;
+            let lost = instance.state == InstanceState::Lost;
+            let happened = Happened {
+                operation: if lost { "instance.lost" } else { "instance.gone" },
+                actor: None,
+                kind: Instance::KIND,
+                subject: instance.id.uuid(),
+                description: "its node reports that there is nothing of it",
+            };
+            batch.push(self.log(happened, now));
         }
         batch.push(Write::update(&INSTANCES, instance.id, row.revision(), instance.plain()));
         Ok(instance)

@@ -206,7 +206,7 @@ impl Keeper {
     }
 
     fn runs(&self, id: Uuid, record: &Record, all: &[Seen]) -> bool {
-        !self.watch.of(id, record.process.as_ref(), all).is_empty()
+        !self.watch.of(id, record.process.as_ref(), &[], all).is_empty()
             || record.process.as_ref().is_some_and(|first| self.watch.find(first).is_some())
     }
 }

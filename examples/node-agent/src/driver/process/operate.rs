@@ -115,7 +115,7 @@ impl Keeper {
     fn adopt(&self, record: Record) -> Result<bool> {
         self.reap();
         let id = record.spec.instance;
-        let living = self.watch.of(id, record.process.as_ref(), &self.watch.all()?);
+        let living = self.watch.of(id, record.process.as_ref(), &[], &self.watch.all()?);
         if living.is_empty() {
             return Ok(false);
         }
@@ -167,15 +167,12 @@ impl Keeper {
         if killed { Ok(()) } else { Err(Error::DoesNotEnd { key: id.to_string() }) }
     }
 
-    /// What lives of an instance. What was known to belong to it is remembered: when its first process has ended, its group
-    /// does not tell any more.
+    /// What lives of an instance. What was known to belong to it is remembered: when its first process has ended, nothing else
+    /// may tell it.
     fn living(&self, id: Uuid, first: Option<&Identity>, known: &mut Vec<Seen>) -> Result<Vec<Seen>> {
         self.reap();
         let all = self.watch.all()?;
-        let mut living = self.watch.of(id, first, &all);
-        living.extend(all.iter().filter(|now| known.iter().any(|seen| seen.same(now))).copied());
-        living.sort_unstable_by_key(Seen::pid);
-        living.dedup();
+        let living = self.watch.of(id, first, known, &all);
         known.clone_from(&living);
         Ok(living)
     }

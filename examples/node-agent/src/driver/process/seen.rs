@@ -88,14 +88,23 @@ impl Watch {
         self.one(identity.pid).filter(|seen| self.identity(seen) == *identity)
     }
 
-    /// Those of the processes that belong to an instance: the one that was written down, what is in its group, and whatever says so.
-    pub(super) fn of(&self, instance: Uuid, first: Option<&Identity>, all: &[Seen]) -> Vec<Seen> {
-        let first = first.and_then(|first| all.iter().find(|seen| self.identity(seen) == *first));
-        let group = first.filter(|first| first.leads()).map(|first| first.pid);
-        let belongs = |seen: &&Seen| {
-            seen.instance == Some(instance) || Some(*seen) == first || Some(seen.group) == group
+    /// Those of the processes that belong to an instance: whatever says so, the first one, those that were known to, and all of the
+    /// group of the first one while one of these is in it, since until then nobody else gets its number.
+    pub(super) fn of(
+        &self,
+        instance: Uuid,
+        first: Option<&Identity>,
+        known: &[Seen],
+        all: &[Seen],
+    ) -> Vec<Seen> {
+        let belongs = |seen: &Seen| {
+            seen.instance == Some(instance)
+                || first.is_some_and(|first| self.identity(seen) == *first)
+                || known.iter().any(|one| one.same(seen))
         };
-        all.iter().filter(belongs).copied().collect()
+        let group = first.map(|first| first.pid);
+        let grouped = all.iter().any(|seen| Some(seen.group) == group && belongs(seen));
+        all.iter().filter(|seen| belongs(seen) || grouped && Some(seen.group) == group).copied().collect()
     }
 
     /// Sends a signal to processes, as far as they are still the same ones: once to each, with its group where the first of that

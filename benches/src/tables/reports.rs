@@ -1,0 +1,51 @@
+//! Reports of a machine on each store.
+
+use std::time::Duration;
+
+use apportion::machine::FoundState;
+use benches::reports::Reports;
+use benches::server::Server;
+use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+
+use super::Size;
+
+/// Prints the table.
+pub(crate) async fn reports(server: &Server, size: Size) -> Result<(), Failed> {
+    println!(
+        "\na report of a node with {} instances, in which nothing or every instance has changed\n",
+        size.reported
+    );
+    println!("{:<10} {:>12} {:>14}", "store", "as it was", "all changed");
+    let files = Stores::new(Duration::ZERO)?;
+    let url = server.fresh_database()?;
+    for (name, store) in [
+        ("memory", Stores::memory()?),
+        ("redb", files.redb(GROUPS)?),
+        ("SQLite", files.sqlite(GROUPS).await?),
+        ("Postgres", Stores::postgres(&url, SCHEMA).await?),
+    ] {
+        let node = Reports::new(store, size.reported).await?;
+        node.report(FoundState::Running).await?;
+        let (mut same, mut changed) = (Vec::new(), Vec::new());
+        for _ in 0..size.rounds.max(3) {
+            for state in [FoundState::Stopped, FoundState::Running] {
+                let (took, changes) = node.report(state).await?;
+                if changes != usize::try_from(size.reported)? {
+                    return Err(format!("{changes} of {} changed", size.reported).into());
+                }
+                changed.push(took);
+                let (took, changes) = node.report(state).await?;
+                if changes != 0 {
+                    return Err(format!("{changes} things changed that had not").into());
+                }
+                same.push(took);
+            }
+        }
+        let median = |mut took: Vec<Duration>| {
+            took.sort();
+            took.get(took.len() / 2).map_or(0.0, |took| took.as_secs_f64() * 1e3)
+        };
+        println!("{name:<10} {:>10.1}ms {:>12.1}ms", median(same), median(changed));
+    }
+    Ok(())
+}
