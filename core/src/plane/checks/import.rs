@@ -1,4 +1,5 @@
 //! What exists elsewhere is brought in.
+#![expect(clippy::indexing_slicing, reason = "a check fails by panicking")]
 
 mod along;
 mod refused;
@@ -65,14 +66,10 @@ impl Elsewhere {
             .holds(CpuMilli::from_u32(500), MemoryMib::from_u32(256), StorageMib::from_u32(10))
             .key(format!("c-{number}"))
             .gpus([self.node.gpus[0].id], GpuMilli::from_u32(1))
-            .port(port(self.port(world), at));
+            .port(port(u16::try_from(1 + world.fresh() % 60_000).unwrap(), at));
         instance.image = Some(self.image.id);
         instance.updated_at = at.plus(Duration::from_secs(5));
         instance
-    }
-
-    fn port(&self, world: &World) -> u16 {
-        u16::try_from(1 + world.fresh() % 60_000).unwrap()
     }
 
     async fn bring(&self, cloud: &ControlPlane) -> Vec<Result<Imported, NotImported>> {

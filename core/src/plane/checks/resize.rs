@@ -119,8 +119,7 @@ async fn many_who_grow_at_once_never_pass_what_there_is(world: &World) {
     for one in growing {
         match one.await.unwrap() {
             Ok(_) => grown += 1,
-            Err(Error::NoCapacity(_)) => {}
-            Err(error) => panic!("{error:?}"),
+            Err(error) => assert!(matches!(error, Error::NoCapacity(_)), "{error:?}"),
         }
     }
     assert_eq!((grown, held(world, owner, node).await), (8, [(8000, 0, 0); 2]));

@@ -17,6 +17,8 @@ pub(super) async fn check_refused(world: &World) {
 }
 
 type Answer = Result<Imported, NotImported>;
+/// Makes an instance one that cannot be.
+type Spoil = fn(&mut ImportedInstance, crate::time::Timestamp);
 
 fn is_new(answer: &Answer) -> bool {
     matches!(answer, Ok(Imported::New))
@@ -38,6 +40,7 @@ async fn each_that_cannot_be_is_refused_and_the_others_go_in(world: &World) {
     let taken = there.instances[3].ports[0].port;
     let second = there.node.gpus[1].id;
     let all = &mut there.instances;
+    let key = all[3].key.clone();
     all[5].ports.push(port(taken, there.at));
     (all[7].gpus, all[7].gpu_milli) = (vec![second], GpuMilli::WHOLE);
     all[9].gpus.push(second);
@@ -47,7 +50,7 @@ async fn each_that_cannot_be_is_refused_and_the_others_go_in(world: &World) {
     all[17].image = Some(world.id().into());
     all[19].gpus = vec![of_other];
     all[21].name = all[3].name.clone();
-    all[23].key = all[3].key.clone();
+    all[23].key.clone_from(&key);
     let mut answers = there.bring(&world.cloud).await;
     let answers = answers.split_off(4);
     let expected = [5, 9, 11, 13, 15, 17, 19, 21, 23];
@@ -108,7 +111,6 @@ async fn what_no_row_can_hold_is_refused(world: &World) {
     let there = Elsewhere::new(world, 0).await;
     there.brought(world).await;
     let late = now(world).await.plus(Duration::from_secs(1));
-    type Spoil = fn(&mut ImportedInstance, crate::time::Timestamp);
     let spoils: [(&str, Spoil); 12] = [
         ("created_at", |it, late| it.created_at = late),
         ("updated_at", |it, late| it.updated_at = late),
