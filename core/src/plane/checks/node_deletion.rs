@@ -270,7 +270,7 @@ async fn a_launch_that_races_is_first_or_finds_no_node(world: &World) {
 async fn an_agent_that_joins_meanwhile_does_not_keep_the_node(world: &World) {
     let (machine, _) = with_everything(world).await;
     let node = machine.node;
-    fill(world, node, 1_200, 0).await;
+    fill(world, node, 2_400, 0).await;
     let cut = Arc::new(Cut::after(world.cloud.store(), 2));
     let plane: ControlPlane = world.over(cut);
     assert!(plane.delete_node(node).await.is_err());
