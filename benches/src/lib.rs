@@ -1,5 +1,6 @@
 //! What is measured: decisions of the scheduler, durable launches through the whole control plane on each store and by a
-//! transaction that was written by hand, reads, heartbeats, reports of machines, checks of sessions and API keys, and logins.
+//! transaction that was written by hand, reads, heartbeats, reports of machines, an import, checks of sessions and API keys,
+//! and logins.
 //!
 //! `cargo bench -p benches` writes criterion's reports; `cargo run --release -p benches` prints the ratios that
 //! matter as small tables. Both need the programs of a PostgreSQL server, and tell how to install them.
@@ -8,6 +9,7 @@ pub mod by_hand;
 pub mod checks;
 pub mod decisions;
 pub mod heartbeats;
+pub mod import;
 pub mod launches;
 pub mod logins;
 pub mod members;

@@ -11,9 +11,9 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-use crate::tables::{Size, checks, files, heartbeats, logins, postgres, reads, refused, reports};
+use crate::tables::{Size, checks, files, heartbeats, import, logins, postgres, reads, refused, reports};
 
-/// Decisions of the scheduler, durable launches on each store, reads, heartbeats, checks of sessions and keys, and logins,
+/// Decisions of the scheduler, durable launches on each store, reads, heartbeats, an import, checks of sessions and keys, and logins,
 /// as small tables.
 #[derive(Debug, Parser)]
 struct Cli {
@@ -36,6 +36,7 @@ enum What {
     Heartbeats,
     /// Reports of machines.
     Reports,
+    Import,
     Checks,
     Logins,
     Refused,
@@ -78,6 +79,9 @@ async fn stores(cli: &Cli) -> Result<(), Failed> {
     }
     if cli.wants(What::Reports) {
         reports::reports(&Server::start(Duration::ZERO).await?, size).await?;
+    }
+    if cli.wants(What::Import) {
+        import::import(&Server::start(Duration::ZERO).await?, size).await?;
     }
     if cli.wants(What::Checks) {
         checks::checks(&Server::start(Duration::ZERO).await?, size).await?;

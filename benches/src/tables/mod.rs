@@ -3,6 +3,7 @@
 pub(crate) mod checks;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
+pub(crate) mod import;
 pub(crate) mod logins;
 pub(crate) mod postgres;
 pub(crate) mod reads;
@@ -34,6 +35,8 @@ pub(crate) struct Size {
     pub(crate) nodes: u32,
     /// How many instances a report is of.
     pub(crate) reported: u32,
+    /// How many instances are brought in.
+    pub(crate) imported: usize,
 }
 
 impl Size {
@@ -50,6 +53,7 @@ impl Size {
                 refused: 12,
                 nodes: 1_000,
                 reported: 200,
+                imported: 2_000,
             }
         } else {
             Self {
@@ -62,6 +66,7 @@ impl Size {
                 refused: 100,
                 nodes: 10_000,
                 reported: 1_000,
+                imported: 100_000,
             }
         }
     }

@@ -161,6 +161,8 @@ operations! {
     Start = "instance.start": Operate Instance,
     /// Stopping an instance.
     Stop = "instance.stop": Operate Instance,
+    /// Giving an instance more or less.
+    Resize = "instance.resize": Operate Instance,
     /// Granting an instance.
     ShareInstance = "instance.share": Share Instance,
     /// Deleting an instance.

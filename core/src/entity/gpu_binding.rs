@@ -7,6 +7,7 @@ use super::gpu::GpuId;
 use super::instance::InstanceId;
 use super::text::text_enum;
 use crate::amount::GpuMilli;
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::store::{Column, Fixed, Invariant, Reference, Table};
 use crate::time::Timestamp;
@@ -53,7 +54,42 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// What happens to a binding.
+    BindingEvent, "event" {
+        /// The instance is made, and uses the GPU.
+        Bind = "bind",
+        /// The instance is to be removed.
+        Release = "release",
+        /// There is nothing of the instance any more.
+        Free = "free",
+    }
+);
+
 impl BindingState {
+    /// The state after an event, or `WrongState` where it cannot happen.
+    pub fn on(self, event: BindingEvent) -> Result<Self> {
+        self.after(event).ok_or_else(|| Error::WrongState {
+            kind: "gpu_binding",
+            state: self.as_str(),
+            event: event.as_str(),
+            allowed: BindingEvent::ALL
+                .iter()
+                .filter(|event| self.after(**event).is_some())
+                .map(|event| event.as_str())
+                .collect(),
+        })
+    }
+
+    const fn after(self, event: BindingEvent) -> Option<Self> {
+        match (self, event) {
+            (Self::Reserved | Self::Bound, BindingEvent::Bind) => Some(Self::Bound),
+            (Self::Reserved | Self::Bound | Self::Releasing, BindingEvent::Release) => Some(Self::Releasing),
+            (Self::Reserved | Self::Bound | Self::Releasing, BindingEvent::Free) => Some(Self::Released),
+            _ => None,
+        }
+    }
+
     /// Whether the GPU is held.
     pub const fn holds(self) -> bool {
         !matches!(self, Self::Released)
@@ -92,3 +128,28 @@ entity!(GpuBinding, "gpu_binding", GPU_BINDINGS {
     fixed: id, held_by, milli, created_at;
     plain: gpu_id, instance_id, state, attempt, released_at;
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_allows_exactly_the_events_of_the_table() {
+        use BindingState::{Bound, Released, Releasing, Reserved};
+        const NO: Option<BindingState> = None;
+        // bind, release, free
+        let table = [
+            (Reserved, [Some(Bound), Some(Releasing), Some(Released)]),
+            (Bound, [Some(Bound), Some(Releasing), Some(Released)]),
+            (Releasing, [NO, Some(Releasing), Some(Released)]),
+            (Released, [NO; 3]),
+        ];
+        assert_eq!(table.map(|(state, _)| state), BindingState::ALL);
+        for (state, row) in table {
+            for (event, to) in BindingEvent::ALL.iter().zip(row) {
+                assert_eq!(state.on(*event).ok(), to, "{state} on {event}");
+            }
+            assert_eq!(state.holds(), row != [NO; 3], "{state}");
+        }
+    }
+}

@@ -63,6 +63,47 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// What happens to an image.
+    ImageEvent, "event" {
+        /// Its node's agent is asked to pull it, or to pull it again.
+        Fetch = "fetch",
+        /// The agent has pulled it.
+        Load = "load",
+        /// The agent could not, or was asked too often.
+        Fail = "fail",
+        /// A report has it.
+        SeenReady = "seen_ready",
+        /// A report of all images does not have it.
+        SeenGone = "seen_gone",
+    }
+);
+
+impl ImageStatus {
+    /// The status after an event, or `WrongState` where it cannot happen.
+    pub fn on(self, event: ImageEvent) -> Result<Self> {
+        self.after(event).ok_or_else(|| Error::WrongState {
+            kind: "image",
+            state: self.as_str(),
+            event: event.as_str(),
+            allowed: ImageEvent::ALL
+                .iter()
+                .filter(|event| self.after(**event).is_some())
+                .map(|event| event.as_str())
+                .collect(),
+        })
+    }
+
+    const fn after(self, event: ImageEvent) -> Option<Self> {
+        match (self, event) {
+            (_, ImageEvent::Fetch) => Some(Self::Fetching),
+            (Self::Fetching, ImageEvent::Load) | (_, ImageEvent::SeenReady) => Some(Self::Ready),
+            (Self::Fetching, ImageEvent::Fail) | (Self::Ready, ImageEvent::SeenGone) => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
 impl Image {
     /// Whether an agent is asked to fetch it.
     pub const fn is_being_fetched(&self) -> bool {
@@ -178,5 +219,28 @@ impl Repositories {
     /// The repository of [`Image`]s.
     pub fn images(&self) -> &dyn ImageRepository {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_allows_exactly_the_events_of_the_table() {
+        use ImageStatus::{Failed, Fetching, Ready};
+        const NO: Option<ImageStatus> = None;
+        // fetch, load, fail, seen_ready, seen_gone
+        let table = [
+            (Fetching, [Some(Fetching), Some(Ready), Some(Failed), Some(Ready), NO]),
+            (Ready, [Some(Fetching), NO, NO, Some(Ready), Some(Failed)]),
+            (Failed, [Some(Fetching), NO, NO, Some(Ready), NO]),
+        ];
+        assert_eq!(table.map(|(status, _)| status), ImageStatus::ALL);
+        for (status, row) in table {
+            for (event, to) in ImageEvent::ALL.iter().zip(row) {
+                assert_eq!(status.on(*event).ok(), to, "{status} on {event}");
+            }
+        }
     }
 }

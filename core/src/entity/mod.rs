@@ -71,8 +71,8 @@ pub use foreign_instance::{
     FOREIGN_INSTANCES, ForeignInstance, ForeignInstanceId, ForeignInstanceRepository,
 };
 pub use gpu::{GPUS, Gpu, GpuFilter, GpuHealth, GpuId, GpuRepository};
-pub use gpu_binding::{BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
-pub use image::{IMAGES, Image, ImageFilter, ImageId, ImageRepository, ImageStatus};
+pub use gpu_binding::{BindingEvent, BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
+pub use image::{IMAGES, Image, ImageEvent, ImageFilter, ImageId, ImageRepository, ImageStatus};
 pub use instance::{INSTANCES, Instance, InstanceFilter, InstanceId, InstanceRepository, NetworkMode};
 pub use instance_state::{DesiredState, InstanceEvent, InstanceState};
 pub use log::{LOGS, Log, LogFilter, LogId, LogOutcome, LogRepository};

@@ -1,6 +1,7 @@
 //! What holds of every entity: its mapping fits its table, and a row that does not fit it is corrupt.
 
 mod rules;
+mod walks;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -224,6 +225,7 @@ fn every_text_of_an_enum_is_read_printed_and_serialized_as_itself() {
         SessionState,
         ApiKeyKind
     );
+    check!(ImageEvent, BindingEvent, CommandKind, CommandState, CommandEvent);
     check!(VerificationKind, TotpAlgorithm, Action, EntityKind, Access);
 }
 

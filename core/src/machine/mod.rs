@@ -8,7 +8,7 @@ mod spec;
 mod wanted;
 
 pub use inventory::{FoundGpu, FoundImage, FoundInstance, FoundState, Inventory};
-pub use spec::{ImageSpec, InstanceRef, InstanceSpec, MadeInstance, SpecGpu};
+pub use spec::{ImageSpec, InstanceRef, InstanceSize, InstanceSpec, MadeInstance, SpecGpu};
 
 pub(crate) use reconcile::{
     GpuChange, ImageChange, InstanceChange, Known, KnownForeign, KnownGpu, KnownImage, match_foreign,

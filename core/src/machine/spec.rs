@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use crate::entity::{GpuId, ImageId, InstanceId, NetworkMode};
+use crate::entity::{GpuId, ImageId, Instance, InstanceId, NetworkMode};
 use crate::error::{Error, Result};
 use crate::plane::{CommandOutcome, PortKey};
 
@@ -83,6 +83,31 @@ pub struct InstanceRef {
     pub instance: InstanceId,
     /// The container runtime's id for it; `None` where it is not known to be made.
     pub key: Option<String>,
+    /// What it holds, where it is to be started: it may have been resized since it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<InstanceSize>,
+}
+
+/// What an instance holds of its node, GPUs and ports aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceSize {
+    /// Processor time.
+    pub cpu_milli: CpuMilli,
+    /// Memory.
+    pub memory_mib: MemoryMib,
+    /// Disk space.
+    pub storage_mib: StorageMib,
+}
+
+impl InstanceSize {
+    /// What an instance holds.
+    pub const fn of(instance: &Instance) -> Self {
+        Self {
+            cpu_milli: instance.cpu_milli,
+            memory_mib: instance.memory_mib,
+            storage_mib: instance.storage_mib,
+        }
+    }
 }
 
 /// What an agent says of an instance that it has made.
@@ -122,7 +147,7 @@ impl InstanceSpec {
 
 impl InstanceRef {
     pub(crate) const fn new(instance: InstanceId, key: Option<String>) -> Self {
-        Self { instance, key }
+        Self { instance, key, size: None }
     }
 
     /// Reads the payload of a command.

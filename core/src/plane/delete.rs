@@ -8,8 +8,8 @@ use super::ending::{end, turn_bindings, withdraw};
 use super::users::Happened;
 use super::view::Pending;
 use crate::entity::{
-    DesiredState, Entity as _, Entry, GPU_BINDINGS, INSTANCES, Instance, InstanceEvent, InstanceId,
-    InstanceState, MANAGED_INSTANCES, PORT_MAPS, PortMap,
+    BindingEvent, DesiredState, Entity as _, Entry, GPU_BINDINGS, INSTANCES, Instance, InstanceEvent,
+    InstanceId, InstanceState, MANAGED_INSTANCES, PORT_MAPS, PortMap,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, Batch, MAX_PAGE, Query, Row, Scan, StoreError, Write};
@@ -79,7 +79,7 @@ impl ControlPlane {
             withdraw(&mut batch, &mut instance, now);
             end(&mut batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;
         } else {
-            turn_bindings(&mut batch, &rows.bindings, "releasing");
+            turn_bindings(&mut batch, &rows.bindings, BindingEvent::Release)?;
             self.ask(&mut batch, &mut instance, now)?;
         }
         batch.push(Write::update(&INSTANCES, id, row.revision(), instance.plain()));

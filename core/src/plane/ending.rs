@@ -5,9 +5,12 @@
 use super::ControlPlane;
 use super::delete::DeleteRows;
 use super::nodes::charges;
-use crate::entity::{COMMANDS, CommandState, GPU_BINDINGS, GPUS, INSTANCES, Instance, InstanceEvent};
+use crate::entity::{
+    BindingEvent, COMMANDS, CommandKind, CommandState, Entity as _, GPU_BINDINGS, GPUS, GpuBinding,
+    INSTANCES, Instance, InstanceEvent,
+};
 use crate::error::Result;
-use crate::machine::{InstanceRef, wanted};
+use crate::machine::{InstanceRef, InstanceSize, wanted};
 use crate::plane::commands::NewCommand;
 use crate::store::{Batch, Change, Row, StoreError, Value, Write};
 use crate::time::Timestamp;
@@ -19,8 +22,10 @@ impl ControlPlane {
         let Some(kind) = wanted(instance.state, instance.desired).filter(|_| instance.by_agent) else {
             return Ok(());
         };
-        let payload = InstanceRef::new(instance.id, instance.key.clone()).to_payload()?;
-        let command = NewCommand::of(node, kind, instance.id.uuid()).payload(payload);
+        let starts = kind == CommandKind::StartInstance;
+        let size = starts.then(|| InstanceSize::of(instance));
+        let what = InstanceRef { size, ..InstanceRef::new(instance.id, instance.key.clone()) };
+        let command = NewCommand::of(node, kind, instance.id.uuid()).payload(what.to_payload()?);
         let id = self.new_id().into();
         self.queue(batch, &command, id, now);
         instance.command_id = Some(id);
@@ -58,12 +63,17 @@ pub(super) fn end(
     Ok(())
 }
 
-/// Turns the bindings of an instance to a state in which they hold their GPUs.
-pub(super) fn turn_bindings(batch: &mut Batch, bindings: &[Row], to: &'static str) {
-    for binding in bindings.iter().filter(|row| row.text("state").is_ok_and(|state| state != to)) {
-        let set = vec![("state", to.into())];
-        batch.push(Write::update(&GPU_BINDINGS, binding.key(), binding.revision(), set));
+/// Turns the bindings of an instance, which hold their GPUs before and after.
+pub(super) fn turn_bindings(batch: &mut Batch, bindings: &[Row], event: BindingEvent) -> Result<()> {
+    for row in bindings {
+        let state = GpuBinding::from_row(row)?.state;
+        let to = state.on(event)?;
+        if to != state {
+            let set = vec![("state", to.as_str().into())];
+            batch.push(Write::update(&GPU_BINDINGS, row.key(), row.revision(), set));
+        }
     }
+    Ok(())
 }
 
 /// Takes back the command that an instance waits for and that no agent has ever had, which is then as it was sent.
@@ -80,10 +90,11 @@ pub(super) fn withdraw(batch: &mut Batch, instance: &mut Instance, now: Timestam
 /// Releases a binding, and gives its part of the GPU back.
 fn release(batch: &mut Batch, binding: &Row, now: Timestamp) -> Result<()> {
     let gpu = binding.id::<()>("gpu_id")?;
+    let freed = GpuBinding::from_row(binding)?.state.on(BindingEvent::Free)?;
     let set = vec![
         ("gpu_id", Value::Null),
         ("instance_id", Value::Null),
-        ("state", "released".into()),
+        ("state", freed.as_str().into()),
         ("released_at", now.into()),
     ];
     batch.push(Write::update(&GPU_BINDINGS, binding.key(), binding.revision(), set));

@@ -38,6 +38,7 @@ mod refusals;
 mod repair;
 mod report;
 mod request;
+mod resize;
 mod retry;
 mod roles;
 mod second_factor;

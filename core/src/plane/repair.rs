@@ -116,8 +116,8 @@ impl Repaired {
     fn place_of(&mut self, receipt: std::result::Result<Receipt, StoreError>) -> Result<&mut u64> {
         let Err(error) = receipt else { return Ok(&mut self.mended) };
         match (&error, error.refusal().map(|refusal| &refusal.cause)) {
-            // The row was mended by another part of the same report.
             (_, Some(Cause::TestFailed { .. }))
+            // The row was mended by another part of the same report.
             | (StoreError::UnusableId { why: IdProblem::Reused, .. }, _) => Ok(&mut self.changed),
             (_, Some(Cause::Missing | Cause::Invariant { .. } | Cause::Overflow { .. })) => {
                 Ok(&mut self.impossible)

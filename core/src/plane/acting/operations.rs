@@ -7,6 +7,7 @@ use crate::entity::{
     SecretText, SessionId, User, UserId,
 };
 use crate::error::{Error, Result};
+use crate::machine::InstanceSize;
 use crate::plane::{
     ControlPlane, Grant, LaunchRequest, NewNode, NewRole, NewUser, OpenSession, Profile, SecondFactor,
     Shared, TotpEnrolment,
@@ -208,6 +209,14 @@ impl Acting {
             Thing::Instance(instance),
             |plane| async move { plane.stop(instance).await },
         )
+        .await
+    }
+
+    /// See [`ControlPlane::resize`].
+    pub async fn resize(&self, instance: InstanceId, size: InstanceSize) -> Result<Entry<Instance>> {
+        self.run(Operation::Resize, Thing::Instance(instance), |plane| async move {
+            plane.resize(instance, size).await
+        })
         .await
     }
 

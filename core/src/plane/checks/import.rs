@@ -1,28 +1,25 @@
 //! What exists elsewhere is brought in.
 
+mod along;
 mod refused;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
-use super::cut::Cut;
 use crate::ControlPlane;
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
-    AccessState, BindingState, ComputeNode, DesiredState, DisplayName, Email, Entity as _, GPU_BINDINGS,
-    GPUS, Gpu, GpuBinding, GpuDriver, GpuHealth, Image, ImageStatus, InstanceName, InstanceState, LOGS,
-    Limits, NetworkMode, NodeId, NodeName, NodeState, PORT_MAPS, QUOTAS, TABLES, User, UserId,
-    UserPermission,
+    AccessState, BindingState, ComputeNode, DesiredState, DisplayName, Email, Entity as _, GPU_BINDINGS, Gpu,
+    GpuBinding, GpuDriver, GpuHealth, Image, ImageStatus, InstanceName, InstanceState, Limits, NetworkMode,
+    NodeId, NodeName, NodeState, PORT_MAPS, QUOTAS, TABLES, User, UserId, UserPermission,
 };
 use crate::error::Error;
-use crate::machine::{FoundInstance, FoundState, Inventory};
 use crate::plane::{
     Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, LaunchRequest,
     NotImported,
 };
 use crate::ports::{Family, PortRanges, Protocol};
-use crate::store::{Scan, Store, StoreExt as _};
+use crate::store::{Scan, StoreExt as _};
 use crate::time::Timestamp;
 
 pub(super) async fn check_import(world: &World) {
@@ -32,9 +29,8 @@ pub(super) async fn check_import(world: &World) {
     launches_leave_it_what_it_has(world).await;
     what_is_deleted_gives_everything_back(world).await;
     what_has_ended_is_history_of_a_node_that_may_be_gone(world).await;
-    an_agent_finds_what_was_brought_in(world).await;
-    cut_off_anywhere_it_is_simply_made_again(world).await;
     administrators_are_counted(world).await;
+    along::check_along(world).await;
     refused::check_refused(world).await;
 }
 
@@ -343,62 +339,6 @@ async fn what_has_ended_is_history_of_a_node_that_may_be_gone(world: &World) {
     with_port.ports = vec![port(7, there.at)];
     let answers = world.cloud.import_instances(&[with_port]).await;
     assert!(matches!(&answers[0], Err(it) if it.why.code() == "invalid"), "{answers:?}");
-    clean(world).await;
-}
-
-async fn an_agent_finds_what_was_brought_in(world: &World) {
-    let mut there = Elsewhere::new(world, 3).await;
-    let later = there.instances.split_off(1);
-    there.brought(world).await;
-    let node = there.node.profile.id;
-    let session = world.cloud.join_node(node).await.unwrap();
-    let mut after = Elsewhere { instances: later, ..there.clone() };
-    after.instances[1].key = None;
-    let answers = world.cloud.import_instances(&after.instances).await;
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    let by_agent = async |at: &ImportedInstance| {
-        world.cloud.repositories().instances().require(at.id).await.unwrap().by_agent
-    };
-    assert!(!by_agent(&there.instances[0]).await, "no agent had joined");
-    assert!(by_agent(&after.instances[0]).await && !by_agent(&after.instances[1]).await);
-    // Of the two that have a key the first is there, and the second has vanished.
-    world.clock.advance(Duration::from_secs(1));
-    let at = world.cloud.begin_report(node, session).await.unwrap();
-    let key = there.instances[0].key.clone().unwrap();
-    let found = vec![FoundInstance::new(key, FoundState::Stopped)];
-    let report = Inventory::taken_at(at).instances(found);
-    let reconciled = world.cloud.report(node, session, &report).await.unwrap();
-    assert_eq!((reconciled.lost, reconciled.foreign), (vec![after.instances[0].id], 0));
-    let first = world.cloud.repositories().instances().require(there.instances[0].id).await.unwrap();
-    assert_eq!((first.state, first.by_agent), (InstanceState::Stopped, true));
-    clean(world).await;
-}
-
-async fn cut_off_anywhere_it_is_simply_made_again(world: &World) {
-    let there = Elsewhere::new(world, 600).await;
-    let lines = async || world.cloud.store().scan_all(Scan::of(&LOGS).limit(1000)).await.unwrap().len();
-    let mut brought = 0;
-    for batches in [2, 2, 1] {
-        let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), batches));
-        let answers = there.bring(&world.over(cut)).await;
-        let there_now = answers.iter().filter(|it| it.is_ok()).count();
-        assert!(there_now >= brought, "{there_now} after {brought}");
-        for error in answers.iter().filter_map(|it| it.as_ref().err()) {
-            assert!(matches!(error.why, Error::Store(_) | Error::NotFound { .. }), "{error:?}");
-        }
-        brought = there_now;
-        clean(world).await;
-    }
-    let before = lines().await;
-    let answers = there.bring(&world.cloud).await;
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!(lines().await - before, 1, "a line a batch, of which one was left");
-    let again = there.bring(&world.cloud).await;
-    assert!(again.iter().all(|it| matches!(it, Ok(Imported::WasThere))), "{again:?}");
-    let quota = world.cloud.repositories().quotas().require(there.users[1].user.id).await.unwrap();
-    assert_eq!((quota.instances, quota.cpu_milli.get()), (600, 300_000));
-    let gpu = world.cloud.store().get(&GPUS, there.node.gpus[0].id).await.unwrap().value.unwrap();
-    assert_eq!(gpu.int("used_milli").unwrap(), 600);
     clean(world).await;
 }
 

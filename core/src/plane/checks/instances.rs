@@ -2,6 +2,7 @@
 
 use super::World;
 use super::machine::{LEASE, Machine, gpus, instance};
+use super::resize;
 use crate::amount::GpuMilli;
 use crate::entity::{
     BindingState, CommandFilter, CommandKind, CommandState, DesiredState, Entity as _, GPU_BINDINGS,
@@ -21,6 +22,7 @@ pub(super) async fn check_instances(world: &World) {
     what_cannot_be_done_is_wanted_no_longer_and_can_be_asked_again(world).await;
     what_cannot_be_done_stands_in_no_removals_way(world).await;
     an_old_command_undoes_nothing(world).await;
+    Box::pin(resize::check_resize(world)).await;
     an_agent_killed_at_any_step_of_create_and_delete_leaks_nothing(world).await;
 }
 

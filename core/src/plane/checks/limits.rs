@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::World;
+use super::late::Late;
 use crate::ControlPlane;
 use crate::amount::{CpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
@@ -12,7 +13,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::identity::{Caller, Origin};
 use crate::plane::{LaunchRequest, NewApiKey, NewNode, NewUser, Operation, Options, Usage};
-use crate::store::{Batch, Cause, StoreExt as _, Write};
+use crate::store::{Batch, Cause, Store, StoreExt as _, Write};
 
 pub(super) async fn check_limits(world: &World) {
     each_limit_refuses_exactly_what_exceeds_it(world).await;
@@ -163,11 +164,11 @@ async fn a_limit_below_use_takes_nothing_and_gives_nothing_until_enough_came_bac
     assert_clean(world).await;
 }
 
-/// Control planes with views of their own, as processes would have them.
+/// Control planes with views of their own, as processes would have them, who all decide before one of them commits.
 fn processes(world: &World, count: usize) -> Vec<Arc<ControlPlane>> {
     let options = || Options::default().ids(Arc::clone(&world.cloud.ids));
-    let store = world.cloud.store();
-    (0..count).map(|_| Arc::new(ControlPlane::with(Arc::clone(store), options()))).collect()
+    let store: Arc<dyn Store> = Arc::new(Late(Arc::clone(world.cloud.store())));
+    (0..count).map(|_| Arc::new(ControlPlane::with(Arc::clone(&store), options()))).collect()
 }
 
 async fn racing_launches_never_pass_a_limit(world: &World) {

@@ -8,7 +8,9 @@ use super::cut::Cut;
 use super::machine::{Container, Machine};
 use crate::ControlPlane;
 use crate::amount::{CpuMilli, MemoryMib, StorageMib};
-use crate::entity::{COMMANDS, Entity as _, Image, ImageStatus, NodeId, NodeState, PortMap, TABLES, UserId};
+use crate::entity::{
+    COMMANDS, Entity as _, INSTANCES, Image, ImageStatus, NodeId, NodeState, PortMap, TABLES, UserId,
+};
 use crate::error::Error;
 use crate::identity::{Caller, Origin};
 use crate::plane::{LaunchRequest, NewApiKey, NewCommand, NewImage, NodeDeletion, PortKey, Shared, Standing};
@@ -146,7 +148,7 @@ async fn a_plan_tells_exactly_what_goes(world: &World) {
     let after = counts(world).await;
     let gone: BTreeMap<&str, usize> = before
         .iter()
-        .map(|(table, rows)| (*table, rows - after[table]))
+        .map(|(table, rows)| (*table, rows - after.get(table).unwrap()))
         .filter(|(_, rows)| *rows > 0)
         .collect();
     assert_eq!(gone, plan.goes.iter().copied().collect());
@@ -186,7 +188,11 @@ async fn an_agent_is_heard_no_more_and_cannot_join(world: &World) {
     let caller = world.cloud.authenticate(&made.secret, Origin::unknown()).await.unwrap();
     let agent = world.cloud.acting(caller);
     machine.session = agent.join_node().await.unwrap();
+    let access =
+        async || world.cloud.repositories().user_access().require(machine.owner).await.unwrap().revision;
+    let epoch = access().await;
     world.cloud.begin_node_deletion(node).await.unwrap();
+    assert!(access().await > epoch, "keys were taken from the owner");
     assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Dead);
     assert!(machine.report(world).await.is_err(), "it is heard no longer");
     let joined = agent.join_node().await;
@@ -235,31 +241,30 @@ async fn what_was_cut_off_takes_no_work_and_is_finished(world: &World) {
 }
 
 async fn a_launch_that_races_is_first_or_finds_no_node(world: &World) {
-    let (mut launched, mut deleted) = (0, 0);
-    for round in 0..12 {
-        let owner = world.user().await;
-        let node = world.node(owner).await;
-        world.cloud.capacity().await.unwrap();
-        let request = LaunchRequest::new(owner, format!("i-{}", world.fresh())).on_node(node);
-        let (cloud, other) = (Arc::clone(&world.cloud), Arc::clone(&world.cloud));
-        let launch = tokio::spawn(async move { cloud.launch(request).await });
-        if round % 2 == 1 {
-            tokio::task::yield_now().await;
-        }
-        let deletion = tokio::spawn(async move { other.delete_node(node).await });
-        match (launch.await.unwrap(), deletion.await.unwrap()) {
-            (Ok(instance), Err(Error::StillUsed { .. })) => {
-                launched += 1;
-                assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Active);
-                world.cloud.delete(instance.id).await.unwrap();
-                world.cloud.delete_node(node).await.unwrap();
-            }
-            (Err(_), Ok(())) => deleted += 1,
-            other => panic!("{other:?}"),
-        }
-        is_gone(world, node, "a launch raced").await;
-    }
-    assert_eq!(launched + deleted, 12);
+    let owner = world.user().await;
+    let request = |node| LaunchRequest::new(owner, format!("i-{}", world.fresh())).on_node(node);
+    // The launch is first: the deletion finds an instance, and the node is as it was.
+    let node = world.node(owner).await;
+    let (cloud, launch) = (Arc::clone(&world.cloud), request(node));
+    let other = async move { drop(cloud.launch(launch).await.unwrap()) };
+    let raced = world.over(Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other)));
+    let refused = raced.delete_node(node).await;
+    assert!(matches!(refused, Err(Error::StillUsed { .. })), "{refused:?}");
+    assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Active);
+    let live = Scan::of(&INSTANCES).by("instances_node").with(node);
+    let live = world.cloud.store().scan_all(live).await.unwrap();
+    world.cloud.delete(live.first().unwrap().id("id").unwrap()).await.unwrap();
+    world.cloud.delete_node(node).await.unwrap();
+    is_gone(world, node, "a launch was first").await;
+    // The deletion is first: the launch finds no node.
+    let node = world.node(owner).await;
+    world.cloud.capacity().await.unwrap();
+    let cloud = Arc::clone(&world.cloud);
+    let other = async move { cloud.delete_node(node).await.unwrap() };
+    let raced = world.over(Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other)));
+    let refused = raced.launch(request(node)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    is_gone(world, node, "the deletion was first").await;
 }
 
 async fn an_agent_that_joins_meanwhile_does_not_keep_the_node(world: &World) {
@@ -269,8 +274,15 @@ async fn an_agent_that_joins_meanwhile_does_not_keep_the_node(world: &World) {
     let cut = Arc::new(Cut::after(world.cloud.store(), 2));
     let plane: ControlPlane = world.over(cut);
     assert!(plane.delete_node(node).await.is_err());
-    // The application lets one in, which needs no key.
-    world.cloud.join_node(node).await.unwrap();
+    // The application lets one in, which needs no key, and what was decided before is not done.
+    let before = rows_of(world, node).await;
+    let cloud = Arc::clone(&world.cloud);
+    let other = async move {
+        cloud.join_node(node).await.unwrap();
+    };
+    let raced = world.over(Arc::new(Cut::after(world.cloud.store(), 1).raced_by(other)));
+    assert!(raced.finish_node_deletion(node).await.is_err());
+    assert_eq!(rows_of(world, node).await, before);
     assert_eq!(world.cloud.node_status(node).await.unwrap().state, NodeState::Active);
     world.cloud.finish_node_deletion(node).await.unwrap();
     is_gone(world, node, "an agent had joined").await;

@@ -17,8 +17,6 @@ pub(super) async fn check_reports(world: &World) {
     a_report_makes_a_node_what_it_is_and_again_changes_nothing(world).await;
     what_vanished_is_lost_and_frees_what_it_held(world).await;
     what_is_being_made_or_changed_since_is_not_judged(world).await;
-    what_was_removed_since_the_look_is_not_left_behind(world).await;
-    what_was_left_behind_is_asked_for_again(world).await;
     what_stopped_by_itself_is_stopped_and_can_be_started(world).await;
     what_nobody_launched_is_counted_and_has_no_owner(world).await;
     a_gpu_that_vanished_takes_no_work_and_stays_whose_it_was(world).await;
@@ -27,6 +25,7 @@ pub(super) async fn check_reports(world: &World) {
     a_report_of_an_agent_that_was_replaced_changes_nothing(world).await;
     a_given_up_node_frees_everything_and_what_comes_back_is_removed(world).await;
     an_instance_is_given_up_alone(world).await;
+    whose_machine_it_is_answers_for_it(world).await;
     a_report_of_any_length_is_taken_in(world).await;
 }
 
@@ -100,38 +99,6 @@ async fn what_is_being_made_or_changed_since_is_not_judged(world: &World) {
     assert_eq!(found.lost, []);
     assert_eq!(instance(world, requested).await.state, InstanceState::Running);
     assert_eq!(machine.report(world).await.unwrap().lost, []);
-}
-
-async fn what_was_removed_since_the_look_is_not_left_behind(world: &World) {
-    let mut machine = Machine::new(world).await;
-    let id = machine.running(world).await;
-    world.clock.advance(Duration::from_secs(1));
-    let at = world.cloud.begin_report(machine.node, machine.session).await.unwrap();
-    let seen = machine.found(at);
-    world.cloud.delete(id).await.unwrap();
-    machine.work(world).await;
-    assert_eq!(world.cloud.report(machine.node, machine.session, &seen).await.unwrap().changed, 0);
-    assert_eq!(machine.take(world).await, [], "there is nothing to be removed");
-    machine.is_empty(world, "it was removed while the agent looked").await;
-}
-
-async fn what_was_left_behind_is_asked_for_again(world: &World) {
-    let mut machine = Machine::new(world).await;
-    let id = machine.running(world).await;
-    world.cloud.abandon_instance(id, "it does not answer").await.unwrap();
-    machine.restart(world).await;
-    for _ in 0..5 {
-        assert_eq!(machine.take(world).await.len(), 1);
-        world.clock.advance(super::machine::LEASE * 2);
-    }
-    assert_eq!(machine.take(world).await, [], "it is parked");
-    let page = PageRequest::default();
-    let left = world.cloud.repositories().foreign_instances().list(machine.node, page).await.unwrap();
-    let parked = left.entries.first().unwrap().command_id.unwrap();
-    world.cloud.retry_command(parked).await.unwrap();
-    machine.work(world).await;
-    machine.report(world).await.unwrap();
-    machine.is_empty(world, "what was left behind was removed").await;
 }
 
 async fn what_stopped_by_itself_is_stopped_and_can_be_started(world: &World) {
@@ -363,6 +330,29 @@ async fn an_instance_is_given_up_alone(world: &World) {
     assert_eq!(machine.containers.len(), 1);
     assert_eq!(instance(world, other).await.state, InstanceState::Running);
     assert!(world.cloud.audit().await.unwrap().is_clean());
+}
+
+async fn whose_machine_it_is_answers_for_it(world: &World) {
+    let mut machine = Machine::new(world).await;
+    let guest = world.user().await;
+    let acting = |user| world.cloud.acting(crate::identity::Caller::trusted(user));
+    world.cloud.share(guest, crate::plane::Shared::Node(machine.node), None).await.unwrap();
+    let theirs = LaunchRequest::new(guest, format!("i-{}", world.fresh())).on_node(machine.node);
+    let theirs = acting(guest).launch(theirs).await.unwrap().id;
+    machine.work(world).await;
+    // Whose instance it is cannot say what became of somebody else's machine.
+    let refused = acting(guest).abandon_instance(machine.node, theirs, "I want my limit back").await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    let refused = acting(guest).mark_node_dead(machine.node, "I want my limit back").await;
+    assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    let stranger = acting(world.user().await).mark_node_dead(machine.node, "it is mine").await;
+    assert!(matches!(stranger, Err(Error::NotFound { .. })), "{stranger:?}");
+    let elsewhere = Machine::new(world).await;
+    let other = acting(elsewhere.owner).abandon_instance(elsewhere.node, theirs, "it is on mine").await;
+    assert!(matches!(other, Err(Error::NotFound { .. })), "{other:?}");
+    let lost = acting(machine.owner).abandon_instance(machine.node, theirs, "it hangs").await.unwrap();
+    assert_eq!(lost.state, InstanceState::Lost);
+    assert_eq!(acting(machine.owner).mark_node_dead(machine.node, "burnt").await.unwrap().instances, 0);
 }
 
 async fn a_report_of_any_length_is_taken_in(world: &World) {

@@ -5,8 +5,8 @@
 
 use super::ControlPlane;
 use crate::entity::{
-    Command, CommandEvent, CommandKind, DesiredState, Entity as _, FOREIGN_INSTANCES, INSTANCES, Instance,
-    InstanceEvent, InstanceId, InstanceState,
+    BindingEvent, Command, CommandEvent, CommandKind, DesiredState, Entity as _, FOREIGN_INSTANCES,
+    INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
 };
 use crate::error::{Error, Result};
 use crate::machine::MadeInstance;
@@ -94,7 +94,7 @@ impl ControlPlane {
                 (instance.local_ipv4, instance.local_ipv6) = (made.local_ipv4, made.local_ipv6);
                 instance.state = instance.state.on(InstanceEvent::SeenRunning)?;
                 if instance.state != InstanceState::Deleting {
-                    turn_bindings(batch, &rows.bindings, "bound");
+                    turn_bindings(batch, &rows.bindings, BindingEvent::Bind)?;
                 }
             }
             (CommandKind::StartInstance, CommandEvent::Complete) => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ControlPlane;
-use crate::entity::{Command, CommandEvent, Entity as _, IMAGES, Image, ImageId, ImageStatus};
+use crate::entity::{Command, CommandEvent, Entity as _, IMAGES, Image, ImageEvent, ImageId, ImageStatus};
 use crate::error::{Error, Result};
 use crate::plane::CommandOutcome;
 use crate::plane::commands::superseded;
@@ -82,12 +82,12 @@ impl ControlPlane {
             if image.command_id.is_some() || image.status != ImageStatus::Failed {
                 return Err(superseded());
             }
-            (image.status, image.command_id) = (ImageStatus::Fetching, Some(command.id));
+            (image.status, image.command_id) = (image.status.on(ImageEvent::Fetch)?, Some(command.id));
         } else if image.command_id == Some(command.id) {
             image.command_id = None;
             match loaded {
                 Some(loaded) => self.become_ready(&mut image, loaded).await?,
-                None => image.status = ImageStatus::Failed,
+                None => image.status = image.status.on(ImageEvent::Fail)?,
             }
         } else {
             return Ok(());
@@ -102,10 +102,10 @@ impl ControlPlane {
         let of_key = Scan::of(&IMAGES).by("images_node_key").with(image.node_id).with(loaded.key.as_str());
         let same = self.store.scan(of_key.limit(1)).await?.value.rows;
         if same.iter().any(|other| other.key() != image.id.into()) {
-            image.status = ImageStatus::Failed;
+            image.status = image.status.on(ImageEvent::Fail)?;
             return Ok(());
         }
-        image.status = ImageStatus::Ready;
+        image.status = image.status.on(ImageEvent::Load)?;
         image.key = Some(loaded.key);
         image.size_mib = loaded.size_mib.or(image.size_mib);
         image.os_hint = loaded.os_hint.or_else(|| image.os_hint.take());

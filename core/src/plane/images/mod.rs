@@ -11,8 +11,8 @@ use super::commands::NewCommand;
 use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
-    CommandId, CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageId, ImageStatus,
-    MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
+    CommandId, CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageEvent, ImageId,
+    ImageStatus, MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
@@ -81,7 +81,7 @@ impl ControlPlane {
                 if image.is_being_fetched() {
                     return Ok(Decided::Done(Entry::new(image, row.revision())));
                 }
-                (image.status, image.updated_at) = (ImageStatus::Fetching, now);
+                (image.status, image.updated_at) = (image.status.on(ImageEvent::Fetch)?, now);
                 image.command_id = Some(command);
                 batch.push(Write::update(&IMAGES, image.id, row.revision(), image.plain()));
                 Entry::new(image, row.revision() + 1)

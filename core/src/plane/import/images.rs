@@ -21,10 +21,6 @@ impl Item for Image {
         self.id.uuid()
     }
 
-    fn most_writes(&self) -> usize {
-        1
-    }
-
     fn needs(&self) -> Vec<(&'static Table, Key)> {
         vec![(&IMAGES, self.id.into())]
     }

@@ -24,11 +24,6 @@ impl Item for ImportedInstance {
         self.id.uuid()
     }
 
-    fn most_writes(&self) -> usize {
-        // Itself, its grant, the guard of its node, and five columns each of account and ledger.
-        13 + self.ports.len() + 2 * self.gpus.len()
-    }
-
     fn needs(&self) -> Vec<(&'static Table, Key)> {
         let mut needs: Vec<(&'static Table, Key)> = vec![(&INSTANCES, self.id.into())];
         if self.state.is_live() {

@@ -279,7 +279,11 @@ impl ImportedInstance {
     pub(in crate::plane) fn port_id(&self, port: &ImportedPort) -> PortMapId {
         port.id.unwrap_or_else(|| {
             let said = format!("{} {} {} {}", self.id, port.family, port.protocol, port.port);
-            uuid::Builder::from_random_bytes(Fingerprint::of(said.as_bytes()).0).into_uuid().into()
+            let [.., a, b, c, d, e, f, g, h, i, j] = Fingerprint::of(said.as_bytes()).0;
+            let millis = u64::try_from(port.created_at.as_micros() / 1000).unwrap_or(0);
+            uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j])
+                .into_uuid()
+                .into()
         })
     }
 

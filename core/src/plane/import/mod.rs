@@ -25,15 +25,17 @@ use uuid::Uuid;
 use super::ControlPlane;
 use super::nodes::fill;
 use super::retry::Retry;
-use crate::entity::{ADMINISTRATIONS, Entity, Image};
+use crate::entity::{ADMINISTRATIONS, Administration, Entity, Image};
 use crate::error::{Error, Result};
 use crate::store::{Cause, Key, Refusal, Row, StoreError, StoreExt as _, Table};
 use crate::time::Timestamp;
 use parts::Parts;
 
-/// The most items of one batch. Twice as many take as long (`benches`), and hold what they lock for longer.
-const AT_ONCE: usize = 250;
-/// The most writes of one batch, less than it may have: its line, and what counts administrators.
+/// The most items that are decided and committed at once, in several batches.
+const AT_ONCE: usize = 1_000;
+/// The most items of one batch.
+const IN_BATCH: usize = 250;
+/// The most writes of one batch: as many as it may have, but for its line and for what counts administrators.
 const MAX_PARTS: usize = crate::store::MAX_WRITES - 8;
 
 /// What became of one item.
@@ -41,11 +43,15 @@ type Answer = std::result::Result<Imported, NotImported>;
 
 /// The rows that items are decided on, by table and key.
 #[derive(Debug, Default)]
-struct Known(FxHashMap<(&'static str, Key), Row>);
+struct Known {
+    rows: FxHashMap<(&'static str, Key), Row>,
+    /// Whether administrators are counted: they are from the first one on.
+    counted: bool,
+}
 
 impl Known {
     fn row(&self, table: &Table, key: impl Into<Key>) -> Option<&Row> {
-        self.0.get(&(table.name, key.into()))
+        self.rows.get(&(table.name, key.into()))
     }
 }
 
@@ -63,9 +69,6 @@ trait Item: Send + Sync {
     type Entity: Entity;
 
     fn id(&self) -> Uuid;
-
-    /// At most so many writes are made of it.
-    fn most_writes(&self) -> usize;
 
     /// The rows that it is decided on.
     fn needs(&self) -> Vec<(&'static Table, Key)>;
@@ -114,16 +117,13 @@ impl ControlPlane {
 
     async fn import<I: Item>(&self, items: &[I]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(items.len());
-        let mut rest = items;
-        while !rest.is_empty() {
-            let (some, later) = rest.split_at(together(rest).max(1));
+        for some in items.chunks(AT_ONCE) {
             answers.extend(self.import_some(some).await);
-            rest = later;
         }
         answers
     }
 
-    /// Brings in items of one batch. Where it is refused each is tried alone, so that each gets its own answer.
+    /// Brings in items of some batches. Where one is refused each of its items is tried alone, so that each gets its own answer.
     async fn import_some<I: Item>(&self, items: &[I]) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = Vec::new();
         answers.resize_with(items.len(), || None);
@@ -145,33 +145,45 @@ impl ControlPlane {
         answers.into_iter().flatten().collect()
     }
 
-    /// Decides all of them and commits them in one batch; leaves them open where it is refused.
+    /// Decides all of them and commits them, many in a batch; leaves those open whose batch is refused.
     async fn import_together<I: Item>(&self, items: &[I], answers: &mut [Option<Answer>]) -> Result<()> {
-        let (parts, known, now) = self.decide_open(items, answers).await?;
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let (places, parts): (Vec<usize>, Vec<Parts>) = parts.into_iter().unzip();
-        let batch = self.import_batch::<I>(parts, &known, now);
-        match self.store.commit(batch).await {
-            Ok(_) => {
-                for at in places {
-                    fill(answers, at, Ok(Imported::New));
-                }
-                Ok(())
+        let (parts, mut known, now) = self.decide_open(items, answers).await?;
+        let (mut places, mut batches) = (Vec::new(), Vec::new());
+        let mut rest = parts.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut some, mut of_some, mut writes) = (Vec::new(), Vec::new(), 0);
+            while let Some((at, parts)) = rest.next_if(|(_, next)| {
+                writes += next.writes();
+                some.is_empty() || (writes <= MAX_PARTS && some.len() < IN_BATCH)
+            }) {
+                some.push(at);
+                of_some.push(parts);
             }
-            Err(StoreError::Refused(_) | StoreError::Invalid { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+            places.push(some);
+            batches.push(self.import_batch::<I>(of_some, &mut known, now));
         }
+        for (some, receipt) in places.into_iter().zip(self.store.commit_many(batches).await) {
+            for at in some {
+                match &receipt {
+                    Ok(_) => fill(answers, at, Ok(Imported::New)),
+                    Err(StoreError::Refused(_) | StoreError::Invalid { .. }) => {}
+                    Err(error) => {
+                        let Some(item) = items.get(at) else { continue };
+                        fill(answers, at, Err(NotImported::of(item, None, error.clone().into())));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Decides each that is open and commits each in a batch of its own; says how many of them lost a race.
     async fn import_alone<I: Item>(&self, items: &[I], answers: &mut [Option<Answer>]) -> Result<usize> {
-        let (parts, known, now) = self.decide_open(items, answers).await?;
+        let (parts, mut known, now) = self.decide_open(items, answers).await?;
         let (mut places, mut batches) = (Vec::new(), Vec::new());
         for (at, parts) in parts {
             places.push(at);
-            batches.push(self.import_batch::<I>(vec![parts], &known, now));
+            batches.push(self.import_batch::<I>(vec![parts], &mut known, now));
         }
         let mut lost = 0;
         for (at, receipt) in places.into_iter().zip(self.store.commit_many(batches).await) {
@@ -214,22 +226,13 @@ impl ControlPlane {
         });
         let read = self.store.get_many(keys.collect()).await?;
         let rows = read.value.into_iter().flatten().map(|row| ((row.table().name, row.key()), row));
-        Ok((Known(rows.collect()), read.now))
+        let mut known = Known { rows: rows.collect(), counted: false };
+        known.counted = known.row(&ADMINISTRATIONS, Administration::ID).is_some();
+        Ok((known, read.now))
     }
 }
 
-/// How many items from the first on become one batch.
-fn together<I: Item>(items: &[I]) -> usize {
-    let (mut writes, mut ids) = (0, BTreeSet::new());
-    let fits = |item: &&I| {
-        writes += item.most_writes();
-        // The second one of an id is decided when the first one is there.
-        writes <= MAX_PARTS && ids.insert(item.id())
-    };
-    items.iter().take(AT_ONCE).take_while(fits).count()
-}
-
-/// Whether somebody else was first, so that another look tells what is there now.
+/// Whether another one was first, of the same import too, so that another look tells what is there now.
 fn is_lost<I: Item>(item: &I, error: &StoreError) -> bool {
     let Some(refusal) = error.refusal() else { return false };
     let same_id =

@@ -192,10 +192,6 @@ impl Item for ImportedNode {
         self.profile.id.uuid()
     }
 
-    fn most_writes(&self) -> usize {
-        self.gpus.len() + 4
-    }
-
     fn needs(&self) -> Vec<(&'static Table, Key)> {
         let id = self.profile.id;
         let mut needs: Vec<(&'static Table, Key)> =

@@ -27,6 +27,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// At most so many writes are made of it.
+    pub(super) fn writes(&self) -> usize {
+        self.rows.len() + self.counts.len() + self.gpus.len() + 1
+    }
+
     pub(super) fn insert(&mut self, row: NewRow) {
         self.rows.push(row);
     }
@@ -61,7 +66,12 @@ impl Parts {
 
 impl ControlPlane {
     /// The batch of some items, with one line for all of them.
-    pub(super) fn import_batch<I: Item>(&self, items: Vec<Parts>, known: &Known, now: Timestamp) -> Batch {
+    pub(super) fn import_batch<I: Item>(
+        &self,
+        items: Vec<Parts>,
+        known: &mut Known,
+        now: Timestamp,
+    ) -> Batch {
         let mut batch = self.batch(I::OPERATION);
         let count = items.len();
         let (mut guards, mut sums, mut gpus) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -105,11 +115,12 @@ impl ControlPlane {
 }
 
 /// The write that counts so many administrators more. The row is made with the first one.
-fn counted(more: u32, known: &Known) -> Option<Write> {
+fn counted(more: u32, known: &mut Known) -> Option<Write> {
     if more == 0 {
         return None;
     }
-    if known.row(&ADMINISTRATIONS, Administration::ID).is_some() {
+    // Those that follow count on the row. Where its batch is refused they are too, and tried again they find what is there.
+    if std::mem::replace(&mut known.counted, true) {
         return Some(Write::record(&ADMINISTRATIONS, Administration::ID, "administrators", more.into()));
     }
     Some(Write::Insert(Administration { id: Administration::ID.into(), administrators: more }.to_row()))

@@ -69,10 +69,6 @@ impl Item for ImportedUser {
         self.user.id.uuid()
     }
 
-    fn most_writes(&self) -> usize {
-        4
-    }
-
     fn needs(&self) -> Vec<(&'static Table, Key)> {
         let id = self.user.id;
         let mut needs: Vec<(&'static Table, Key)> = vec![(&USERS, id.into()), (&QUOTAS, id.into())];

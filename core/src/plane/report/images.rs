@@ -1,7 +1,7 @@
 //! The images of a machine.
 
 use super::{ControlPlane, Reconciled, Report};
-use crate::entity::{Entity as _, IMAGES, Image, ImageStatus};
+use crate::entity::{Entity as _, IMAGES, Image, ImageEvent, ImageStatus};
 use crate::error::Result;
 use crate::machine::{FoundImage, ImageChange, KnownImage, match_images};
 use crate::store::{Row, Scan, StoreExt as _, Write};
@@ -39,9 +39,11 @@ impl ControlPlane {
             for ((row, image), change) in known.iter().zip(changes) {
                 let after = match change {
                     ImageChange::Nothing => continue,
-                    ImageChange::Gone => Image { status: ImageStatus::Failed, ..image.clone() },
+                    ImageChange::Gone => {
+                        Image { status: image.status.on(ImageEvent::SeenGone)?, ..image.clone() }
+                    }
                     ImageChange::Is(at) => match found.get(at) {
-                        Some(found) => there(image, found),
+                        Some(found) => there(image, found)?,
                         None => continue,
                     },
                 };
@@ -90,11 +92,11 @@ impl ControlPlane {
 }
 
 /// An image that was found: whoever published it has published it.
-fn there(image: &Image, found: &FoundImage) -> Image {
-    Image {
-        status: ImageStatus::Ready,
+fn there(image: &Image, found: &FoundImage) -> Result<Image> {
+    Ok(Image {
+        status: image.status.on(ImageEvent::SeenReady)?,
         key: Some(found.key.clone()),
         size_mib: found.size_mib.or(image.size_mib),
         ..image.clone()
-    }
+    })
 }

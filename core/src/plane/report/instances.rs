@@ -1,7 +1,7 @@
 //! The instances of a machine.
 
 use super::{ControlPlane, Reconciled, Report};
-use crate::entity::{Entity as _, INSTANCES, Instance, InstanceEvent, InstanceState};
+use crate::entity::{BindingEvent, Entity as _, INSTANCES, Instance, InstanceEvent, InstanceState};
 use crate::error::Result;
 use crate::machine::{FoundInstance, InstanceChange, Known, match_instances};
 use crate::plane::commands::clipped;
@@ -114,7 +114,7 @@ impl ControlPlane {
             let was_in_creation = instance.state.is_in_creation();
             seen(&mut instance, found, event)?;
             if was_in_creation && !instance.state.is_in_creation() {
-                turn_bindings(batch, &rows.bindings, "bound");
+                turn_bindings(batch, &rows.bindings, BindingEvent::Bind)?;
             }
         } else {
             end(batch, &mut instance, InstanceEvent::SeenGone, rows, now)?;

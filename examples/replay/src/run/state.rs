@@ -91,6 +91,9 @@ impl State {
                     [row.int("instances")?, row.int("instance_limit")?],
                     [row.int("nodes")?, row.int("node_limit")?],
                     [row.int("gpu_milli")?, row.opt_int("gpu_milli_limit")?],
+                    [row.int("cpu_milli")?, row.opt_int("cpu_milli_limit")?],
+                    [row.int("memory_mib")?, row.opt_int("memory_mib_limit")?],
+                    [row.int("storage_mib")?, row.opt_int("storage_mib_limit")?],
                 ]);
             }
             name if name == COMPUTE_NODES.name => {
