@@ -8,6 +8,7 @@ mod images;
 mod import;
 mod instances;
 mod late;
+mod left_behind;
 mod limits;
 mod machine;
 mod model;
@@ -43,6 +44,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     images::check_images(&world).await;
     Box::pin(instances::check_instances(&world)).await;
     Box::pin(reports::check_reports(&world)).await;
+    Box::pin(left_behind::check_left_behind(&world)).await;
     limits::check_limits(&world).await;
     Box::pin(hostile::check_hostile(&world)).await;
     Box::pin(node_deletion::check_node_deletion(&world)).await;

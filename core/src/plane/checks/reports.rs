@@ -17,8 +17,6 @@ pub(super) async fn check_reports(world: &World) {
     a_report_makes_a_node_what_it_is_and_again_changes_nothing(world).await;
     what_vanished_is_lost_and_frees_what_it_held(world).await;
     what_is_being_made_or_changed_since_is_not_judged(world).await;
-    what_was_removed_since_the_look_is_not_left_behind(world).await;
-    what_was_left_behind_is_asked_for_again(world).await;
     what_stopped_by_itself_is_stopped_and_can_be_started(world).await;
     what_nobody_launched_is_counted_and_has_no_owner(world).await;
     a_gpu_that_vanished_takes_no_work_and_stays_whose_it_was(world).await;
@@ -101,38 +99,6 @@ async fn what_is_being_made_or_changed_since_is_not_judged(world: &World) {
     assert_eq!(found.lost, []);
     assert_eq!(instance(world, requested).await.state, InstanceState::Running);
     assert_eq!(machine.report(world).await.unwrap().lost, []);
-}
-
-async fn what_was_removed_since_the_look_is_not_left_behind(world: &World) {
-    let mut machine = Machine::new(world).await;
-    let id = machine.running(world).await;
-    world.clock.advance(Duration::from_secs(1));
-    let at = world.cloud.begin_report(machine.node, machine.session).await.unwrap();
-    let seen = machine.found(at);
-    world.cloud.delete(id).await.unwrap();
-    machine.work(world).await;
-    assert_eq!(world.cloud.report(machine.node, machine.session, &seen).await.unwrap().changed, 0);
-    assert_eq!(machine.take(world).await, [], "there is nothing to be removed");
-    machine.is_empty(world, "it was removed while the agent looked").await;
-}
-
-async fn what_was_left_behind_is_asked_for_again(world: &World) {
-    let mut machine = Machine::new(world).await;
-    let id = machine.running(world).await;
-    world.cloud.abandon_instance(id, "it does not answer").await.unwrap();
-    machine.restart(world).await;
-    for _ in 0..5 {
-        assert_eq!(machine.take(world).await.len(), 1);
-        world.clock.advance(super::machine::LEASE * 2);
-    }
-    assert_eq!(machine.take(world).await, [], "it is parked");
-    let page = PageRequest::default();
-    let left = world.cloud.repositories().foreign_instances().list(machine.node, page).await.unwrap();
-    let parked = left.entries.first().unwrap().command_id.unwrap();
-    world.cloud.retry_command(parked).await.unwrap();
-    machine.work(world).await;
-    machine.report(world).await.unwrap();
-    machine.is_empty(world, "what was left behind was removed").await;
 }
 
 async fn what_stopped_by_itself_is_stopped_and_can_be_started(world: &World) {
