@@ -1,4 +1,5 @@
 //! The repositories, and identity and access, on PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../sql/tests/history/mod.rs"]
 mod history;

@@ -1,4 +1,5 @@
 //! The repositories and the operations of the control plane on a redb file.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,5 @@
 //! The repositories and the operations of the control plane on a SQLite file.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../sql/tests/history/mod.rs"]
 mod history;

@@ -29,14 +29,14 @@ pub(crate) async fn reports(server: &Server, size: Size) -> Result<(), Failed> {
         let (mut same, mut changed) = (Vec::new(), Vec::new());
         for _ in 0..size.rounds.max(3) {
             for state in [FoundState::Stopped, FoundState::Running] {
-                let (took, changes) = node.report(state).await?;
-                if changes != usize::try_from(size.reported)? {
-                    return Err(format!("{changes} of {} changed", size.reported).into());
+                let (took, news) = node.report(state).await?;
+                if news != usize::try_from(size.reported)? {
+                    return Err(format!("{news} of {} changed", size.reported).into());
                 }
                 changed.push(took);
-                let (took, changes) = node.report(state).await?;
-                if changes != 0 {
-                    return Err(format!("{changes} things changed that had not").into());
+                let (took, news) = node.report(state).await?;
+                if news != 0 {
+                    return Err(format!("{news} things changed that had not").into());
                 }
                 same.push(took);
             }
