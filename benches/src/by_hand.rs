@@ -188,12 +188,17 @@ fn met_another(error: &Error) -> bool {
 impl<'t> Taken<'t> {
     fn quota(&self) -> Statement<'t> {
         query(
-            "UPDATE quotas SET instances = instances + 1, gpu_milli = gpu_milli + $2, version = version + 1 \
+            "UPDATE quotas SET instances = instances + 1, gpu_milli = gpu_milli + $2, cpu_milli = cpu_milli + $3, \
+             memory_mib = memory_mib + $4, version = version + 1 \
              WHERE account_id = $1 AND instances + 1 <= instance_limit \
-             AND (gpu_milli_limit IS NULL OR gpu_milli + $2 <= gpu_milli_limit)",
+             AND (gpu_milli_limit IS NULL OR gpu_milli + $2 <= gpu_milli_limit) \
+             AND (cpu_milli_limit IS NULL OR cpu_milli + $3 <= cpu_milli_limit) \
+             AND (memory_mib_limit IS NULL OR memory_mib + $4 <= memory_mib_limit)",
         )
         .bind(self.owner)
         .bind(MILLI)
+        .bind(AMOUNT)
+        .bind(AMOUNT)
     }
 
     fn ledger(&self) -> Statement<'t> {
