@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::compute_node::NodeId;
 use super::field::entity;
-use super::text::text_enum;
+use super::text::{text_enum, transitions};
 use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -110,21 +110,12 @@ text_enum!(
     }
 );
 
-impl CommandState {
+transitions!(
     /// The state after an event, or `WrongState` where it cannot happen.
-    pub fn on(self, event: CommandEvent) -> Result<Self> {
-        self.after(event).ok_or_else(|| Error::WrongState {
-            kind: "command",
-            state: self.as_str(),
-            event: event.as_str(),
-            allowed: CommandEvent::ALL
-                .iter()
-                .filter(|event| self.after(**event).is_some())
-                .map(|event| event.as_str())
-                .collect(),
-        })
-    }
+    CommandState, CommandEvent, "command"
+);
 
+impl CommandState {
     const fn after(self, event: CommandEvent) -> Option<Self> {
         match (self, event) {
             (Self::Queued | Self::Leased, CommandEvent::Lease) => Some(Self::Leased),

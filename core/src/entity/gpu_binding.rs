@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::field::entity;
 use super::gpu::GpuId;
 use super::instance::InstanceId;
-use super::text::text_enum;
+use super::text::{text_enum, transitions};
 use crate::amount::GpuMilli;
-use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::store::{Column, Fixed, Invariant, Reference, Table};
 use crate::time::Timestamp;
@@ -66,21 +65,12 @@ text_enum!(
     }
 );
 
-impl BindingState {
+transitions!(
     /// The state after an event, or `WrongState` where it cannot happen.
-    pub fn on(self, event: BindingEvent) -> Result<Self> {
-        self.after(event).ok_or_else(|| Error::WrongState {
-            kind: "gpu_binding",
-            state: self.as_str(),
-            event: event.as_str(),
-            allowed: BindingEvent::ALL
-                .iter()
-                .filter(|event| self.after(**event).is_some())
-                .map(|event| event.as_str())
-                .collect(),
-        })
-    }
+    BindingState, BindingEvent, "gpu_binding"
+);
 
+impl BindingState {
     const fn after(self, event: BindingEvent) -> Option<Self> {
         match (self, event) {
             (Self::Reserved | Self::Bound, BindingEvent::Bind) => Some(Self::Bound),

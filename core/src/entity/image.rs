@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::command::CommandId;
 use super::compute_node::NodeId;
 use super::field::entity;
-use super::text::text_enum;
+use super::text::{text_enum, transitions};
 use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -79,21 +79,12 @@ text_enum!(
     }
 );
 
-impl ImageStatus {
+transitions!(
     /// The status after an event, or `WrongState` where it cannot happen.
-    pub fn on(self, event: ImageEvent) -> Result<Self> {
-        self.after(event).ok_or_else(|| Error::WrongState {
-            kind: "image",
-            state: self.as_str(),
-            event: event.as_str(),
-            allowed: ImageEvent::ALL
-                .iter()
-                .filter(|event| self.after(**event).is_some())
-                .map(|event| event.as_str())
-                .collect(),
-        })
-    }
+    ImageStatus, ImageEvent, "image"
+);
 
+impl ImageStatus {
     const fn after(self, event: ImageEvent) -> Option<Self> {
         match (self, event) {
             (_, ImageEvent::Fetch) => Some(Self::Fetching),

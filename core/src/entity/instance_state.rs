@@ -1,7 +1,6 @@
 //! What an instance is doing, and what can happen to it: [`InstanceState`], [`InstanceEvent`], [`DesiredState`].
 
-use super::text::text_enum;
-use crate::error::{Error, Result};
+use super::text::{text_enum, transitions};
 
 text_enum!(
     /// The state of an instance: what is known of it. What is wanted of it is its [`DesiredState`].
@@ -61,6 +60,13 @@ text_enum!(
     }
 );
 
+transitions!(
+    /// The state after an event, or `WrongState` with what could happen instead.
+    ///
+    /// To be asked to stop or to start changes nothing that is known: the state follows when it is seen.
+    InstanceState, InstanceEvent, "instance"
+);
+
 impl InstanceState {
     /// Whether nothing can happen to it any more.
     pub const fn is_terminal(self) -> bool {
@@ -75,22 +81,6 @@ impl InstanceState {
     /// Whether it is yet to be made.
     pub const fn is_in_creation(self) -> bool {
         matches!(self, Self::Requested | Self::Creating)
-    }
-
-    /// The state after an event, or `WrongState` with what could happen instead.
-    ///
-    /// To be asked to stop or to start changes nothing that is known: the state follows when it is seen.
-    pub fn on(self, event: InstanceEvent) -> Result<Self> {
-        self.after(event).ok_or_else(|| Error::WrongState {
-            kind: "instance",
-            state: self.as_str(),
-            event: event.as_str(),
-            allowed: InstanceEvent::ALL
-                .iter()
-                .filter(|event| self.after(**event).is_some())
-                .map(|event| event.as_str())
-                .collect(),
-        })
     }
 
     const fn after(self, event: InstanceEvent) -> Option<Self> {
@@ -116,6 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn each_state_allows_exactly_the_events_of_the_table() {

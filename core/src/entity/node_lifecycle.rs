@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
 use super::field::entity;
-use super::text::text_enum;
+use super::text::{text_enum, transitions};
 use crate::error::{Error, Result};
 use crate::store::{Column, Fixed, Invariant, Reference, Table};
 
@@ -57,6 +57,14 @@ text_enum!(
     }
 );
 
+transitions!(
+    /// The state after an event, or `WrongState` where it cannot happen.
+    ///
+    /// A cordoned or draining node that falls silent stays what it is: it takes no work anyway, and to be heard
+    /// again must not undo what an operator wanted.
+    NodeState, NodeEvent, "compute_node"
+);
+
 impl NodeState {
     /// Whether new instances may be placed there.
     pub const fn takes_work(self) -> bool {
@@ -69,23 +77,6 @@ impl NodeState {
             return Ok(());
         }
         Err(Error::WrongState { kind: "compute_node", state: self.as_str(), event, allowed: Vec::new() })
-    }
-
-    /// The state after an event, or `WrongState` where it cannot happen.
-    ///
-    /// A cordoned or draining node that falls silent stays what it is: it takes no work anyway, and to be heard
-    /// again must not undo what an operator wanted.
-    pub fn on(self, event: NodeEvent) -> Result<Self> {
-        self.after(event).ok_or_else(|| Error::WrongState {
-            kind: "compute_node",
-            state: self.as_str(),
-            event: event.as_str(),
-            allowed: NodeEvent::ALL
-                .iter()
-                .filter(|event| self.after(**event).is_some())
-                .map(|event| event.as_str())
-                .collect(),
-        })
     }
 
     const fn after(self, event: NodeEvent) -> Option<Self> {

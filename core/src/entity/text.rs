@@ -68,6 +68,28 @@ macro_rules! text_enum {
 }
 pub(crate) use text_enum;
 
+/// Gives a state its `on`, over the pure table of its `after`.
+macro_rules! transitions {
+    ($(#[$doc:meta])* $state:ident, $event:ident, $kind:literal) => {
+        impl $state {
+            $(#[$doc])*
+            pub fn on(self, event: $event) -> crate::error::Result<Self> {
+                self.after(event).ok_or_else(|| crate::error::Error::WrongState {
+                    kind: $kind,
+                    state: self.as_str(),
+                    event: event.as_str(),
+                    allowed: $event::ALL
+                        .iter()
+                        .filter(|event| self.after(**event).is_some())
+                        .map(|event| event.as_str())
+                        .collect(),
+                })
+            }
+        }
+    };
+}
+pub(super) use transitions;
+
 /// Declares a text that is checked, and possibly brought into its one form, when it is made.
 macro_rules! checked_text {
     ($(#[$meta:meta])* $name:ident, $field:literal, $clean:path) => {

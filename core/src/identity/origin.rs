@@ -57,11 +57,7 @@ impl Origin {
 /// The text without control characters, and without what is too long.
 fn cut(text: &str) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }
 

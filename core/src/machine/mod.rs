@@ -11,7 +11,7 @@ pub use inventory::{FoundGpu, FoundImage, FoundInstance, FoundState, Inventory};
 pub use spec::{ImageSpec, InstanceRef, InstanceSize, InstanceSpec, MadeInstance, SpecGpu};
 
 pub(crate) use reconcile::{
-    GpuChange, ImageChange, InstanceChange, Known, KnownForeign, KnownGpu, KnownImage, match_foreign,
-    match_gpus, match_images, match_instances,
+    GpuChange, ImageChange, InstanceChange, Known, KnownGpu, KnownImage, match_foreign, match_gpus,
+    match_images, match_instances,
 };
 pub(crate) use wanted::wanted;

@@ -80,22 +80,16 @@ fn judge(known: &Known<'_>, found: Option<(usize, &FoundInstance)>) -> InstanceC
     }
 }
 
-/// A container as it is known that nobody launched here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KnownForeign<'k> {
-    pub(crate) key: &'k str,
-}
-
-/// For each known foreign container its place in the report, where it is still there; and the places of those that are new. `rest` are
+/// For each foreign container that is known, by its key, its place in the report, where it is still there; and the places of those that are new. `rest` are
 /// the places of the containers that are no instances.
 pub(crate) fn match_foreign(
-    known: &[KnownForeign<'_>],
+    known: &[&str],
     found: &[FoundInstance],
     rest: &[usize],
 ) -> (Vec<Option<usize>>, Vec<usize>) {
     let mut new: BTreeMap<&str, usize> =
         rest.iter().filter_map(|at| Some((found.get(*at)?.key.as_str(), *at))).collect();
-    let still = known.iter().map(|known| new.remove(known.key)).collect();
+    let still = known.iter().map(|key| new.remove(key)).collect();
     let mut new: Vec<usize> = new.into_values().collect();
     new.sort_unstable();
     (still, new)

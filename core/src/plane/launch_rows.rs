@@ -48,6 +48,19 @@ pub(super) enum Described {
     New(Box<Instance>, Demand),
 }
 
+/// A limit of an account by its name, where there is one; how much is used, and how much more is asked.
+pub(super) type Asked = (&'static str, Option<i64>, i64, i64);
+
+/// Refuses what is asked beyond a limit.
+pub(super) const fn within((limit_name, limit, used, asked): Asked) -> Result<()> {
+    match limit {
+        Some(limit) if asked > 0 && used + asked > limit => {
+            Err(Error::QuotaExceeded { limit_name, limit, used, asked })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a launch reads in one round trip.
 pub(super) fn launch_queries(request: &LaunchRequest) -> Vec<Query> {
     let mut queries = vec![
@@ -173,12 +186,7 @@ impl LaunchRows {
                 request.storage.get(),
             ),
         ];
-        for (limit_name, limit, used, asked) in limits {
-            if let Some(limit) = limit.filter(|limit| asked > 0 && used + asked > *limit) {
-                return Err(Error::QuotaExceeded { limit_name, limit, used, asked });
-            }
-        }
-        Ok(())
+        limits.into_iter().try_for_each(within)
     }
 
     /// What the agent of the node is told of the image.

@@ -8,6 +8,7 @@ use super::ControlPlane;
 use super::decided::Decided;
 use super::delete::{DeleteRows, delete_queries};
 use super::ending::end;
+use super::node_life::of_node;
 use super::retry::{Retry, lost_race};
 use super::users::Happened;
 use crate::entity::{
@@ -100,18 +101,11 @@ impl ControlPlane {
                 return Ok(Decided::Done(()));
             }
             let to = state.on(NodeEvent::MarkDead)?;
-            let happened = Happened {
-                operation: "node.mark_dead",
-                actor: None,
-                kind: ComputeNode::KIND,
-                subject: node.uuid(),
-                description: reason,
-            };
             let set = vec![("state", to.as_str().into())];
             let mut batch = self
                 .batch("node.mark_dead")
                 .with(Write::update(&NODE_LIFECYCLES, node, life.revision(), set))
-                .with(self.log(happened, read.now));
+                .with(self.log(of_node("node.mark_dead", node, reason), read.now));
             if let Some(heard) = heard {
                 batch.push(next_session(heard)?);
             }

@@ -2,6 +2,7 @@
 
 use super::ControlPlane;
 use super::decided::Decided;
+use super::launch_rows::within;
 use super::users::Happened;
 use crate::entity::{
     AccessState, DesiredState, Entity as _, Entry, INSTANCES, Instance, InstanceId, InstanceState,
@@ -125,9 +126,7 @@ impl Rows {
             ("storage_mib_limit", quota.storage_mib_limit.map(i64::from), quota.storage_mib.get()),
         ];
         for ((_, asked), (limit_name, limit, used)) in differences.iter().zip(limits) {
-            if let Some(limit) = limit.filter(|limit| *asked > 0 && used + asked > *limit) {
-                return Err(Error::QuotaExceeded { limit_name, limit, used, asked: *asked });
-            }
+            within((limit_name, limit, used, *asked))?;
         }
         let free = [
             ledger.cpu_milli_total.get() - ledger.cpu_milli.get(),

@@ -187,9 +187,5 @@ pub(in crate::plane) fn superseded() -> Error {
 
 /// The beginning of a text, at most so many bytes of it, without NUL.
 pub(in crate::plane) fn clipped(text: &str, bytes: usize) -> String {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or("").replace('\0', " ")
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default().replace('\0', " ")
 }

@@ -8,13 +8,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ControlPlane, of_command};
-use crate::entity::{
-    COMMANDS, Command, CommandEvent, CommandId, CommandState, Entity as _, Entry, NODE_HEARTBEATS, NodeId,
-};
+use crate::entity::{COMMANDS, Command, CommandEvent, CommandId, CommandState, Entity as _, Entry, NodeId};
 use crate::error::{Error, Result};
 use crate::plane::NodeSession;
 use crate::plane::decided::Decided;
-use crate::store::{Batch, Change, Row, Scan, StoreExt as _, Test, Write};
+use crate::plane::node_life::hears;
+use crate::store::{Batch, Row, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// How many commands are taken at once, at most.
@@ -234,13 +233,8 @@ impl ControlPlane {
 
     /// The write that hears an agent, on the condition that its session is the last one; the refusal where it is not.
     async fn heard_in(&self, node: NodeId, session: NodeSession, now: Timestamp) -> Result<Write> {
-        let kept = self.store.get(&NODE_HEARTBEATS, node).await?.value;
-        let last = kept.as_ref().map(|row| row.int("session")).transpose()?;
-        if last != Some(i64::from(session.0)) {
-            return Err(crate::plane::node_life::replaced());
-        }
-        let same = vec![Test::eq("session", i64::from(session.0))];
-        Ok(Write::patch(&NODE_HEARTBEATS, node, same, vec![("seen_at", Change::Max(now.into()))]))
+        self.still_speaks(node, session).await?;
+        Ok(hears(node, session, now))
     }
 }
 

@@ -128,16 +128,7 @@ impl ControlPlane {
         };
         let batches: Vec<Batch> = beats
             .iter()
-            .map(|beat| {
-                let session = Test::eq("session", i64::from(beat.session.0));
-                let seen = vec![("seen_at", Change::Max(now.into()))];
-                self.batch("node.heartbeat").with(Write::patch(
-                    &NODE_HEARTBEATS,
-                    beat.node,
-                    vec![session],
-                    seen,
-                ))
-            })
+            .map(|beat| self.batch("node.heartbeat").with(hears(beat.node, beat.session, now)))
             .collect();
         let answers = self.store.commit_many(batches).await;
         answers.into_iter().map(|answer| answer.map(drop).map_err(unheard)).collect()
@@ -180,6 +171,13 @@ impl ControlPlane {
             heard: rows.heartbeat.map(|(_, kept)| (NodeSession(kept.session), kept.seen_at)),
             instances: ledger.map_or(0, |ledger| ledger.instances),
         })
+    }
+
+    /// Refuses an agent that was replaced; otherwise the time.
+    pub(super) async fn still_speaks(&self, node: NodeId, session: NodeSession) -> Result<Timestamp> {
+        let read = self.store.get(&NODE_HEARTBEATS, node).await?;
+        let last = read.value.as_ref().map(|row| row.int("session")).transpose()?;
+        if last == Some(i64::from(session.0)) { Ok(read.now) } else { Err(replaced()) }
     }
 
     async fn turn_node(&self, operation: &'static str, node: NodeId, event: NodeEvent) -> Result<NodeState> {
@@ -225,8 +223,14 @@ fn unheard(error: StoreError) -> Error {
     if error.refusal().is_some() { replaced() } else { Error::of_store("node", error) }
 }
 
+/// The write that hears an agent, on the condition that its session is the last one.
+pub(super) fn hears(node: NodeId, session: NodeSession, now: Timestamp) -> Write {
+    let same = vec![Test::eq("session", i64::from(session.0))];
+    Write::patch(&NODE_HEARTBEATS, node, same, vec![("seen_at", Change::Max(now.into()))])
+}
+
 /// What an agent is told that was replaced.
-pub(super) fn replaced() -> Error {
+fn replaced() -> Error {
     Error::WrongState {
         kind: "node session",
         state: "replaced or never begun",

@@ -11,7 +11,7 @@ use crate::entity::{
     InstanceId, NODE_LEDGERS, PORT_MAPS, PortMap,
 };
 use crate::error::Result;
-use crate::machine::{FoundInstance, InstanceRef, KnownForeign, match_foreign};
+use crate::machine::{FoundInstance, InstanceRef, match_foreign};
 use crate::plane::commands::{NewCommand, clipped};
 use crate::plane::request::PortKey;
 use crate::store::{Batch, NewRow, Row, Scan, StoreExt as _, Write};
@@ -35,19 +35,13 @@ impl ControlPlane {
         reconciled.foreign = rest.len();
         let mut retry = self.report_retry();
         loop {
-            self.still_speaks(report).await?;
-            let now = self.store.read(Vec::new()).await?.now;
+            let now = self.still_speaks(report.node, report.session).await?;
             let of_node = Scan::of(&FOREIGN_INSTANCES).by("foreign_instances_node_key").with(report.node);
-            let mut known: Vec<(Row, ForeignInstance)> = Vec::new();
-            for row in self.store.scan_all(of_node).await? {
-                let foreign = ForeignInstance::from_row(&row)?;
-                known.push((row, foreign));
-            }
+            let known = self.known::<ForeignInstance>(of_node).await?;
             if known.is_empty() && rest.is_empty() {
                 return Ok(());
             }
-            let keys: Vec<KnownForeign<'_>> =
-                known.iter().map(|(_, foreign)| KnownForeign { key: &foreign.key }).collect();
+            let keys: Vec<&str> = known.iter().map(|(_, foreign)| foreign.key.as_str()).collect();
             let (still, new) = match_foreign(&keys, found, rest);
             let mut taken = self.taken_ports(report).await?;
             let open = (self.report_batch(report, now), 0);

@@ -1,6 +1,6 @@
 //! The machine itself: its profile, what it has in all, and its GPUs.
 
-use super::{ControlPlane, Reconciled, Report, of_report};
+use super::{ControlPlane, Reconciled, Report};
 use crate::amount::GpuMilli;
 use crate::entity::{
     COMPUTE_NODES, ComputeNode, Entity as _, GPU_BINDINGS, GPUS, Gpu, GpuHealth, GpuId, Instance, InstanceId,
@@ -9,6 +9,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::machine::{FoundGpu, GpuChange, Inventory, KnownGpu, match_gpus};
 use crate::plane::decided::Decided;
+use crate::plane::node_life::of_node;
 use crate::plane::users::Happened;
 use crate::sched::MAX_GPUS;
 use crate::store::{Answer, Batch, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
@@ -29,7 +30,7 @@ impl ControlPlane {
     pub(super) async fn take_hardware(&self, report: Report<'_>, reconciled: &mut Reconciled) -> Result<()> {
         let (changed, gone) = self
             .decided("node.report", ComputeNode::KIND, || async move {
-                self.still_speaks(report).await?;
+                self.still_speaks(report.node, report.session).await?;
                 let rows = self.machine_rows(report).await?;
                 let mut batch = self.report_batch(report, rows.now);
                 let before = batch.writes.len();
@@ -41,7 +42,7 @@ impl ControlPlane {
                     return Ok(Decided::Done((0, gpus.gone)));
                 }
                 let told = format!("{changed} changes");
-                batch.push(self.log(of_report("node.report", report, &told), rows.now));
+                batch.push(self.log(of_node("node.report", report.node, &told), rows.now));
                 Ok(Decided::Commit((changed, gpus.gone), batch))
             })
             .await?;

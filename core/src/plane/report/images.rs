@@ -4,7 +4,7 @@ use super::{ControlPlane, Reconciled, Report};
 use crate::entity::{Entity as _, IMAGES, Image, ImageEvent, ImageStatus};
 use crate::error::Result;
 use crate::machine::{FoundImage, ImageChange, KnownImage, match_images};
-use crate::store::{Row, Scan, StoreExt as _, Write};
+use crate::store::{Scan, Write};
 use crate::time::Timestamp;
 
 impl ControlPlane {
@@ -16,14 +16,9 @@ impl ControlPlane {
     ) -> Result<()> {
         let mut retry = self.report_retry();
         loop {
-            self.still_speaks(report).await?;
-            let now = self.store.read(Vec::new()).await?.now;
+            let now = self.still_speaks(report.node, report.session).await?;
             let of_node = Scan::of(&IMAGES).by("images_node").with(report.node);
-            let mut known: Vec<(Row, Image)> = Vec::new();
-            for row in self.store.scan_all(of_node).await? {
-                let image = Image::from_row(&row)?;
-                known.push((row, image));
-            }
+            let known = self.known::<Image>(of_node).await?;
             let judged: Vec<KnownImage<'_>> = known
                 .iter()
                 .map(|(_, image)| KnownImage {

@@ -8,7 +8,7 @@ use crate::plane::commands::clipped;
 use crate::plane::delete::{DeleteRows, delete_queries};
 use crate::plane::ending::{end, turn_bindings};
 use crate::plane::users::Happened;
-use crate::store::{Batch, Row, Scan, StoreExt as _, Write};
+use crate::store::{Batch, Row, Scan, Write};
 use crate::time::Timestamp;
 
 /// For how many instances what they hold is read at once.
@@ -30,14 +30,9 @@ impl ControlPlane {
     ) -> Result<()> {
         let mut retry = self.report_retry();
         loop {
-            self.still_speaks(report).await?;
-            let now = self.store.read(Vec::new()).await?.now;
+            let now = self.still_speaks(report.node, report.session).await?;
             let of_node = Scan::of(&INSTANCES).by("instances_node").with(report.node);
-            let mut known: Vec<(Row, Instance)> = Vec::new();
-            for row in self.store.scan_all(of_node).await? {
-                let instance = Instance::from_row(&row)?;
-                known.push((row, instance));
-            }
+            let known = self.known::<Instance>(of_node).await?;
             let judged: Vec<Known<'_>> = known.iter().map(|(_, instance)| judged(report, instance)).collect();
             let (changes, rest) = match_instances(&judged, found);
             let mut news = Vec::new();

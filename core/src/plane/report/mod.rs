@@ -12,13 +12,13 @@ mod instances;
 use serde::{Deserialize, Serialize};
 
 use super::ControlPlane;
-use super::retry::{Retry, lost_race};
-use super::users::Happened;
-use crate::entity::{ComputeNode, Entity as _, GpuId, InstanceId, NODE_HEARTBEATS, NodeId};
+use super::node_life::hears;
+use super::retry::Retry;
+use crate::entity::{ComputeNode, Entity, GpuId, InstanceId, NodeId};
 use crate::error::{Error, Result};
 use crate::machine::Inventory;
 use crate::plane::NodeSession;
-use crate::store::{Batch, Change, StoreExt as _, Test, Write};
+use crate::store::{Batch, Row, Scan, StoreError, StoreExt as _};
 use crate::time::Timestamp;
 
 /// What a report changed; nothing where everything was known.
@@ -88,17 +88,14 @@ impl ControlPlane {
 
     /// A batch of a report: it happens only while the session of its agent is the last one.
     fn report_batch(&self, report: Report<'_>, now: Timestamp) -> Batch {
-        let same = vec![Test::eq("session", i64::from(report.session.0))];
-        let seen = vec![("seen_at", Change::Max(now.into()))];
-        self.batch("node.report").with(Write::patch(&NODE_HEARTBEATS, report.node, same, seen))
+        self.batch("node.report").with(hears(report.node, report.session, now))
     }
 
-    /// Refuses a report of an agent that was replaced.
-    async fn still_speaks(&self, report: Report<'_>) -> Result<()> {
-        let kept = self.store.get(&NODE_HEARTBEATS, report.node).await?.value;
-        let last = kept.as_ref().map(|row| row.int("session")).transpose()?;
-        let speaks = last == Some(i64::from(report.session.0));
-        if speaks { Ok(()) } else { Err(super::node_life::replaced()) }
+    /// Everything that a scan gives.
+    async fn known<E: Entity>(&self, scan: Scan) -> Result<Vec<(Row, E)>> {
+        let rows = self.store.scan_all(scan).await?;
+        let known = rows.into_iter().map(|row| E::from_row(&row).map(|entity| (row, entity)));
+        Ok(known.collect::<std::result::Result<_, StoreError>>()?)
     }
 
     /// Commits what a look has come to, and says how many of it lost a race and have to be looked at again.
@@ -107,7 +104,7 @@ impl ControlPlane {
         for answer in self.store.commit_many(batches).await {
             match answer {
                 Ok(_) => {}
-                Err(error) if lost_race(&error) || error.refusal().is_some() => lost += 1,
+                Err(error) if error.refusal().is_some() => lost += 1,
                 Err(error) => return Err(Error::of_store(ComputeNode::KIND, error)),
             }
         }
@@ -117,9 +114,4 @@ impl ControlPlane {
     fn report_retry(&self) -> Retry<'_> {
         Retry::new("node.report", &*self.ids, &*self.metrics)
     }
-}
-
-fn of_report<'h>(operation: &'static str, report: Report<'_>, description: &'h str) -> Happened<'h> {
-    let subject = report.node.uuid();
-    Happened { operation, actor: None, kind: ComputeNode::KIND, subject, description }
 }

@@ -86,10 +86,6 @@ fn image(found: driver::ImageFound) -> FoundImage {
 
 /// A text, at most so many bytes of it.
 pub(super) fn cut(mut text: String, bytes: usize) -> String {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(bytes));
     text.replace('\0', " ")
 }
