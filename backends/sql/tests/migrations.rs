@@ -115,7 +115,7 @@ fn no_migration_needs_what_only_one_database_has() {
     for dialect in [Dialect::Postgres, Dialect::Sqlite] {
         for migration in migrations(dialect) {
             let text = migration.sql.to_lowercase();
-            for word in ["trigger", "enum", "do $$", "advisory", "create type", "notify", "\r"] {
+            for word in ["create trigger", "enum", "do $$", "advisory", "create type", "notify", "\r"] {
                 assert!(!text.contains(word), "{word} in {}", migration.name);
             }
         }

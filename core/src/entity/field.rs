@@ -105,6 +105,19 @@ macro_rules! integers {
 }
 integers!(i64, u32, u16, CpuMilli, MemoryMib, StorageMib, GpuMilli);
 
+impl Field for u64 {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Int(number) => Self::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        // What is too large for an integer is too large for a column too, and refused there.
+        Value::Int(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
 /// A type kept as its text.
 macro_rules! as_text {
     ($($name:ty),*) => {$(
@@ -173,6 +186,56 @@ pub(crate) mod port_ranges_json {
         PortRanges::from_json(&json).map(Some).map_err(D::Error::custom)
     }
 }
+
+/// A document of no fixed shape.
+impl Field for Json {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Json(json) => Some(json.clone()),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        self.clone().into()
+    }
+}
+
+/// How a document of no fixed shape is serialized: as itself.
+pub(crate) mod json_document {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::store::Json;
+
+    pub(crate) fn serialize<S: Serializer>(json: &Json, to: S) -> Result<S::Ok, S::Error> {
+        json.to_value().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Json, D::Error> {
+        Json::new(&serde_json::Value::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+/// A struct that is kept as a JSON document, as it is serialized.
+macro_rules! document {
+    ($name:ty) => {
+        impl $crate::entity::field::Field for $name {
+            fn from_value(value: &$crate::store::Value) -> Option<Self> {
+                match value {
+                    $crate::store::Value::Json(json) => serde_json::from_str(json.as_str()).ok(),
+                    _ => None,
+                }
+            }
+            fn to_value(&self) -> $crate::store::Value {
+                // What has no canonical form is of the wrong kind as a text, and so refused.
+                let json = serde_json::to_value(self)
+                    .map_err(|error| error.to_string())
+                    .and_then(|document| $crate::store::Json::new(&document));
+                json.map_or_else(Into::into, Into::into)
+            }
+        }
+    };
+}
+pub(crate) use document;
 
 /// 32 hexadecimal digits.
 impl Field for Fingerprint {

@@ -5,6 +5,7 @@ pub mod checks;
 #[cfg(any(test, feature = "conformance"))]
 mod samples;
 
+mod account_use;
 mod administration;
 mod api_key;
 mod api_key_use;
@@ -13,13 +14,18 @@ mod command;
 mod compute_node;
 mod confirmation_try;
 mod connection;
+mod fair_share;
 mod field;
 mod foreign_instance;
 mod gpu;
 mod gpu_binding;
+mod gpu_lease;
 mod image;
 mod instance;
 mod instance_state;
+mod lease_gpu;
+mod lease_node;
+mod lease_renewal;
 mod log;
 mod log_seal;
 mod login_rate;
@@ -38,9 +44,14 @@ mod port_map;
 mod quota;
 mod recovery_code;
 mod refusal_count;
+mod rental;
 mod repository;
 mod role;
 mod role_permission;
+mod run_pulse;
+mod run_queue;
+mod run_queue_use;
+mod run_state;
 mod session;
 mod session_use;
 mod ssh_key;
@@ -49,12 +60,18 @@ mod test_b;
 #[cfg(test)]
 mod tests;
 mod text;
+mod training;
+mod training_image;
+mod training_run;
+mod training_run_image;
+mod training_status;
 mod user;
 mod user_access;
 mod user_role;
 mod verification;
 mod verification_try;
 
+pub use account_use::{ACCOUNT_USES, AccountUse};
 pub use administration::{ADMINISTRATIONS, Administration};
 pub use api_key::{API_KEYS, ApiKey, ApiKeyFilter, ApiKeyId, ApiKeyKind, ApiKeyRepository};
 pub use api_key_use::{API_KEY_USES, ApiKeyUse};
@@ -67,14 +84,19 @@ pub use compute_node::{
 };
 pub use confirmation_try::{CONFIRMATION_TRIES, ConfirmationTry};
 pub use connection::{CONNECTIONS, Connection, ConnectionFilter, ConnectionId, ConnectionRepository};
+pub use fair_share::{FAIR_SHARES, FairShare};
 pub use foreign_instance::{
     FOREIGN_INSTANCES, ForeignInstance, ForeignInstanceId, ForeignInstanceRepository,
 };
 pub use gpu::{GPUS, Gpu, GpuFilter, GpuHealth, GpuId, GpuRepository};
 pub use gpu_binding::{BindingEvent, BindingState, GPU_BINDINGS, GpuBinding, GpuBindingId};
+pub use gpu_lease::{GPU_LEASES, GpuLease, GpuLeaseFilter, GpuLeaseRepository, LeaseId};
 pub use image::{IMAGES, Image, ImageEvent, ImageFilter, ImageId, ImageRepository, ImageStatus};
 pub use instance::{INSTANCES, Instance, InstanceFilter, InstanceId, InstanceRepository, NetworkMode};
 pub use instance_state::{DesiredState, InstanceEvent, InstanceState};
+pub use lease_gpu::{LEASE_GPUS, LeaseGpu};
+pub use lease_node::{LEASE_NODES, LeaseNode};
+pub use lease_renewal::{LEASE_RENEWALS, LeaseRenewal};
 pub use log::{LOGS, Log, LogFilter, LogId, LogOutcome, LogRepository};
 pub use log_seal::{LOG_SEALS, LogSeal};
 pub use login_rate::{LOGIN_RATES, LoginRate};
@@ -102,15 +124,32 @@ pub use port_map::{PORT_MAPS, PortMap, PortMapFilter, PortMapId, PortMapReposito
 pub use quota::{AccountId, Limits, QUOTAS, Quota, QuotaRepository};
 pub use recovery_code::{RECOVERY_CODES, RecoveryCode, RecoveryCodeId};
 pub use refusal_count::{REFUSAL_COUNTS, RefusalCount};
+pub use rental::{RENTALS, Rental, RentalEvent, RentalFilter, RentalId, RentalRepository, RentalState};
 pub use repository::{Entry, ListPage, PageRequest, Repositories};
 pub use role::{ROLES, Role, RoleId, RoleRepository};
 pub use role_permission::{ROLE_PERMISSIONS, RolePermission, RolePermissionFilter, RolePermissionRepository};
+pub use run_pulse::{RUN_PULSES, RunPulse};
+pub use run_queue::{QueueId, RUN_QUEUES, RunQueue, RunQueueRepository};
+pub use run_queue_use::{RUN_QUEUE_USES, RunQueueUse};
+pub use run_state::{RunEvent, RunState};
 pub use session::{SESSIONS, Session, SessionFilter, SessionId, SessionRepository, SessionState};
 pub use session_use::{SESSION_USES, SessionUse};
 pub use ssh_key::{SSH_KEYS, SshKey, SshKeyFilter, SshKeyId, SshKeyRepository};
 pub use test_a::{TEST_A, TestA, TestAFilter, TestARepository};
 pub use test_b::{TEST_B, TestB, TestBFilter, TestBRepository};
 pub use text::{DisplayName, Email, InstanceName, NodeName, SecretText};
+pub use training::{BaseModel, TRAININGS, Training, TrainingFilter, TrainingId, TrainingRepository};
+pub use training_image::{
+    MediaType, TRAINING_IMAGES, TrainingImage, TrainingImageEvent, TrainingImageFilter, TrainingImageId,
+    TrainingImageRepository, TrainingImageState,
+};
+pub use training_run::{
+    RunAsk, RunCause, RunId, TRAINING_RUNS, TrainingRun, TrainingRunFilter, TrainingRunRepository,
+};
+pub use training_run_image::{TRAINING_RUN_IMAGES, TrainingRunImage};
+pub use training_status::{
+    StatusTold, TRAINING_STATUSES, TrainingStatus, TrainingStatusId, TrainingStatusRepository,
+};
 pub use user::{USERS, User, UserFilter, UserId, UserPermission, UserRepository};
 pub use user_access::{AccessState, USER_ACCESS, UserAccess, UserAccessRepository};
 pub use user_role::{USER_ROLES, UserRole, UserRoleFilter, UserRoleRepository};
@@ -127,6 +166,7 @@ mod mocks {
     pub use super::connection::MockConnectionRepository;
     pub use super::foreign_instance::MockForeignInstanceRepository;
     pub use super::gpu::MockGpuRepository;
+    pub use super::gpu_lease::MockGpuLeaseRepository;
     pub use super::image::MockImageRepository;
     pub use super::instance::MockInstanceRepository;
     pub use super::log::MockLogRepository;
@@ -138,12 +178,18 @@ mod mocks {
     pub use super::permission::MockPermissionRepository;
     pub use super::port_map::MockPortMapRepository;
     pub use super::quota::MockQuotaRepository;
+    pub use super::rental::MockRentalRepository;
     pub use super::role::MockRoleRepository;
     pub use super::role_permission::MockRolePermissionRepository;
+    pub use super::run_queue::MockRunQueueRepository;
     pub use super::session::MockSessionRepository;
     pub use super::ssh_key::MockSshKeyRepository;
     pub use super::test_a::MockTestARepository;
     pub use super::test_b::MockTestBRepository;
+    pub use super::training::MockTrainingRepository;
+    pub use super::training_image::MockTrainingImageRepository;
+    pub use super::training_run::MockTrainingRunRepository;
+    pub use super::training_status::MockTrainingStatusRepository;
     pub use super::user::MockUserRepository;
     pub use super::user_access::MockUserAccessRepository;
     pub use super::user_role::MockUserRoleRepository;
@@ -219,4 +265,19 @@ pub static TABLES: &[&Table] = &[
     &REFUSAL_COUNTS,
     &NODE_HEARTBEATS,
     &COMMANDS,
+    &RUN_QUEUES,
+    &RUN_QUEUE_USES,
+    &FAIR_SHARES,
+    &ACCOUNT_USES,
+    &TRAININGS,
+    &TRAINING_IMAGES,
+    &TRAINING_RUNS,
+    &TRAINING_RUN_IMAGES,
+    &RUN_PULSES,
+    &TRAINING_STATUSES,
+    &GPU_LEASES,
+    &LEASE_RENEWALS,
+    &LEASE_NODES,
+    &LEASE_GPUS,
+    &RENTALS,
 ];

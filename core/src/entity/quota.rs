@@ -45,6 +45,14 @@ pub struct Quota {
     pub storage_mib: StorageMib,
     /// The most disk space; `None` where only the hardware limits it.
     pub storage_mib_limit: Option<StorageMib>,
+    /// Trainings that exist.
+    pub trainings: u32,
+    /// The most trainings.
+    pub training_limit: u32,
+    /// Training runs that have not ended.
+    pub runs: u32,
+    /// The most training runs that have not ended.
+    pub run_limit: u32,
 }
 
 impl Quota {
@@ -64,6 +72,10 @@ impl Quota {
             memory_mib_limit: limits.memory_mib_limit,
             storage_mib: StorageMib::ZERO,
             storage_mib_limit: limits.storage_mib_limit,
+            trainings: 0,
+            training_limit: limits.training_limit,
+            runs: 0,
+            run_limit: limits.run_limit,
         }
     }
 
@@ -78,6 +90,8 @@ impl Quota {
             cpu_milli: self.cpu_milli,
             memory_mib: self.memory_mib,
             storage_mib: self.storage_mib,
+            trainings: self.trainings,
+            runs: self.runs,
             ..Self::unused(self.account_id, limits)
         }
     }
@@ -91,6 +105,8 @@ impl Quota {
             cpu_milli_limit: self.cpu_milli_limit,
             memory_mib_limit: self.memory_mib_limit,
             storage_mib_limit: self.storage_mib_limit,
+            training_limit: self.training_limit,
+            run_limit: self.run_limit,
         }
     }
 }
@@ -113,6 +129,10 @@ pub struct Limits {
     pub memory_mib_limit: Option<MemoryMib>,
     /// The most disk space: no limit unless said.
     pub storage_mib_limit: Option<StorageMib>,
+    /// The most trainings: 100 unless said.
+    pub training_limit: u32,
+    /// The most training runs that have not ended: 100 unless said.
+    pub run_limit: u32,
 }
 
 impl Limits {
@@ -157,6 +177,20 @@ impl Limits {
         self.storage_mib_limit = Some(most);
         self
     }
+
+    /// Limits the trainings.
+    #[must_use]
+    pub const fn trainings(mut self, most: u32) -> Self {
+        self.training_limit = most;
+        self
+    }
+
+    /// Limits the training runs that have not ended.
+    #[must_use]
+    pub const fn runs(mut self, most: u32) -> Self {
+        self.run_limit = most;
+        self
+    }
 }
 
 impl Default for Limits {
@@ -168,6 +202,8 @@ impl Default for Limits {
             cpu_milli_limit: None,
             memory_mib_limit: None,
             storage_mib_limit: None,
+            training_limit: 100,
+            run_limit: 100,
         }
     }
 }
@@ -189,6 +225,10 @@ pub static QUOTAS: Table = Table::new(
         Column::int("memory_mib_limit").nullable(),
         Column::int("storage_mib").counter().default(Fixed::Int(0)),
         Column::int("storage_mib_limit").nullable(),
+        Column::int("trainings").counter().default(Fixed::Int(0)),
+        Column::int("training_limit").default(Fixed::Int(100)),
+        Column::int("runs").counter().default(Fixed::Int(0)),
+        Column::int("run_limit").default(Fixed::Int(100)),
     ],
     &["account_id"],
 )
@@ -206,6 +246,10 @@ pub static QUOTAS: Table = Table::new(
     Invariant::at_least("quotas_memory_mib_limit_not_negative", "memory_mib_limit", 0),
     Invariant::at_least("quotas_storage_mib_not_negative", "storage_mib", 0),
     Invariant::at_least("quotas_storage_mib_limit_not_negative", "storage_mib_limit", 0),
+    Invariant::at_least("quotas_trainings_not_negative", "trainings", 0),
+    Invariant::at_least("quotas_training_limit_not_negative", "training_limit", 0),
+    Invariant::at_least("quotas_runs_not_negative", "runs", 0),
+    Invariant::at_least("quotas_run_limit_not_negative", "run_limit", 0),
 ])
 // Named as callers know the limits: the names are in `QuotaExceeded`.
 .ceilings(&[
@@ -215,12 +259,15 @@ pub static QUOTAS: Table = Table::new(
     Ceiling::column("cpu_milli_limit", "cpu_milli", "cpu_milli_limit"),
     Ceiling::column("memory_mib_limit", "memory_mib", "memory_mib_limit"),
     Ceiling::column("storage_mib_limit", "storage_mib", "storage_mib_limit"),
+    Ceiling::column("training_limit", "trainings", "training_limit"),
+    Ceiling::column("run_limit", "runs", "run_limit"),
 ]);
 
 entity!(Quota, "quota", QUOTAS {
     fixed: account_id;
-    plain: instance_limit, node_limit, gpu_milli_limit, cpu_milli_limit, memory_mib_limit, storage_mib_limit;
-    counters: instances, nodes, gpu_milli, cpu_milli, memory_mib, storage_mib;
+    plain: instance_limit, node_limit, gpu_milli_limit, cpu_milli_limit, memory_mib_limit, storage_mib_limit,
+        training_limit, run_limit;
+    counters: instances, nodes, gpu_milli, cpu_milli, memory_mib, storage_mib, trainings, runs;
 });
 
 /// Where [`Quota`]s are kept. They are made and deleted with their users, and charged by operations.

@@ -6,20 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
 
 use super::{
-    Access, AccessState, Action, Administration, ApiKey, ApiKeyKind, ApiKeyUse, AuditHead, BindingState,
-    Command, CommandKind, CommandState, ComputeNode, ConfirmationTry, Connection, DesiredState, DisplayName,
-    Email, EntityKind, ForeignInstance, Gpu, GpuBinding, GpuDriver, GpuHealth, Image, ImageStatus, Instance,
-    InstanceName, InstanceState, Limits, Log, LogOutcome, LogSeal, LoginRate, LoginRetries, LoginThrottle,
-    LoginWays, ManagedComputeNode, ManagedImage, ManagedInstance, NetworkMode, NodeHeartbeat, NodeLedger,
-    NodeLifecycle, NodeName, NodeState, Password, Permission, PermissionId, PortMap, Quota, RecoveryCode,
-    RefusalCount, Role, RoleId, RolePermission, SecretText, Session, SessionState, SessionUse, SshKey, TestA,
-    TestB, TotpAlgorithm, User, UserAccess, UserPermission, UserRole, Verification, VerificationKind,
-    VerificationTry,
+    Access, AccessState, AccountUse, Action, Administration, ApiKey, ApiKeyKind, ApiKeyUse, AuditHead,
+    BaseModel, BindingState, Command, CommandKind, CommandState, ComputeNode, ConfirmationTry, Connection,
+    DesiredState, DisplayName, Email, EntityKind, FairShare, ForeignInstance, Gpu, GpuBinding, GpuDriver,
+    GpuHealth, GpuLease, Image, ImageStatus, Instance, InstanceName, InstanceState, LeaseGpu, LeaseId,
+    LeaseNode, LeaseRenewal, Limits, Log, LogOutcome, LogSeal, LoginRate, LoginRetries, LoginThrottle,
+    LoginWays, ManagedComputeNode, ManagedImage, ManagedInstance, MediaType, NetworkMode, NodeHeartbeat,
+    NodeLedger, NodeLifecycle, NodeName, NodeState, Password, Permission, PermissionId, PortMap, QueueId,
+    Quota, RecoveryCode, RefusalCount, Rental, RentalState, Role, RoleId, RolePermission, RunAsk, RunCause,
+    RunId, RunPulse, RunQueue, RunQueueUse, RunState, SecretText, Session, SessionState, SessionUse, SshKey,
+    StatusTold, TestA, TestB, TotpAlgorithm, Training, TrainingId, TrainingImage, TrainingImageId,
+    TrainingImageState, TrainingRun, TrainingRunImage, TrainingStatus, User, UserAccess, UserPermission,
+    UserRole, Verification, VerificationKind, VerificationTry,
 };
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::id::Id;
 use crate::ports::{Family, PortRanges, Protocol};
-use crate::store::Fingerprint;
+use crate::store::{Fingerprint, Json};
 use crate::time::Timestamp;
 
 /// One of every entity, each referring to the others.
@@ -68,6 +71,21 @@ pub(super) struct Samples {
     pub(super) heartbeat: NodeHeartbeat,
     pub(super) command: Command,
     pub(super) foreign: ForeignInstance,
+    pub(super) queue: RunQueue,
+    pub(super) queue_use: RunQueueUse,
+    pub(super) share: FairShare,
+    pub(super) account_use: AccountUse,
+    pub(super) training: Training,
+    pub(super) training_image: TrainingImage,
+    pub(super) run: TrainingRun,
+    pub(super) run_image: TrainingRunImage,
+    pub(super) pulse: RunPulse,
+    pub(super) status: TrainingStatus,
+    pub(super) lease: GpuLease,
+    pub(super) renewal: LeaseRenewal,
+    pub(super) lease_node: LeaseNode,
+    pub(super) lease_gpu: LeaseGpu,
+    pub(super) rental: Rental,
 }
 
 /// Calls a generic function with each sample, parents before children.
@@ -75,7 +93,7 @@ macro_rules! each_sample {
     ($samples:expr, $value:ident => $call:expr) => {{
         let samples = &$samples;
         each_sample!(@ samples, $value => $call; user access retries quota node lifecycle ledger gpu image
-            instance binding foreign port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat command);
+            instance binding foreign port grant log test_a test_b password session session_use api_key api_key_use ssh_key verification verification_try confirmation_try recovery_code connection login_ways login_throttle login_rate role permission role_permission user_role node_grant image_grant administration log_seal audit_head refusal_count heartbeat command queue queue_use share account_use training training_image run run_image pulse status lease renewal lease_node lease_gpu rental);
     }};
     (@ $samples:ident, $value:ident => $call:expr; $($field:ident)+) => {
         $({ let $value = &$samples.$field; $call; })+
@@ -197,6 +215,7 @@ impl Samples {
         test_a.big_int = Some(-crate::store::MAX_INT);
         test_b.test_a_id = Some(test_a.id);
         samples.fill_identity();
+        samples.fill_trainings();
         samples
     }
 
@@ -239,6 +258,55 @@ impl Samples {
         self.port.foreign_id = Some(self.foreign.id);
     }
 
+    /// Gives the fields of trainings that may be empty.
+    fn fill_trainings(&mut self) {
+        let queue = &mut self.queue;
+        queue.parent_id = Some(queue.id);
+        let gpu = Some(GpuMilli::from_u32(8000));
+        (queue.gpu_milli, queue.gpu_milli_borrowing, queue.gpu_milli_lending) = (gpu, gpu, gpu);
+        let cpu = Some(CpuMilli::from_u32(64_000));
+        (queue.cpu_milli, queue.cpu_milli_borrowing, queue.cpu_milli_lending) = (cpu, cpu, cpu);
+        let memory = Some(MemoryMib::from_u32(1 << 20));
+        (queue.memory_mib, queue.memory_mib_borrowing, queue.memory_mib_lending) = (memory, memory, memory);
+        self.training.base_model = Some(BaseModel {
+            id: "42".into(),
+            name: "base".into(),
+            url: some("https://models.example/42"),
+            filename: some("base.safetensors"),
+            family: "SDXL".into(),
+        });
+        self.training_image.upload_until = Some(LATER);
+        let run = &mut self.run;
+        (run.training_id, run.queue_id) = (Some(self.training.id), Some(self.queue.id));
+        run.base_model.clone_from(&self.training.base_model);
+        run.estimate_ms = Some(60_000);
+        (run.due, run.not_before, run.state_deadline) = (Some(LATER), Some(LATER), Some(LATER));
+        (run.state, run.cause, run.status_info) =
+            (RunState::Uploading, Some(RunCause::Crashed), some("out of memory"));
+        (run.artifact_key, run.artifact_bytes, run.artifact_sha256) =
+            (some("users/1/model"), Some(5), Some("ab".repeat(32)));
+        run.ended_at = Some(LATER);
+        self.run_image.image_id = Some(self.training_image.id);
+        self.status.message_id = some("m-1");
+        self.status.told = StatusTold {
+            done: Some(1),
+            total: Some(20),
+            metrics: [("loss".to_owned(), 0.125)].into(),
+            note: some("epoch"),
+        };
+        let lease = &mut self.lease;
+        (lease.run_id, lease.queue_id) = (Some(self.run.id), Some(self.queue.id));
+        (lease.state, lease.token, lease.worker) = (BindingState::Releasing, 2, some("worker-1"));
+        (lease.node_id, lease.session, lease.reason) = (Some(self.node.id), Some(3), some("preempted"));
+        (lease.bound_at, lease.released_at) = (Some(LATER), Some(LATER));
+        self.lease_node.node_id = Some(self.node.id);
+        self.lease_gpu.gpu_id = Some(self.gpu.id);
+        let rental = &mut self.rental;
+        (rental.lease_id, rental.instance_id) = (Some(self.lease.id), Some(rental.id.to_string()));
+        (rental.state, rental.tries, rental.status_info) = (RentalState::Rented, 2, some("running"));
+        (rental.rented_at, rental.ended_at) = (Some(LATER), Some(LATER));
+    }
+
     /// Samples in which every field that may be empty is: the instance is terminal, the binding released.
     #[expect(clippy::unwrap_used, reason = "these texts are valid")]
     #[expect(clippy::too_many_lines, reason = "a list of every field of every entity")]
@@ -251,6 +319,10 @@ impl Samples {
         let (action, entity, access) = next_permission();
         let number = i64::try_from(log_id.uuid().as_u64_pair().1 >> 12).unwrap();
         let test_a_id: Id<TestA> = id().into();
+        let (queue_id, training_id, run_id): (QueueId, TrainingId, RunId) =
+            (id().into(), id().into(), id().into());
+        let (training_image_id, lease_id): (TrainingImageId, LeaseId) = (id().into(), id().into());
+        let config = Json::parse("{\"epoch\":20,\"unet_lr\":0.0004}").unwrap();
         let email = Email::new(format!("{user_id}@Example.org")).unwrap();
         let mut node = ComputeNode::new(node_id, user_id, NodeName::new("rack 1 / 7").unwrap(), AT);
         node.manipulator_driver = None;
@@ -537,6 +609,171 @@ impl Samples {
                 command_id: None,
                 created_at: AT,
                 updated_at: LATER,
+            },
+            queue: RunQueue {
+                id: queue_id,
+                name: format!("queue-{queue_id}"),
+                parent_id: None,
+                weight_milli: 1000,
+                gpu_milli: None,
+                gpu_milli_borrowing: None,
+                gpu_milli_lending: None,
+                cpu_milli: None,
+                cpu_milli_borrowing: None,
+                cpu_milli_lending: None,
+                memory_mib: None,
+                memory_mib_borrowing: None,
+                memory_mib_lending: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            queue_use: RunQueueUse {
+                queue_id,
+                gpu_milli: GpuMilli::from_u32(1000),
+                cpu_milli: CpuMilli::from_u32(4000),
+                memory_mib: MemoryMib::from_u32(8192),
+            },
+            share: FairShare { account_id: user_id, weight_milli: 2000 },
+            account_use: AccountUse {
+                account_id: user_id,
+                period: 494_532,
+                gpu_milli_seconds: 60_000,
+                cpu_milli_seconds: 240_000,
+                memory_mib_seconds: 491_520,
+            },
+            training: Training {
+                id: training_id,
+                owner_id: user_id,
+                name: DisplayName::new("portraits").unwrap(),
+                config: config.clone(),
+                trigger_word: "ohxw".into(),
+                base_model: None,
+                image_limit: 200,
+                image_bytes_limit: 1 << 32,
+                images: 1,
+                image_bytes: 77,
+                created_at: AT,
+                updated_at: AT,
+            },
+            training_image: TrainingImage {
+                id: training_image_id,
+                training_id,
+                name: "a.png".into(),
+                url: format!("trainings/{training_id}/images/{training_image_id}.png"),
+                media_type: MediaType::Png,
+                size_bytes: 77,
+                text: "ohxw, portrait".into(),
+                state: TrainingImageState::Uploaded,
+                upload_until: None,
+                created_at: AT,
+                updated_at: AT,
+            },
+            run: TrainingRun {
+                id: run_id,
+                owner_id: user_id,
+                training_id: None,
+                of_training: training_id,
+                queue_id: None,
+                config,
+                trigger_word: "ohxw".into(),
+                base_model: None,
+                ask: RunAsk { models: vec!["H100".into()], ..RunAsk::default() },
+                request_fingerprint: Fingerprint::of(b"run"),
+                priority: -3,
+                estimate_ms: None,
+                min_runtime_ms: 60_000,
+                due: None,
+                not_before: None,
+                state: RunState::Failed,
+                state_deadline: None,
+                images_left: 1,
+                attempt: 2,
+                max_failures: 3,
+                failures: 1,
+                preemptions: 1,
+                cause: None,
+                status_info: None,
+                kept_ms: 5,
+                held_ms: 7,
+                artifact_key: None,
+                artifact_bytes: None,
+                artifact_sha256: None,
+                created_at: AT,
+                updated_at: AT,
+                ended_at: None,
+            },
+            run_image: TrainingRunImage {
+                run_id,
+                position: 0,
+                image_id: None,
+                of_image: training_image_id,
+                name: "a.png".into(),
+                url: "trainings/1/images/1.png".into(),
+                media_type: MediaType::Png,
+                text: "ohxw, portrait".into(),
+            },
+            pulse: RunPulse { run_id, sequence: 1, heard_at: AT },
+            status: TrainingStatus {
+                id: id().into(),
+                run_id,
+                sequence: 1,
+                attempt: 1,
+                message_id: None,
+                status: "training".into(),
+                told: StatusTold::default(),
+                created_at: AT,
+            },
+            lease: GpuLease {
+                id: lease_id,
+                run_id: None,
+                of_run: run_id,
+                attempt: 2,
+                account_id: user_id,
+                queue_id: None,
+                state: BindingState::Released,
+                token: 1,
+                worker: None,
+                node_id: None,
+                session: None,
+                gpu_milli: GpuMilli::from_u32(1000),
+                cpu_milli: CpuMilli::from_u32(4000),
+                memory_mib: MemoryMib::from_u32(8192),
+                storage_mib: StorageMib::from_u32(1024),
+                charged_until: AT,
+                reason: None,
+                created_at: AT,
+                bound_at: None,
+                released_at: None,
+            },
+            renewal: LeaseRenewal { lease_id, token: 1, expires_at: LATER },
+            lease_node: LeaseNode {
+                lease_id,
+                of_node: node_id,
+                node_id: None,
+                members: 1,
+                cpu_milli: CpuMilli::from_u32(4000),
+                memory_mib: MemoryMib::from_u32(8192),
+                storage_mib: StorageMib::from_u32(1024),
+            },
+            lease_gpu: LeaseGpu { lease_id, of_gpu: gpu_id, gpu_id: None, milli: GpuMilli::from_u32(1000) },
+            rental: Rental {
+                id: id().into(),
+                lease_id: None,
+                of_lease: lease_id,
+                provider: "cloud".into(),
+                offer: "offer-7".into(),
+                instance_id: None,
+                state: RentalState::Released,
+                gpus: 1,
+                gpu_model: "H100".into(),
+                price_micros: 2_500_000,
+                tries: 1,
+                status_info: None,
+                ready_until: LATER,
+                created_at: AT,
+                rented_at: None,
+                ended_at: None,
+                updated_at: AT,
             },
         }
     }

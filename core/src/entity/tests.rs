@@ -150,7 +150,7 @@ fn columns_are_only_ever_added_at_the_end_of_a_table() {
 
 #[test]
 fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
-    let expected: [(&Table, &str, &[&str]); 20] = [
+    let expected: [(&Table, &str, &[&str]); 27] = [
         (&USERS, "permission", &["administrator", "user"]),
         (&USER_ACCESS, "state", &["active", "suspended"]),
         (&COMPUTE_NODES, "gpu_driver", &["cuda", "rocm"]),
@@ -188,6 +188,45 @@ fn the_stored_texts_of_every_enum_are_these_and_the_rules_say_so() {
             ],
         ),
         (&COMMANDS, "state", &["queued", "leased", "done", "failed", "parked"]),
+        (&TRAINING_IMAGES, "media_type", &["image/png", "image/jpeg", "image/webp"]),
+        (&TRAINING_IMAGES, "state", &["intended", "uploaded", "resized"]),
+        (
+            &TRAINING_RUNS,
+            "state",
+            &[
+                "queued",
+                "preparing",
+                "waiting_for_gpu",
+                "starting",
+                "training",
+                "uploading",
+                "completed",
+                "failed",
+                "aborted",
+                "stalled",
+            ],
+        ),
+        (
+            &TRAINING_RUNS,
+            "cause",
+            &[
+                "crashed",
+                "invalid",
+                "hardware",
+                "worker_lost",
+                "not_begun",
+                "no_progress",
+                "not_prepared",
+                "no_gpus",
+                "not_uploaded",
+                "not_rented",
+                "preempted",
+                "requested",
+            ],
+        ),
+        (&TRAINING_RUN_IMAGES, "media_type", &["image/png", "image/jpeg", "image/webp"]),
+        (&GPU_LEASES, "state", &["reserved", "bound", "releasing", "released"]),
+        (&RENTALS, "state", &["renting", "rented", "releasing", "released", "failed", "lost"]),
     ];
     let mut declared = Vec::new();
     for table in TABLES {
@@ -227,6 +266,8 @@ fn every_text_of_an_enum_is_read_printed_and_serialized_as_itself() {
     );
     check!(ImageEvent, BindingEvent, CommandKind, CommandState, CommandEvent);
     check!(VerificationKind, TotpAlgorithm, Action, EntityKind, Access);
+    check!(MediaType, TrainingImageState, TrainingImageEvent, RunState, RunEvent, RunCause, RentalState);
+    check!(RentalEvent);
 }
 
 #[test]
@@ -243,6 +284,11 @@ fn what_is_serialized_is_read_back_and_holds_no_secret() {
         check(image);
         check(binding);
         check(port);
+        check(&samples.training);
+        check(&samples.run);
+        check(&samples.status);
+        check(&samples.lease);
+        check(&samples.rental);
         let user = format!("{} {:?}", serde_json::to_string(&samples.user).unwrap(), samples.user);
         assert!(!user.contains("\"code\""), "{user}");
         assert!(!user.contains("email_confirmation_hash\":"), "{user}");
