@@ -629,6 +629,7 @@ impl Samples {
             },
             queue_use: RunQueueUse {
                 queue_id,
+                epoch: 3,
                 gpu_milli: GpuMilli::from_u32(1000),
                 cpu_milli: CpuMilli::from_u32(4000),
                 memory_mib: MemoryMib::from_u32(8192),
