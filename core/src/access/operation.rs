@@ -163,6 +163,8 @@ operations! {
     Stop = "instance.stop": Operate Instance,
     /// Giving an instance more or less.
     Resize = "instance.resize": Operate Instance,
+    /// Saving an image of an instance.
+    SaveImage = "image.save": Operate Instance,
     /// Granting an instance.
     ShareInstance = "instance.share": Share Instance,
     /// Deleting an instance.

@@ -93,7 +93,7 @@ impl Decision {
 /// - A grant of a node lets one see the node and its GPUs, create on it, fetch images to it, and see and use those on it that are
 ///   published.
 /// - A grant of an image lets one see it, start from it, publish and delete it.
-/// - A grant of an instance lets one see, start and stop it, and see its ports.
+/// - A grant of an instance lets one see, start and stop it, and see its ports; with one of its node, save an image of it.
 /// - What lets one be somebody ([`Operation::is_personal`]) is done to oneself alone.
 /// - The scopes of an API key only narrow. A node's agent, and a user who is suspended or not confirmed, may do nothing.
 /// - What may not be seen is the same as what is not there; what is one's own, and what is nobody's, is never that.

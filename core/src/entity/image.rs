@@ -31,7 +31,7 @@ pub struct Image {
     pub command_id: Option<CommandId>,
     /// The container runtime's id for it, at most 128 bytes; `None` until it is there.
     pub key: Option<String>,
-    /// Where it is pulled from, at most 1,024 bytes.
+    /// Where it is pulled from, at most 1,024 bytes; none for one that was saved of an instance.
     pub url: Option<String>,
     /// The registry that it came from, at most 256 bytes.
     pub remote: Option<String>,
@@ -54,11 +54,11 @@ pub struct Image {
 text_enum!(
     /// Whether an image is on its node.
     ImageStatus, "status" {
-        /// It is being pulled.
+        /// It is being pulled, or saved of an instance.
         Fetching = "fetching",
         /// It can be used.
         Ready = "ready",
-        /// It could not be pulled.
+        /// It could not be pulled, or saved.
         Failed = "failed",
     }
 );
@@ -66,9 +66,9 @@ text_enum!(
 text_enum!(
     /// What happens to an image.
     ImageEvent, "event" {
-        /// Its node's agent is asked to pull it, or to pull it again.
+        /// Its node's agent is asked to pull or save it, or to do so again.
         Fetch = "fetch",
-        /// The agent has pulled it.
+        /// The agent has pulled it, or saved it.
         Load = "load",
         /// The agent could not, or was asked too often.
         Fail = "fail",
@@ -96,7 +96,7 @@ impl ImageStatus {
 }
 
 impl Image {
-    /// Whether an agent is asked to fetch it.
+    /// Whether an agent is asked to fetch it, or to save it.
     pub const fn is_being_fetched(&self) -> bool {
         matches!(self.status, ImageStatus::Fetching) && self.command_id.is_some()
     }

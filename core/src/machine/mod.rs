@@ -8,7 +8,7 @@ mod spec;
 mod wanted;
 
 pub use inventory::{FoundGpu, FoundImage, FoundInstance, FoundState, Inventory};
-pub use spec::{ImageSpec, InstanceRef, InstanceSize, InstanceSpec, MadeInstance, SpecGpu};
+pub use spec::{ImageSpec, ImageToSave, InstanceRef, InstanceSize, InstanceSpec, MadeInstance, SpecGpu};
 
 pub(crate) use reconcile::{
     GpuChange, ImageChange, InstanceChange, Known, KnownGpu, KnownImage, match_foreign, match_gpus,

@@ -158,6 +158,9 @@ pub(crate) enum ImageChange {
 }
 
 /// What a report says of each known image, and the places of those that are new.
+///
+/// What is being saved has neither key nor URL by which it could be known in a report: while there is any, nothing is new, so that
+/// it is not taken for another image before its agent has answered. Whatever else is new is so in the next report.
 pub(crate) fn match_images(known: &[KnownImage<'_>], found: &[FoundImage]) -> (Vec<ImageChange>, Vec<usize>) {
     let by_key: BTreeMap<&str, usize> =
         found.iter().enumerate().map(|(at, found)| (found.key.as_str(), at)).collect();
@@ -181,7 +184,8 @@ pub(crate) fn match_images(known: &[KnownImage<'_>], found: &[FoundImage]) -> (V
             None => ImageChange::Nothing,
         });
     }
-    let new = (0..found.len()).filter(|at| !taken.contains(at)).collect();
+    let saving = known.iter().any(|known| known.open && known.key.is_none() && known.url.is_none());
+    let new = (0..found.len()).filter(|at| !saving && !taken.contains(at)).collect();
     (changes, new)
 }
 
@@ -290,6 +294,11 @@ mod tests {
             assert_eq!(match_images(&[newer], &[]).0, [Nothing], "{status}");
         }
         assert_eq!(match_images(&[image(Ready)], &[FoundImage::new("z")]).1, [0], "it is a new one");
+        let saving = KnownImage { key: None, url: None, open: true, ..image(Fetching) };
+        let found = [FoundImage::new("z"), FoundImage::new("k")];
+        assert_eq!(match_images(&[saving.clone(), image(Ready)], &found), (vec![Nothing, Is(1)], vec![]));
+        let given_up = KnownImage { open: false, status: Failed, ..saving };
+        assert_eq!(match_images(&[given_up, image(Ready)], &found).1, [0], "nobody saves it any more");
     }
 
     proptest! {

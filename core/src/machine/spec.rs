@@ -88,6 +88,23 @@ pub struct InstanceRef {
     pub size: Option<InstanceSize>,
 }
 
+/// Which instance an image is saved of: the payload of [`CommandKind::SaveImage`](crate::entity::CommandKind::SaveImage).
+///
+/// An agent that is told so twice saves one image: it knows what it has saved by the image's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ImageToSave {
+    /// The image that it becomes.
+    pub image: ImageId,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The container runtime's id for the instance.
+    pub key: String,
+    /// The image's name and tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// What an instance holds of its node, GPUs and ports aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceSize {
@@ -150,6 +167,20 @@ impl InstanceRef {
         Self { instance, key, size: None }
     }
 
+    /// Reads the payload of a command.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is something else.
+    pub fn parse(payload: &str) -> Result<Self> {
+        parse("payload", payload)
+    }
+
+    pub(crate) fn to_payload(&self) -> Result<String> {
+        written("payload", self)
+    }
+}
+
+impl ImageToSave {
     /// Reads the payload of a command.
     ///
     /// # Errors

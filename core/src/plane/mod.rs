@@ -65,7 +65,7 @@ pub use commands::{CommandLease, CommandOutcome, NewCommand};
 pub use connections::{LogInThrough, ProviderAccount};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
-pub use images::{LoadedImage, NewImage};
+pub use images::{LoadedImage, NewImage, SaveImageRequest};
 pub use import::{
     Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
 };

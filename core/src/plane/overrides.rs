@@ -12,8 +12,8 @@ use super::node_life::of_node;
 use super::retry::{Retry, lost_race};
 use super::users::Happened;
 use crate::entity::{
-    COMMANDS, Command, CommandEvent, ComputeNode, Entity as _, Entry, INSTANCES, Instance, InstanceEvent,
-    InstanceId, NODE_HEARTBEATS, NODE_LIFECYCLES, NodeEvent, NodeId, NodeState,
+    COMMANDS, Command, CommandEvent, CommandKind, ComputeNode, Entity as _, Entry, INSTANCES, Instance,
+    InstanceEvent, InstanceId, NODE_HEARTBEATS, NODE_LIFECYCLES, NodeEvent, NodeId, NodeState,
 };
 use crate::error::{Error, Result};
 use crate::store::{Batch, Change, Row, Scan, StoreExt as _, Test, Write};
@@ -160,6 +160,9 @@ impl ControlPlane {
             command.state = command.state.on(CommandEvent::Withdraw)?;
             (command.leased_until, command.updated_at) = (None, now);
             command.result = Some("withdrawn: what it is for was given up".to_owned());
+            if command.kind == CommandKind::SaveImage {
+                self.image_effect(batch, &command, CommandEvent::Withdraw, now).await?;
+            }
             batch.push(Write::update(&COMMANDS, open, kept.revision(), command.plain()));
         }
         end(batch, &mut instance, InstanceEvent::Abandon, rows, now)?;

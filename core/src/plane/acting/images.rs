@@ -4,7 +4,7 @@ use super::{Acting, Thing};
 use crate::access::Operation;
 use crate::entity::{Entry, Image, ImageId};
 use crate::error::Result;
-use crate::plane::NewImage;
+use crate::plane::{NewImage, SaveImageRequest};
 
 impl Acting {
     /// See [`ControlPlane::fetch_image`](crate::ControlPlane::fetch_image): for who owns the node or has a grant of it.
@@ -14,6 +14,20 @@ impl Acting {
             plane.fetch_image(request.clone()).await
         })
         .await
+    }
+
+    /// See [`ControlPlane::save_image`](crate::ControlPlane::save_image): for who may operate the instance, and create images on its
+    /// node.
+    pub async fn save_image(&self, request: SaveImageRequest) -> Result<Entry<Image>> {
+        let instance = Thing::Instance(request.instance);
+        let mut asked = vec![(Operation::SaveImage, instance)];
+        let Some(kept) = self.plane.repositories.instances().get(request.instance).await? else {
+            // Refused, and noted, in the order in which one that may not be seen is.
+            return self.run_all(&asked, |_| async { Err(instance.not_found()) }).await;
+        };
+        asked.push((Operation::CreateImage, Thing::Node(kept.last_node_id)));
+        let request = &request;
+        self.run_all(&asked, |plane| async move { plane.save_image(request.clone()).await }).await
     }
 
     /// See [`ControlPlane::publish_image`](crate::ControlPlane::publish_image).

@@ -1,9 +1,10 @@
-//! Images that are fetched, used, published and deleted.
+//! Images that are fetched, used, published and deleted. Those that are saved of instances are in `saved.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
+use super::saved;
 use crate::entity::{
     CommandFilter, CommandKind, CommandState, Entry, Image, ImageId, ImageStatus, NodeId, PageRequest, UserId,
 };
@@ -20,6 +21,7 @@ pub(super) async fn check_images(world: &World) {
     an_image_that_is_used_is_not_deleted_and_a_deleted_one_is_gone(world).await;
     nobody_launches_from_an_image_that_is_deleted_at_that_moment(world).await;
     who_has_a_grant_publishes_and_does_not_unpublish(world).await;
+    Box::pin(saved::check_saved(world)).await;
 }
 
 /// A node with an agent, and its owner.

@@ -9,7 +9,8 @@ use crate::entity::{Command, CommandKind, GPUS, Gpu, Instance, InstanceId, NodeI
 use crate::entity::{Entity as _, Entry, InstanceState};
 use crate::error::Result;
 use crate::machine::{
-    FoundGpu, FoundImage, FoundInstance, FoundState, InstanceRef, InstanceSpec, Inventory, MadeInstance,
+    FoundGpu, FoundImage, FoundInstance, FoundState, ImageToSave, InstanceRef, InstanceSpec, Inventory,
+    MadeInstance,
 };
 use crate::plane::{
     CommandLease, CommandOutcome, LaunchRequest, LoadedImage, NewNode, NodeSession, PortKey, Reconciled,
@@ -155,9 +156,8 @@ impl Machine {
                 self.images.push(key.clone());
                 CommandOutcome::loaded(&LoadedImage::new(key)).unwrap()
             }
-            CommandKind::DeleteImage | CommandKind::SaveImage | CommandKind::Ping => {
-                CommandOutcome::Done(String::new())
-            }
+            CommandKind::SaveImage => self.save(&ImageToSave::parse(payload).unwrap()),
+            CommandKind::DeleteImage | CommandKind::Ping => CommandOutcome::Done(String::new()),
             CommandKind::StartInstance | CommandKind::StopInstance | CommandKind::DeleteInstance => {
                 self.turn(command.kind, &InstanceRef::parse(payload).unwrap())
             }
@@ -174,6 +174,18 @@ impl Machine {
         let container = Container { mark: Some(spec.instance), runs: false, uses, ports: spec.ports.clone() };
         self.containers.insert(key.clone(), container);
         key
+    }
+
+    /// Saves an image of a container; the one that is there where it was saved before.
+    fn save(&mut self, what: &ImageToSave) -> CommandOutcome {
+        let key = format!("saved-{}", what.image);
+        if !self.images.contains(&key) {
+            if !self.containers.contains_key(&what.key) {
+                return CommandOutcome::Failed("no such container".into());
+            }
+            self.images.push(key.clone());
+        }
+        CommandOutcome::loaded(&LoadedImage::new(key).size_mib(5)).unwrap()
     }
 
     fn turn(&mut self, kind: CommandKind, what: &InstanceRef) -> CommandOutcome {

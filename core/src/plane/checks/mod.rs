@@ -16,6 +16,7 @@ mod node_deletion;
 mod node_life;
 mod reports;
 mod resize;
+mod saved;
 
 pub use model::{ModelSize, ModelStores, check_machine_model};
 

@@ -9,7 +9,7 @@ use crate::entity::{
     INSTANCES, Instance, InstanceEvent, InstanceId, InstanceState,
 };
 use crate::error::{Error, Result};
-use crate::machine::MadeInstance;
+use crate::machine::{ImageToSave, MadeInstance};
 use crate::plane::delete::{DeleteRows, delete_queries};
 use crate::plane::ending::{end, turn_bindings};
 use crate::store::{Batch, Scan, StoreExt as _, Test, Write};
@@ -28,8 +28,10 @@ impl ControlPlane {
         now: Timestamp,
     ) -> Result<()> {
         match command.kind {
-            CommandKind::LoadImage | CommandKind::SaveImage => {
-                self.image_effect(batch, command, event, now).await
+            CommandKind::LoadImage => self.image_effect(batch, command, event, now).await,
+            CommandKind::SaveImage => {
+                self.image_effect(batch, command, event, now).await?;
+                self.instance_effect(batch, command, event, now).await
             }
             CommandKind::CreateInstance
             | CommandKind::StartInstance
@@ -46,7 +48,7 @@ impl ControlPlane {
         event: CommandEvent,
         now: Timestamp,
     ) -> Result<()> {
-        let Some(id) = command.subject_id.map(InstanceId::new) else { return Ok(()) };
+        let Some(id) = instance_of(command) else { return Ok(()) };
         // To be begun is told of what is being made alone.
         let begun = event == CommandEvent::Lease && command.kind != CommandKind::CreateInstance;
         if begun || event == CommandEvent::GiveBack {
@@ -111,7 +113,8 @@ impl ControlPlane {
             (CommandKind::DeleteInstance, CommandEvent::Complete) => {
                 return end(batch, instance, InstanceEvent::SeenGone, rows, now);
             }
-            (_, CommandEvent::Withdraw) => {}
+            // An image of it was saved, or could not be: it is as it was.
+            (CommandKind::SaveImage, _) | (_, CommandEvent::Withdraw) => {}
             // It could not be done: nothing is known by that, but that somebody has to look at it.
             _ => {
                 instance.status_info = Some(clipped(told, 1024));
@@ -137,15 +140,29 @@ impl ControlPlane {
         Ok(!self.store.scan_all(left).await?.is_empty())
     }
 
-    /// Whether a command is to make what is to be deleted, so that it need not be made.
-    pub(super) async fn is_in_vain(&self, command: &Command) -> Result<bool> {
-        let (CommandKind::CreateInstance, Some(id)) = (command.kind, command.subject_id) else {
-            return Ok(false);
-        };
-        let Some(row) = self.store.get(&INSTANCES, id).await?.value else { return Ok(false) };
-        let instance = Instance::from_row(&row)?;
-        Ok(instance.state == InstanceState::Deleting && instance.command_id == Some(command.id))
+    /// Why a command need not be done: what it makes is to be deleted, or what it makes an image of is gone.
+    pub(super) async fn in_vain(&self, command: &Command) -> Result<Option<&'static str>> {
+        let needs = matches!(command.kind, CommandKind::CreateInstance | CommandKind::SaveImage);
+        let Some(id) = instance_of(command).filter(|_| needs) else { return Ok(None) };
+        let row = self.store.get(&INSTANCES, id).await?.value;
+        let instance = row.map(|row| Instance::from_row(&row)).transpose()?;
+        if command.kind == CommandKind::SaveImage {
+            let gone = instance.is_none_or(|instance| instance.state.is_terminal());
+            return Ok(gone.then_some("withdrawn: what it saves is gone"));
+        }
+        let deleted = instance.is_some_and(|instance| {
+            instance.state == InstanceState::Deleting && instance.command_id == Some(command.id)
+        });
+        Ok(deleted.then_some("withdrawn: what it makes is to be deleted"))
     }
+}
+
+/// The instance that something is done to, or that an image is saved of.
+fn instance_of(command: &Command) -> Option<InstanceId> {
+    if command.kind == CommandKind::SaveImage {
+        return ImageToSave::parse(command.payload.as_deref()?).ok().map(|what| what.instance);
+    }
+    command.subject_id.map(InstanceId::new)
 }
 
 /// What is wanted of an instance that could not be started, or stopped, is what it is, until somebody asks again.
@@ -168,6 +185,7 @@ fn reclaim(instance: &mut Instance, command: &Command) -> Result<()> {
         (CommandKind::StartInstance, InstanceState::Stopped) => Some(DesiredState::Running),
         (CommandKind::StopInstance, InstanceState::Running) => Some(DesiredState::Stopped),
         (CommandKind::DeleteInstance, InstanceState::Deleting) => Some(DesiredState::Deleted),
+        (CommandKind::SaveImage, InstanceState::Running | InstanceState::Stopped) => Some(instance.desired),
         _ => None,
     };
     let Some(desired) = wanted else { return Err(superseded()) };

@@ -142,10 +142,10 @@ impl ControlPlane {
             command.result = Some(why.to_owned());
             batch.push(self.log(of_command("command.park", &command, why), now));
             self.effect(batch, &command, CommandEvent::Park, now).await?;
-        } else if self.is_in_vain(&command).await? {
+        } else if let Some(why) = self.in_vain(&command).await? {
             command.state = command.state.on(CommandEvent::Withdraw)?;
             command.leased_until = None;
-            command.result = Some("withdrawn: what it makes is to be deleted".to_owned());
+            command.result = Some(why.to_owned());
             self.effect(batch, &command, CommandEvent::Withdraw, now).await?;
         } else {
             command.state = command.state.on(CommandEvent::Lease)?;

@@ -10,7 +10,7 @@ use crate::plane::commands::superseded;
 use crate::store::{Batch, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
-/// What an agent says of an image that it has fetched.
+/// What an agent says of an image that it has fetched, or saved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -48,7 +48,8 @@ impl LoadedImage {
 }
 
 impl CommandOutcome {
-    /// That an image was loaded: the answer to [`CommandKind::LoadImage`](crate::entity::CommandKind::LoadImage).
+    /// That an image was loaded, or saved: the answer to [`CommandKind::LoadImage`](crate::entity::CommandKind::LoadImage) and
+    /// [`CommandKind::SaveImage`](crate::entity::CommandKind::SaveImage).
     ///
     /// # Errors
     /// `Invalid` where it cannot be written down.
@@ -60,7 +61,8 @@ impl CommandOutcome {
 }
 
 impl ControlPlane {
-    /// Adds what becomes of an image by the command that it waits for. An image that is gone is left alone.
+    /// Adds what becomes of an image by the command that it waits for. An image that is gone is left alone, and nothing is tried
+    /// again for it.
     pub(in crate::plane) async fn image_effect(
         &self,
         batch: &mut Batch,
@@ -76,7 +78,9 @@ impl ControlPlane {
             CommandEvent::Complete => Some(LoadedImage::parse(command.result.as_deref().unwrap_or(""))?),
             _ => None,
         };
-        let Some(row) = self.store.get(&IMAGES, id).await?.value else { return Ok(()) };
+        let Some(row) = self.store.get(&IMAGES, id).await?.value else {
+            return if event == CommandEvent::Retry { Err(superseded()) } else { Ok(()) };
+        };
         let mut image = Image::from_row(&row)?;
         if event == CommandEvent::Retry {
             if image.command_id.is_some() || image.status != ImageStatus::Failed {

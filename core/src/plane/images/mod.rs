@@ -1,10 +1,12 @@
-//! Images of a node: fetched by its agent, published, and deleted.
+//! Images of a node: fetched by its agent, saved of an instance, published, and deleted.
 //!
 //! Each is wanted in the batch that sends the command for it; `effect.rs` is what becomes of an image by the answer.
 
 mod effect;
+mod save;
 
 pub use effect::LoadedImage;
+pub use save::SaveImageRequest;
 
 use super::ControlPlane;
 use super::commands::NewCommand;
@@ -158,7 +160,7 @@ impl ControlPlane {
     /// Deletes an image with its grants, and has the node's agent remove it.
     ///
     /// # Errors
-    /// `NotFound`; `StillUsed` while a live instance was made from it; `WrongState` while it is being fetched.
+    /// `NotFound`; `StillUsed` while a live instance was made from it; `WrongState` while it is being fetched, or saved.
     #[tracing::instrument(skip(self))]
     pub async fn delete_image(&self, id: ImageId) -> Result<()> {
         self.decided("image.delete", Image::KIND, || async move {

@@ -1,7 +1,7 @@
 //! What the agent is told, done.
 
 use apportion::entity::{Command, CommandKind, InstanceId};
-use apportion::machine::{InstanceRef, InstanceSpec, MadeInstance, SpecGpu};
+use apportion::machine::{ImageToSave, InstanceRef, InstanceSpec, MadeInstance, SpecGpu};
 use apportion::plane::{CommandLease, CommandOutcome, LoadedImage};
 use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Agent;
 use super::found::cut;
 use crate::control::{Refused, Result};
-use crate::driver::{self, Spec};
+use crate::driver::{self, ImageFound, Spec};
 
 /// What an application tells of an instance that it launches, in `LaunchRequest::payload`: what runs in it.
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +57,7 @@ impl Agent {
             CommandKind::LoadImage => self.load_image(payload).await,
             CommandKind::DeleteImage => self.delete_image(payload).await,
             CommandKind::Ping => Ok(CommandOutcome::Done("pong".to_owned())),
+            CommandKind::SaveImage => self.save_image(payload).await,
             kind => Err(NotDone::Never(format!("this agent does not know how to {kind}"))),
         };
         match done {
@@ -120,10 +121,12 @@ impl Agent {
             url: String,
         }
         let load: Load = serde_json::from_str(payload).map_err(never)?;
-        let found = self.driver.load_image(&load.url).await?;
-        let mut loaded = LoadedImage::new(found.key);
-        loaded.size_mib = u32::try_from(found.size_mib.get()).ok();
-        Ok(CommandOutcome::loaded(&loaded)?)
+        loaded(self.driver.load_image(&load.url).await?)
+    }
+
+    async fn save_image(&self, payload: &str) -> Result<CommandOutcome, NotDone> {
+        let what = ImageToSave::parse(payload)?;
+        loaded(self.driver.save_image(&what.key, what.image.uuid()).await?)
     }
 
     async fn delete_image(&self, payload: &str) -> Result<CommandOutcome, NotDone> {
@@ -145,6 +148,13 @@ impl Agent {
         let marked = found.into_iter().find(|found| found.instance == Some(what.instance.uuid()));
         marked.map(|found| found.key).ok_or_else(|| NotDone::Never("there is nothing of it".to_owned()))
     }
+}
+
+/// The answer that an image is there.
+fn loaded(found: ImageFound) -> Result<CommandOutcome, NotDone> {
+    let mut loaded = LoadedImage::new(found.key);
+    loaded.size_mib = u32::try_from(found.size_mib.get()).ok();
+    Ok(CommandOutcome::loaded(&loaded)?)
 }
 
 /// What the driver is to make.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use apportion::ControlPlane;
 use apportion::entity::{
-    GpuFilter, InstanceFilter, InstanceId, InstanceState, Limits, NodeId, NodeState, PageRequest, SecretText,
-    TABLES, UserId,
+    GpuFilter, ImageId, ImageStatus, InstanceFilter, InstanceId, InstanceState, Limits, NodeId, NodeState,
+    PageRequest, SecretText, TABLES, UserId,
 };
 use apportion::plane::{LaunchRequest, NewApiKey, NewNode, NewUser};
 use apportion::ports::PortRanges;
@@ -122,6 +122,14 @@ impl Cloud {
             }
         }
         Ok(true)
+    }
+
+    /// Whether an image is on its machine.
+    pub(super) async fn has_image(&self, id: ImageId) -> Outcome<bool> {
+        match self.plane.repositories().images().require(id).await?.status {
+            ImageStatus::Failed => Err("it could not be saved".into()),
+            status => Ok(status == ImageStatus::Ready),
+        }
     }
 
     pub(super) async fn is(&self, machine: &Machine, state: NodeState) -> Outcome<bool> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib};
 use apportion::entity::{InstanceId, InstanceState, NodeState};
-use apportion::plane::LaunchRequest;
+use apportion::plane::{LaunchRequest, SaveImageRequest};
 use apportion::ports::{Family, Protocol};
 
 use crate::Outcome;
@@ -81,6 +81,14 @@ async fn story(cloud: &Cloud, agents: &mut Agents, show: &Show) -> Outcome<()> {
     cloud.until("it runs again", || running(vec![one])).await?;
     show.instance(cloud, one).await?;
 
+    show.say("An image of it is saved on its machine, and another one begins with what was in its folder.");
+    let image = cloud.plane.save_image(SaveImageRequest::of(one).name("job-2:saved")).await?.id;
+    cloud.until("it was saved", || cloud.has_image(image)).await?;
+    let copy = cloud.launch(request(cloud, 8)?.image(image)).await?;
+    instances.push(copy);
+    cloud.until("the eighth runs from the image", || running(vec![copy])).await?;
+    show.answers(cloud, &[copy]).await?;
+
     show.say("All are deleted. Each holds what it has until its agent says that there is nothing of it.");
     for id in &instances {
         cloud.plane.delete(*id).await?;
@@ -92,7 +100,7 @@ async fn story(cloud: &Cloud, agents: &mut Agents, show: &Show) -> Outcome<()> {
     Ok(())
 }
 
-/// The request of one of the instances: the first two have a GPU each, the others a half of one.
+/// The request of one of the instances: the first two have a GPU each, others a half of one, and the last one has none.
 fn request(cloud: &Cloud, number: u32) -> Outcome<LaunchRequest> {
     let command = [std::env::current_exe()?.display().to_string(), "hello".to_owned()];
     let program = serde_json::json!({ "command": command });
@@ -101,7 +109,11 @@ fn request(cloud: &Cloud, number: u32) -> Outcome<LaunchRequest> {
         .memory(MemoryMib::from_u32(512))
         .ports(Family::Ipv4, Protocol::Tcp, 1)
         .payload(program.to_string());
-    Ok(if number <= 2 { request.gpus(1) } else { request.gpu_share(GpuMilli::from_u32(500)) })
+    Ok(match number {
+        1..=2 => request.gpus(1),
+        3..=7 => request.gpu_share(GpuMilli::from_u32(500)),
+        _ => request,
+    })
 }
 
 /// How long something may take until the demonstration gives up.

@@ -13,9 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-    ListContainersOptionsBuilder, ListImagesOptions, RemoveContainerOptionsBuilder, RemoveImageOptions,
-    StartContainerOptions, StopContainerOptionsBuilder,
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+    InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptions, RemoveContainerOptionsBuilder,
+    RemoveImageOptions, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures_util::TryStreamExt;
 use uuid::Uuid;
@@ -23,8 +23,13 @@ use uuid::Uuid;
 use super::{Driver, Error, Found, FoundState, ImageFound, Result, Spec};
 use convert::{INSTANCE, Reference};
 
+/// The repository of what is saved of instances; the tag is the id of the image. What somebody calls an image is no reference: it
+/// would be that of another one.
+const SAVED: &str = "apportion/saved";
 /// How long `delete` waits for an instance to end by itself.
 const DELETE_GRACE: Duration = Duration::from_secs(5);
+/// How long Docker may take to save an image.
+const SAVE: Duration = Duration::from_hours(1);
 /// How long Docker may take to answer, over the time that it was given to stop something.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -92,6 +97,18 @@ impl DockerDriver {
                 Err(Error::InvalidSpec { reason: error.to_string() })
             }
             Err(error) => Err(refused(error, &name)),
+        }
+    }
+
+    /// An image by its reference; `None` where there is none.
+    async fn image_of(&self, reference: &str) -> Result<Option<ImageFound>> {
+        match self.docker.inspect_image(reference).await {
+            Ok(image) => {
+                let (key, bytes) = (image.id.unwrap_or_default(), image.size.unwrap_or(0));
+                Ok(Some(convert::image(key, Some(reference.to_owned()), bytes)))
+            }
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(Error::failed(error)),
         }
     }
 
@@ -189,6 +206,22 @@ impl Driver for DockerDriver {
         pulled.try_for_each(|_| std::future::ready(Ok(()))).await.map_err(why)?;
         let image = self.docker.inspect_image(&reference.full()).await.map_err(why)?;
         Ok(convert::image(image.id.unwrap_or_default(), Some(url.to_owned()), image.size.unwrap_or(0)))
+    }
+
+    async fn save_image(&self, key: &str, image: Uuid) -> Result<ImageFound> {
+        let tag = image.to_string();
+        let reference = format!("{SAVED}:{tag}");
+        if let Some(there) = self.image_of(&reference).await? {
+            return Ok(there);
+        }
+        self.known(key).await?;
+        let options =
+            CommitContainerOptionsBuilder::default().container(key).repo(SAVED).tag(&tag).pause(true);
+        // Docker answers when all of it is written.
+        let docker = self.docker.clone().with_timeout(SAVE);
+        let saved = docker.commit_container(options.build(), convert::nobodys()).await;
+        saved.map_err(|error| refused(error, key))?;
+        self.image_of(&reference).await?.ok_or(Error::NoSuchImage { image: reference })
     }
 
     async fn delete_image(&self, key: &str) -> Result<()> {

@@ -48,6 +48,10 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Fetches an image. One that is there is answered as it is, or brought up to date.
     async fn load_image(&self, url: &str) -> Result<ImageFound>;
 
+    /// Saves an image of an instance, which goes on as it was. One that was saved under this id before is answered as it is,
+    /// whatever has become of the instance.
+    async fn save_image(&self, key: &str, image: Uuid) -> Result<ImageFound>;
+
     /// Removes an image. One that is not there was removed before.
     async fn delete_image(&self, key: &str) -> Result<()>;
 

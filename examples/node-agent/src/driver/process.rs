@@ -21,6 +21,7 @@ mod keeper;
 mod launch;
 mod operate;
 mod record;
+mod saved;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{Driver, Error, Found, ImageFound, Result, Spec};
 use keeper::Keeper;
@@ -108,6 +110,11 @@ impl Driver for ProcessDriver {
     async fn load_image(&self, url: &str) -> Result<ImageFound> {
         let url = url.to_owned();
         self.run(move |keeper| keeper.images.load(&url)).await
+    }
+
+    async fn save_image(&self, key: &str, image: Uuid) -> Result<ImageFound> {
+        let key = key.to_owned();
+        self.run(move |keeper| keeper.save_image(&key, image)).await
     }
 
     async fn delete_image(&self, key: &str) -> Result<()> {

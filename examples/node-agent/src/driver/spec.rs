@@ -105,6 +105,9 @@ impl Spec {
     }
 }
 
+/// The variables that an instance is given by the agent.
+pub(super) const GIVEN: [&str; 4] = [INSTANCE, "PORT", "PORTS", "SSH_PUBLIC_KEY"];
+
 /// The variable by which what belongs to an instance is known.
 pub(super) const INSTANCE: &str = "APPORTION_INSTANCE";
 

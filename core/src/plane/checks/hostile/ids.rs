@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::identity::Caller;
 use crate::plane::{
     Acting, CommandLease, CommandOutcome, LaunchRequest, NewCommand, NewImage, NewNode, NewUser, NodeSession,
-    Shared,
+    SaveImageRequest, Shared,
 };
 
 /// What is not there.
@@ -35,6 +35,7 @@ pub(super) fn absent<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>> {
         case("fetch", of_node, cloud.fetch_image(NewImage::new(nowhere, "https://example.org/x"))),
         case("send", of_node, cloud.send_command(NewCommand::ping(nowhere))),
         case("retry", ("not_found", "command"), cloud.retry_command(CommandId::new(id))),
+        case("save", of_instance, cloud.save_image(SaveImageRequest::of(instance))),
         case("publish", of_image, cloud.publish_image(image)),
         case("unpublish", of_image, cloud.unpublish_image(image)),
         case("delete an image", of_image, cloud.delete_image(image)),
@@ -154,6 +155,7 @@ async fn answers(acting: &Acting, stranger: UserId, ids: &Ids) -> Vec<(&'static 
         ("publish", told(acting.publish_image(ids.image).await)),
         ("unpublish", told(acting.unpublish_image(ids.image).await)),
         ("delete an image", told(acting.delete_image(ids.image).await)),
+        ("save", told(acting.save_image(SaveImageRequest::of(ids.instance)).await)),
         ("instance", told(acting.instance(ids.instance).await)),
         ("ports", told(acting.ports_of(ids.instance).await)),
         ("stop", told(acting.stop(ids.instance).await)),

@@ -3,8 +3,8 @@
 use super::super::World;
 use super::super::machine::{LEASE, Machine};
 use super::{Case, MANY, TEN_MB, bad_texts, case};
-use crate::entity::CommandKind;
-use crate::plane::{CommandOutcome, LaunchRequest, NewCommand, NewImage, NewNode, NewUser};
+use crate::entity::{CommandKind, InstanceId};
+use crate::plane::{CommandOutcome, LaunchRequest, NewCommand, NewImage, NewNode, NewUser, SaveImageRequest};
 use crate::ports::{PortRanges, Protocol};
 use crate::store::Json;
 
@@ -65,6 +65,12 @@ pub(super) fn names<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>> {
         cases.push(case(format!("{what} as the name of a key"), ("invalid", "name"), cloud.launch(new)));
         let new = launch().ssh_key("mine", text.clone());
         cases.push(case(format!("{what} as a key"), ("invalid", "ssh_key"), cloud.launch(new)));
+        let new = SaveImageRequest::of(made(machine)).name(text.clone());
+        cases.push(case(
+            format!("{what} as the name of a saved image"),
+            ("invalid", "name"),
+            cloud.save_image(new),
+        ));
         let new = NewImage::new(node, "https://example.org/named").name(text);
         cases.push(case(
             format!("{what} as the name of an image"),
@@ -79,6 +85,11 @@ pub(super) fn names<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>> {
     cases
 }
 
+/// An instance that the agent of the machine has made.
+fn made(machine: &Machine) -> InstanceId {
+    machine.containers.values().find_map(|container| container.mark).unwrap()
+}
+
 /// What somebody wishes, in words.
 pub(super) fn wishes<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>> {
     let (cloud, owner, node) = (&world.cloud, machine.owner, machine.node);
@@ -89,6 +100,12 @@ pub(super) fn wishes<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>> {
         cases.push(case(format!("{what} as a url"), ("invalid", "url"), cloud.fetch_image(new)));
         let new = NewImage::new(node, "https://example.org/described").description(text.clone());
         cases.push(case(format!("{what} of an image"), ("invalid", "description"), cloud.fetch_image(new)));
+        let new = SaveImageRequest::of(made(machine)).description(text.clone());
+        cases.push(case(
+            format!("{what} of a saved image"),
+            ("invalid", "description"),
+            cloud.save_image(new),
+        ));
         let new = LaunchRequest { description: Some(text.clone()), ..launch() };
         cases.push(case(format!("{what} of an instance"), ("invalid", "description"), cloud.launch(new)));
         let new = LaunchRequest { base_image: Some(text.clone()), ..launch() };

@@ -6,11 +6,12 @@ use apportion::amount::{CpuMilli, MemoryMib, StorageMib};
 use apportion::entity::NetworkMode;
 use apportion::ports::Family;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, DeviceRequest, HostConfig, PortBinding,
-    PortMap,
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerSummary, DeviceRequest,
+    HostConfig, PortBinding, PortMap,
 };
 use uuid::Uuid;
 
+use crate::driver::spec::GIVEN;
 use crate::driver::{Error, Found, FoundState, ImageFound, Result, Spec};
 
 /// The label of the instance's id.
@@ -69,6 +70,17 @@ fn labels(spec: &Spec) -> HashMap<String, String> {
     ]
     .map(|(label, value)| (label.to_owned(), value))
     .into()
+}
+
+/// What an image that is saved of a container does not keep of it: a container that somebody makes from it is not that instance,
+/// has not its ports, and does not let in whom that let in. Docker takes everything else over from the container.
+pub(super) fn nobodys() -> ContainerConfig {
+    let none = |name: &str| (name.to_owned(), String::new());
+    ContainerConfig {
+        labels: Some([INSTANCE, NAME, CPU, MEMORY, STORAGE].map(none).into()),
+        env: Some(GIVEN.map(|name| format!("{name}=")).into()),
+        ..ContainerConfig::default()
+    }
 }
 
 fn bindings(spec: &Spec) -> PortMap {

@@ -242,6 +242,66 @@ async fn images_are_pulled_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn an_image_is_saved_under_its_id_and_is_nobodys_container() {
+    let image = Uuid::from_u128(7);
+    let inspect = format!("GET /images/apportion/saved:{image}/json");
+    let none = json!({ "message": "no such image" });
+    let there = json!({ "Id": "sha256:07", "Size": 1_048_577 });
+    let fake = Fake::new()
+        .on(&inspect, 404, none.clone())
+        .on(&inspect, 200, there.clone())
+        .on("GET /containers/c1/json", 200, inspected("running"))
+        .on("POST /commit", 201, json!({ "Id": "sha256:07" }));
+    let driver = fake.driver().await;
+    let saved = driver.save_image("c1", image).await.unwrap();
+    assert_eq!((saved.key.as_str(), saved.size_mib.get()), ("sha256:07", 2));
+    assert_eq!(saved.url, Some(format!("apportion/saved:{image}")));
+    assert_eq!(driver.save_image("c1", image).await.unwrap(), saved);
+    let commits = fake.asked().into_iter().filter(|request| request.what == "POST /commit");
+    let [commit] = <[_; 1]>::try_from(commits.collect::<Vec<_>>()).unwrap();
+    for part in ["container=c1", "repo=apportion%2Fsaved", &format!("tag={image}"), "pause=true"] {
+        assert!(commit.query.contains(part), "{part} is not in {}", commit.query);
+    }
+    for label in labels().as_object().unwrap().keys() {
+        assert_eq!(commit.body["Labels"][label], "", "a container made of it would be ours");
+    }
+    let env = json!(["APPORTION_INSTANCE=", "PORT=", "PORTS=", "SSH_PUBLIC_KEY="]);
+    assert_eq!(commit.body["Env"], env);
+    // A container of the image is what somebody else has made.
+    let labels: Value =
+        labels().as_object().unwrap().keys().map(|label| (label.clone(), json!(""))).collect();
+    let list = json!([{ "Id": "c2", "Names": ["/by-hand"], "State": "running", "Labels": labels }]);
+    let fake = Fake::new().on("GET /containers/json", 200, list).on(
+        "GET /containers/c2/json",
+        200,
+        json!({ "Id": "c2", "Name": "/by-hand", "Config": { "Labels": labels } }),
+    );
+    let found = fake.driver().await.list().await.unwrap();
+    assert_eq!((found[0].instance, found[0].name.as_str()), (None, "by-hand"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_somebody_elses_is_not_saved() {
+    let image = Uuid::from_u128(7);
+    let inspect = format!("GET /images/apportion/saved:{image}/json");
+    let none = json!({ "message": "there is no such thing" });
+    let foreign = json!({ "Id": "c2", "Name": "/database", "State": { "Status": "running" } });
+    let fake = Fake::new()
+        .on(&inspect, 404, none.clone())
+        .on("GET /containers/c1/json", 404, none.clone())
+        .on("GET /containers/c2/json", 200, foreign)
+        .on("GET /containers/c3/json", 200, inspected("running"))
+        .on("POST /commit", 500, json!({ "message": "no space left on device" }));
+    let driver = fake.driver().await;
+    assert!(matches!(driver.save_image("c1", image).await, Err(Error::NotFound { .. })));
+    assert!(matches!(driver.save_image("c2", image).await, Err(Error::NotOurs { .. })));
+    assert!(matches!(driver.save_image("../images/x", image).await, Err(Error::NotFound { .. })));
+    let full = driver.save_image("c3", image).await.unwrap_err();
+    assert!(matches!(full, Error::Failed { .. }), "{full:?}");
+    assert_eq!(fake.asked().iter().filter(|request| request.what.starts_with("POST")).count(), 1);
+}
+
+#[tokio::test]
 async fn a_pull_that_fails_on_its_way_is_an_error() {
     let failed = json!({ "errorDetail": { "message": "the disk is full" }, "error": "the disk is full" });
     let fake = Fake::new().on("POST /images/create", 200, failed);

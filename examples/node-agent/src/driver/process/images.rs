@@ -14,7 +14,8 @@ use crate::driver::{Error, ImageFound, Result};
 /// The images, in one file.
 ///
 /// A process needs no image, and nothing is fetched: `file://` names a file or folder of the machine, which must be there, and
-/// anything else is a mark that is remembered. An instance of an image gets its reference as `IMAGE`.
+/// anything else is a mark that is remembered. An instance of an image gets its reference as `IMAGE`. What was saved of an instance is
+/// a folder in `images.saved`, with which an instance of it begins; see [`saved`](super::saved).
 #[derive(Debug)]
 pub(super) struct Images {
     file: Mutex<PathBuf>,
@@ -24,6 +25,11 @@ impl Images {
     /// Those that are written in a file.
     pub(super) fn new(file: PathBuf) -> Self {
         Self { file: Mutex::new(file) }
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> PathBuf {
+        lock(&self.file).clone()
     }
 
     /// All, in the order of their keys.
@@ -39,16 +45,17 @@ impl Images {
 
     /// Remembers one. The same reference has the same key on every machine.
     pub(super) fn load(&self, url: &str) -> Result<ImageFound> {
+        self.remember(Uuid::new_v5(&Uuid::NAMESPACE_URL, url.as_bytes()).to_string(), url)
+    }
+
+    /// Remembers one under a key.
+    pub(super) fn remember(&self, key: String, url: &str) -> Result<ImageFound> {
         let bytes = match url.strip_prefix("file://") {
             Some(path) => size(Path::new(path)).map_err(|_| Error::NoSuchImage { image: url.to_owned() })?,
             None => 0,
         };
         let size_mib = i64::try_from(bytes.div_ceil(1 << 20)).ok().and_then(|mib| StorageMib::new(mib).ok());
-        let image = ImageFound {
-            key: Uuid::new_v5(&Uuid::NAMESPACE_URL, url.as_bytes()).to_string(),
-            url: Some(url.to_owned()),
-            size_mib: size_mib.unwrap_or_default(),
-        };
+        let image = ImageFound { key, url: Some(url.to_owned()), size_mib: size_mib.unwrap_or_default() };
         self.change(|all| {
             all.retain(|one| one.key != image.key);
             all.push(image.clone());
@@ -56,9 +63,10 @@ impl Images {
         Ok(image)
     }
 
-    /// Forgets one. What a reference names is left where it is.
+    /// Forgets one. What a reference names is left where it is; what was saved is removed.
     pub(super) fn delete(&self, key: &str) -> Result<()> {
-        self.change(|all| all.retain(|one| one.key != key))
+        self.change(|all| all.retain(|one| one.key != key))?;
+        self.discard(key)
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<ImageFound>)) -> Result<()> {

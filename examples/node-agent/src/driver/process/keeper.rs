@@ -34,6 +34,10 @@ pub(super) enum Step {
     Ended,
     /// Its folder is where nobody looks for it.
     Discarded,
+    /// A copy of it was made for an image, where nobody looks for one.
+    Copied,
+    /// The copy is where that of the image is to be, and there is no such image yet.
+    Kept,
 }
 
 /// The instances of a folder.
@@ -90,6 +94,7 @@ impl Keeper {
             made.map_err(Error::file(&kept))?;
         }
         keeper.sweep()?;
+        keeper.images.sweep()?;
         Ok(keeper)
     }
 

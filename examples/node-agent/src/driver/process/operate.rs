@@ -103,7 +103,7 @@ impl Keeper {
     }
 
     /// The record of an instance that is not on its way out.
-    fn made(&self, id: Uuid) -> Result<Record> {
+    pub(super) fn made(&self, id: Uuid) -> Result<Record> {
         match self.there(id)? {
             There::Record(record) if record.phase != Phase::Deleting => Ok(*record),
             There::Record(_) => Err(Error::BeingDeleted { key: id.to_string() }),
@@ -139,6 +139,9 @@ impl Keeper {
             // It was deleted since: the instance does not need it to start again.
             Err(_) => image,
         });
+        if let Some(image) = &intended.spec.image {
+            self.unpack(id, image)?;
+        }
         let child = launch(&intended.spec, image.as_deref(), &self.folder, &self.instance(id))?;
         let pid = child.id();
         // None where it has ended already.
@@ -192,7 +195,7 @@ impl Keeper {
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
+pub(super) fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(Error::file(folder)),

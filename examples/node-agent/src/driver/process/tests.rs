@@ -1,6 +1,7 @@
 //! What the process driver does with real processes.
 
 mod killed;
+mod saved;
 mod strange;
 
 use std::path::Path;

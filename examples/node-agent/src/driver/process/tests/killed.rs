@@ -17,6 +17,7 @@ fn told_after(step: Step) -> Option<FoundState> {
         Step::Started | Step::StartRecorded => Some(FoundState::Running),
         Step::DeleteIntended | Step::Ended => other("deleting"),
         Step::Discarded => None,
+        Step::Copied | Step::Kept => Some(FoundState::Running),
     }
 }
 
