@@ -88,6 +88,7 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0056_node_lifecycles_has_agent", ["node_lifecycles"]),
     entity!("postgres", "0057_foreign_instances", ["foreign_instances"]),
     entity!("postgres", "0058_port_maps_foreign", ["port_maps"]),
+    entity!("postgres", "0059_gpus_gone_quarantined", ["gpus"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -153,4 +154,5 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0056_node_lifecycles_has_agent", ["node_lifecycles"]),
     entity!("sqlite", "0057_foreign_instances", ["foreign_instances"]),
     entity!("sqlite", "0058_port_maps_foreign", ["port_maps"]),
+    entity!("sqlite", "0059_gpus_gone_quarantined", ["gpus"]),
 ];
