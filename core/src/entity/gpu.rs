@@ -44,6 +44,8 @@ pub struct Gpu {
     pub created_at: Timestamp,
     /// When it was last changed, its use aside.
     pub updated_at: Timestamp,
+    /// Whether it was quarantined when it vanished, so that it is again when it comes back.
+    pub gone_quarantined: bool,
 }
 
 text_enum!(
@@ -51,7 +53,7 @@ text_enum!(
     GpuHealth, "health" {
         /// It works.
         Healthy = "healthy",
-        /// It takes no new work; what holds it keeps it.
+        /// It takes no new work; what holds it keeps it. Until an operator says otherwise: also where it vanishes and comes back.
         Quarantined = "quarantined",
         /// It is no longer there.
         Gone = "gone",
@@ -73,6 +75,7 @@ pub static GPUS: Table = Table::new(
         Column::time("created_at").immutable(),
         Column::time("updated_at"),
         Column::text("key", 128).nullable(),
+        Column::bool("gone_quarantined").default(Fixed::Bool(false)),
     ],
     &["id"],
 )
@@ -92,7 +95,7 @@ pub static GPUS: Table = Table::new(
 
 entity!(Gpu, "gpu", GPUS {
     fixed: id, created_at;
-    plain: node_id, slot, key, model, memory_mib, health, instance_id, updated_at;
+    plain: node_id, slot, key, model, memory_mib, health, instance_id, updated_at, gone_quarantined;
     counters: used_milli;
 });
 

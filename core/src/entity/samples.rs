@@ -357,6 +357,7 @@ impl Samples {
                 instance_id: None,
                 created_at: AT,
                 updated_at: AT,
+                gone_quarantined: false,
             },
             image: Image {
                 id: image_id,

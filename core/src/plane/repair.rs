@@ -263,6 +263,56 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_row_is_mended_whole_or_left_alone() {
+        let cloud = Cloud::new().await;
+        for column in ["cpu_milli", "memory_mib", "storage_mib"] {
+            cloud.drift(&QUOTAS, cloud.user, column, 7).await;
+        }
+        let report = cloud.audit().await;
+        cloud.drift(&QUOTAS, cloud.user, "storage_mib", 1).await;
+        assert_eq!(cloud.repair(&report).await, (0, 3, 0));
+        assert_eq!(cloud.quota().await.cpu_milli.get(), 7);
+    }
+
+    #[tokio::test]
+    async fn what_drifts_alike_in_other_rows_or_again_later_is_mended_each_time() {
+        let cloud = Cloud::new().await;
+        let mut users = vec![cloud.user];
+        for number in 0..AT_ONCE {
+            let new = NewUser::new(format!("user-{number}@example.org"), "Ada");
+            users.push(cloud.plane.create_user(new).await.unwrap().id);
+        }
+        for round in 0..2 {
+            for user in &users {
+                cloud.drift(&QUOTAS, *user, "cpu_milli", 500).await;
+            }
+            let rows = u64::try_from(users.len()).unwrap();
+            assert_eq!(cloud.repair(&cloud.audit().await).await, (rows, 0, 0), "{round}");
+            assert!(cloud.audit().await.is_clean(), "{round}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_counter_or_beyond_any_number_is_not_written() {
+        let cloud = Cloud::new().await;
+        cloud.drift(&QUOTAS, cloud.user, "cpu_milli", 500).await;
+        let mut report = cloud.audit().await;
+        report.drifts[0].recounted = (1 << 53) + 100;
+        assert_eq!(cloud.repair(&report).await, (0, 0, 1));
+        report.drifts[0].table = PASSWORDS.name;
+        let refused = cloud.plane.repair(&report).await.unwrap_err();
+        assert!(matches!(&refused, Error::Invalid { field, .. } if field == "drifts"), "{refused:?}");
+        assert_eq!(cloud.quota().await.cpu_milli.get(), 500);
+    }
+
+    #[test]
+    fn what_the_store_could_not_do_is_told() {
+        let unavailable = StoreError::Unavailable { reason: "gone".into(), source: None };
+        let told = Repaired::default().place_of(Err(unavailable)).unwrap_err();
+        assert!(matches!(told, Error::Store(_)), "{told:?}");
+    }
+
+    #[tokio::test]
     async fn a_report_is_carried_out_once_also_where_its_numbers_come_again() {
         let cloud = Cloud::new().await;
         let instance = cloud.launch("aa").await;

@@ -3,6 +3,7 @@
 
 mod along;
 mod refused;
+mod unfinished;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(super) async fn check_import(world: &World) {
     administrators_are_counted(world).await;
     along::check_along(world).await;
     refused::check_refused(world).await;
+    Box::pin(unfinished::check_unfinished(world)).await;
 }
 
 /// A cloud that exists elsewhere: two users, a node with two GPUs and ports, an image, and instances on it.

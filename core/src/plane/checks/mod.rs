@@ -14,6 +14,7 @@ mod machine;
 mod model;
 mod node_deletion;
 mod node_life;
+mod quarantine;
 mod reports;
 mod resize;
 mod saved;
@@ -45,6 +46,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     images::check_images(&world).await;
     Box::pin(instances::check_instances(&world)).await;
     Box::pin(reports::check_reports(&world)).await;
+    quarantine::check_quarantine(&world).await;
     Box::pin(left_behind::check_left_behind(&world)).await;
     limits::check_limits(&world).await;
     Box::pin(hostile::check_hostile(&world)).await;

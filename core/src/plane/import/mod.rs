@@ -10,6 +10,8 @@ mod instances;
 mod item;
 mod nodes;
 mod parts;
+#[cfg(test)]
+mod tests;
 mod users;
 
 pub use answer::{Imported, NotImported};
@@ -56,6 +58,7 @@ impl Known {
 }
 
 /// What is there of an item, and what has to be written of it.
+#[derive(Debug)]
 enum Decision {
     WasThere,
     Make(Parts),

@@ -96,6 +96,7 @@ impl ImportedGpu {
             instance_id: self.instance_id.clone(),
             created_at: self.created_at,
             updated_at: self.updated_at,
+            gone_quarantined: false,
         }
     }
 }
@@ -169,15 +170,19 @@ impl ImportedNode {
     fn is_there(&self, row: &crate::store::Row, known: &Known) -> Result<bool> {
         let id = self.profile.id;
         let mut same = ComputeNode::from_row(row)? == self.profile;
-        let totals =
-            |ledger: &NodeLedger| (ledger.cpu_milli_total, ledger.memory_mib_total, ledger.storage_mib_total);
+        // By the total of its GPUs one that is there and is not said of it is seen.
+        let totals = |ledger: &NodeLedger| {
+            let NodeLedger { cpu_milli_total, memory_mib_total, storage_mib_total, gpu_milli_total, .. } =
+                *ledger;
+            (cpu_milli_total, memory_mib_total, storage_mib_total, gpu_milli_total)
+        };
         let ledger = known.row(&NODE_LEDGERS, id).map(NodeLedger::from_row).transpose()?;
         same &= ledger.is_some_and(|ledger| totals(&ledger) == totals(&self.ledger()));
         for gpu in &self.gpus {
             let kept = known.row(&GPUS, gpu.id).map(Gpu::from_row).transpose()?;
             same &= kept.is_some_and(|kept| {
-                let Gpu { health, used_milli, updated_at, .. } = kept;
-                kept == Gpu { health, used_milli, updated_at, ..gpu.on(id) }
+                let Gpu { health, used_milli, updated_at, gone_quarantined, .. } = kept;
+                kept == Gpu { health, used_milli, updated_at, gone_quarantined, ..gpu.on(id) }
             });
         }
         Ok(same)

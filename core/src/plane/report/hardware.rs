@@ -117,7 +117,8 @@ impl ControlPlane {
                     kept += 1;
                     held_of_gone += gpu.used_milli.get();
                     if there(gpu) {
-                        let now_gone = Gpu { health: GpuHealth::Gone, ..gpu.clone() };
+                        let gone_quarantined = gpu.health == GpuHealth::Quarantined;
+                        let now_gone = Gpu { health: GpuHealth::Gone, gone_quarantined, ..gpu.clone() };
                         change_gpu(batch, (row, gpu), &now_gone, rows.now);
                         gone.push((gpu.id, self.signal_gone(batch, gpu, rows.now).await?));
                     }
@@ -156,6 +157,7 @@ impl ControlPlane {
             instance_id: None,
             created_at: now,
             updated_at: now,
+            gone_quarantined: false,
         }
     }
 
@@ -205,7 +207,7 @@ fn model_of(before: Option<&str>, found: &[FoundGpu]) -> Option<String> {
     same.or_else(|| found.first().map(|gpu| gpu.model.as_str())).map(str::to_owned)
 }
 
-/// A GPU that was found again. Back, it is healthy; what an operator has quarantined stays so.
+/// A GPU that was found again. Back, it is what it was when it vanished; what an operator has quarantined stays so.
 fn seen(gpu: &Gpu, found: &FoundGpu, model: Option<&str>) -> Gpu {
     let fits = model == Some(&found.model);
     Gpu {
@@ -214,9 +216,11 @@ fn seen(gpu: &Gpu, found: &FoundGpu, model: Option<&str>) -> Gpu {
         memory_mib: found.memory_mib.or(gpu.memory_mib),
         health: match gpu.health {
             _ if !fits => GpuHealth::Quarantined,
+            GpuHealth::Gone if gpu.gone_quarantined => GpuHealth::Quarantined,
             GpuHealth::Gone => GpuHealth::Healthy,
             health => health,
         },
+        gone_quarantined: false,
         ..gpu.clone()
     }
 }
