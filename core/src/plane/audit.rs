@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::ControlPlane;
 use crate::entity::{
-    ADMINISTRATIONS, BindingState, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPU_LEASES, GPUS, INSTANCES,
-    LEASE_GPUS, LEASE_NODES, LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, RUN_QUEUE_USES, USERS, UserPermission,
+    ADMINISTRATIONS, BindingState, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPU_LEASES,
+    GPUS, INSTANCES, LEASE_GPUS, LEASE_NODES, LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, RUN_QUEUE_USES,
+    USERS, UserPermission,
 };
 use crate::error::Result;
 use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError, Table};
@@ -135,7 +136,9 @@ async fn count_leases(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::resu
             let all = ["gpu_milli", "cpu_milli", "memory_mib", "storage_mib"];
             add(&QUOTAS, row.id::<()>("account_id")?.uuid(), row, &all)?;
             match row.opt_id::<()>("queue_id")? {
-                Some(queue) => add(&RUN_QUEUE_USES, queue.uuid(), row, &["gpu_milli", "cpu_milli", "memory_mib"]),
+                Some(queue) => {
+                    add(&RUN_QUEUE_USES, queue.uuid(), row, &["gpu_milli", "cpu_milli", "memory_mib"])
+                }
                 None => Ok(()),
             }
         })

@@ -4,9 +4,9 @@ use super::queues::Queues;
 use super::{SLICE, of_account};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
-    AccessState, BindingState, Entity as _, Entry, GPUS, GpuId, GpuLease, LeaseGpu, LeaseNode,
-    LeaseRenewal, NODE_LEDGERS, NODE_LIFECYCLES, NodeId, QueueId, RunEvent, RunId, RunState, TRAINING_RUNS,
-    TrainingRun, USER_ACCESS, UserAccess,
+    AccessState, BindingState, Entity as _, Entry, GPUS, GpuId, GpuLease, LeaseGpu, LeaseNode, LeaseRenewal,
+    NODE_LEDGERS, NODE_LIFECYCLES, NodeId, QueueId, RunEvent, RunId, RunState, TRAINING_RUNS, TrainingRun,
+    USER_ACCESS, UserAccess,
 };
 use crate::error::{Error, Result};
 use crate::plane::ControlPlane;
