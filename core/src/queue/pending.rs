@@ -29,6 +29,8 @@ pub(super) struct LaneKey {
     /// The account, where the order depends on it.
     pub(super) account: Uuid,
     pub(super) shape: ShapeId,
+    /// A higher priority may preempt where a lower one may not.
+    pub(super) priority: i32,
     /// How long they are expected to run: the binary logarithm of the seconds, [`UNKNOWN`] where that is not known.
     pub(super) length: u8,
 }
@@ -144,7 +146,7 @@ impl Pending {
             LineKind::Fixed => Uuid::nil(),
             LineKind::Shares => job.account,
         };
-        LaneKey { queue: job.queue, account, shape, length: length(job) }
+        LaneKey { queue: job.queue, account, shape, priority: job.priority, length: length(job) }
     }
 }
 

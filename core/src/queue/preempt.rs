@@ -11,10 +11,11 @@ use super::pending::{Entry, JobKey, key};
 use super::plan::{Preemption, PreemptionReason, Reservation};
 use super::policy::QueuePolicy;
 use super::resources::Resource;
-use super::round::Round;
+use super::round::{Kept, Round};
 use super::running::{Held, RunningSet};
 use super::settings::Settings;
 use super::share::Share;
+use crate::sched::Placement;
 use crate::time::Timestamp;
 
 /// The most attempts at preemption in a tick that come to nothing.
@@ -99,7 +100,7 @@ impl Round<'_> {
             return false;
         }
         let start = self.trial.mark();
-        self.free_stopping();
+        self.look_ahead();
         // Nobody else need stop where those are enough that stop already.
         let found = if self.fits(entry) { None } else { self.search(entry, left) };
         let Some(chosen) = found else {
@@ -109,10 +110,11 @@ impl Round<'_> {
         };
         let placed = self.trial.place_gang(&entry.job.ask).unwrap_or_default();
         self.trial.back_to(start);
-        self.claim(entry, &placed);
+        let ids: Vec<Uuid> = chosen.iter().map(|victim| victim.id).collect();
         if let Some(victims) = &mut self.victims {
-            victims.taken.extend(chosen.iter().map(|victim| victim.id));
+            victims.taken.extend(&ids);
         }
+        self.claim(entry, placed, ids);
         let claimant = entry.job.id;
         let preemption = |victim: Victim| Preemption { victim: victim.id, claimant, reason: victim.reason };
         self.plan.preemptions.extend(chosen.into_iter().map(preemption));
@@ -120,18 +122,29 @@ impl Round<'_> {
     }
 
     /// Keeps a place for a run until others have stopped.
-    pub(super) fn claim(&mut self, entry: &Entry, placements: &[crate::sched::Placement]) {
-        let nodes = self.close(placements);
+    ///
+    /// Its nodes are closed to what starts now, whole: which of what is free on them now is its own, is not told apart.
+    pub(super) fn claim(&mut self, entry: &Entry, placements: Vec<Placement>, victims: Vec<Uuid>) {
+        let nodes = self.close(&placements);
         self.provide(entry);
+        self.kept.push(Kept { victims, placements, nodes: nodes.clone() });
         self.plan.reservations.push(Reservation { job: entry.job.id, at: None, nodes });
     }
 
-    /// Gives back what those hold that stop already.
-    pub(super) fn free_stopping(&mut self) {
+    /// Makes everything as it will be when all have stopped that do so already or by this plan, and those for whom
+    /// they do have what is kept for them.
+    pub(super) fn look_ahead(&mut self) {
         for held in self.running.iter().filter(|held| held.run.stopping) {
             self.trial.free(&held.run.placements);
             self.trial.release(held.run.job.queue, held.total);
         }
+        let kept = std::mem::take(&mut self.kept);
+        for kept in &kept {
+            kept.nodes.iter().for_each(|node| self.trial.open(*node));
+            kept.victims.iter().for_each(|victim| self.give_up(*victim));
+        }
+        kept.iter().for_each(|kept| self.trial.hold(&kept.placements));
+        self.kept = kept;
     }
 
     /// Whether a run would fit its queue's quota and the nodes.

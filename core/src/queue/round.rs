@@ -35,6 +35,8 @@ pub(super) struct Round<'a> {
     pub(super) plan: Plan,
     /// Nodes that are kept until a known moment.
     pub(super) holds: Vec<Hold>,
+    /// Places that are kept until others have stopped.
+    pub(super) kept: Vec<Kept>,
     /// Runs that are provided for: they wait for others to stop.
     pub(super) settled: FxHashSet<Uuid>,
     /// Shapes that do not fit, with these holds passed over.
@@ -53,6 +55,15 @@ pub(super) struct Round<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
     pub(super) until: Timestamp,
+    pub(super) nodes: Vec<Uuid>,
+}
+
+/// A place that is kept for a run until others have stopped.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    /// Those that are asked to stop by this plan. Those that were before are known to be stopping.
+    pub(super) victims: Vec<Uuid>,
+    pub(super) placements: Vec<Placement>,
     pub(super) nodes: Vec<Uuid>,
 }
 
@@ -81,6 +92,7 @@ impl<'a> Round<'a> {
             trial,
             plan: Plan::default(),
             holds: Vec::new(),
+            kept: Vec::new(),
             settled: FxHashSet::default(),
             dead: FxHashSet::default(),
             refused: FxHashSet::default(),
