@@ -15,6 +15,7 @@ mod connections;
 mod decided;
 mod delete;
 mod ending;
+mod engine;
 mod explain;
 mod follow;
 mod grants;
@@ -22,6 +23,7 @@ mod images;
 mod import;
 mod launch;
 mod launch_rows;
+mod leases;
 mod lifecycle;
 mod login;
 mod login_rows;
@@ -63,12 +65,14 @@ pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use commands::{CommandLease, CommandOutcome, NewCommand};
 pub use connections::{LogInThrough, ProviderAccount};
+pub use engine::{RunScheduler, Ticked};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use images::{LoadedImage, NewImage, SaveImageRequest};
 pub use import::{
     Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
 };
+pub use leases::{ClaimedRun, LeaseStanding, LeasedGpu, LeasesSwept, RunLease, Worker};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use node_deletion::NodeDeletion;
@@ -118,6 +122,7 @@ pub struct ControlPlane {
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
     unsettled: Option<Arc<Mutex<Held>>>,
+    runs: leases::RunsStub,
     /// What was refused and is not yet in the audit trail.
     refusals: Arc<refusals::Refusals>,
 }
@@ -215,6 +220,7 @@ impl ControlPlane {
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),
+            runs: leases::RunsStub { starting: Duration::from_mins(15) },
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,
