@@ -66,6 +66,7 @@ pub mod ports;
 pub mod sched;
 pub mod store;
 pub mod time;
+pub mod training;
 
 pub use error::{Error, Result};
 pub use plane::ControlPlane;
