@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use apportion::queue::{Ask, Job, Queue, QueueNode, QueuePolicy, QueueTree, Quota, Resources, Settings, Share};
+use apportion::queue::{
+    Ask, Job, Queue, QueueNode, QueuePolicy, QueueTree, Quota, Resources, Settings, Share,
+};
 use apportion::sched::{Cluster, Demand, GpuDemand, GpuState, NodeState, Policy, Scheduler};
 use apportion::time::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
@@ -198,8 +200,18 @@ fn demand(gpus: u32) -> Result<Demand, Failed> {
 fn jobs(extent: Extent, count: u32) -> Result<Vec<Job>, Failed> {
     let mut rng = Pcg64::seed_from_u64(SEED);
     let shapes: [(u32, u32, u32); 12] = [
-        (1, 0, 20), (1, 1, 30), (1, 2, 12), (1, 4, 8), (1, 8, 10), (2, 8, 5), (4, 8, 3), (8, 8, 2), (16, 8, 1),
-        (4, 1, 4), (8, 1, 3), (4, 4, 2),
+        (1, 0, 20),
+        (1, 1, 30),
+        (1, 2, 12),
+        (1, 4, 8),
+        (1, 8, 10),
+        (2, 8, 5),
+        (4, 8, 3),
+        (8, 8, 2),
+        (16, 8, 1),
+        (4, 1, 4),
+        (8, 1, 3),
+        (4, 4, 2),
     ];
     let mut jobs = Vec::new();
     for number in 0..count {

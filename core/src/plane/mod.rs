@@ -36,6 +36,7 @@ mod nodes;
 mod overrides;
 mod place;
 mod profile;
+mod queues;
 mod refusals;
 mod repair;
 mod report;
@@ -50,6 +51,7 @@ mod sessions;
 mod ssh_keys;
 #[cfg(test)]
 mod tests;
+mod trainings;
 mod usage;
 mod users;
 mod view;
@@ -79,13 +81,15 @@ pub use node_deletion::NodeDeletion;
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;
+pub use queues::{NewQueue, QueueQuota, QueueTerms};
 pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
 pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
-pub use usage::Usage;
+pub use trainings::{NewTraining, NewTrainingImage, TrainingEdit};
+pub use usage::{Usage, UsagePages};
 
 use uuid::Uuid;
 
@@ -99,6 +103,7 @@ use crate::identity::{
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
+use crate::training::TrainingPolicy;
 use follow::{Followed, Held};
 use place::Planner;
 
@@ -118,6 +123,7 @@ pub struct ControlPlane {
     planner: Arc<Mutex<Planner>>,
     deadline: Option<Duration>,
     identity: Arc<Identity>,
+    trainings: TrainingPolicy,
     /// On whose behalf it works.
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
@@ -149,12 +155,20 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// What the host decides about identity.
     pub identity: IdentityOptions,
+    /// What the host decides about trainings.
+    pub trainings: TrainingPolicy,
 }
 
 impl Options {
     /// Says what the host decides about identity.
     pub fn identity(mut self, identity: IdentityOptions) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// Says what the host decides about trainings.
+    pub fn trainings(mut self, trainings: TrainingPolicy) -> Self {
+        self.trainings = trainings;
         self
     }
 
@@ -217,6 +231,7 @@ impl ControlPlane {
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             deadline: options.deadline,
             identity: Arc::new(Identity::new(options.identity)),
+            trainings: options.trainings,
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),
