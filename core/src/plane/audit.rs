@@ -1,16 +1,17 @@
 //! Recomputing every counter from the rows that it counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::ControlPlane;
 use crate::entity::{
     ADMINISTRATIONS, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPUS, INSTANCES,
-    LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, USERS, UserPermission,
+    LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, TRAINING_IMAGES, TRAINING_RUN_IMAGES, TRAINING_RUNS,
+    TrainingImageState, USERS, UserPermission,
 };
 use crate::error::Result;
-use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError};
+use crate::store::{Is, Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError, Test};
 
 /// What [`ControlPlane::audit`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +55,7 @@ type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
     /// Recomputes all ledgers, quotas and GPUs from the instances, foreign containers and bindings, the ways in of every user from password and
-    /// connections, and the number of administrators, on one consistent view, and reports what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a snapshot, a minute, for all of it.
+    /// connections, the runs of every account and the images that they wait for, and the number of administrators, on one consistent view, and reports what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a snapshot, a minute, for all of it.
     #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
         let snapshot = self.store.snapshot().await?;
@@ -94,9 +95,13 @@ impl ControlPlane {
             })
             .await?;
         count_ways(&*snapshot, &mut counts).await?;
+        count_runs(&*snapshot, &mut counts).await?;
         count_administrators(&*snapshot, &mut report).await?;
         for (table, columns) in [
-            (&QUOTAS, &["instances", "nodes", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"][..]),
+            (
+                &QUOTAS,
+                &["instances", "nodes", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli", "runs"][..],
+            ),
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
             (&GPUS, &["used_milli"]),
             (&LOGIN_WAYS, &["ways"]),
@@ -104,6 +109,7 @@ impl ControlPlane {
             let look = &mut |row: &Row| compare(&mut report, &mut counts, row, columns);
             snapshot.each(Scan::of(table), look).await?;
         }
+        compare_runs(&*snapshot, &mut report, &mut counts).await?;
         // What is counted on a row that is not there.
         let left = counts.into_iter().filter(|(_, count)| *count != 0);
         report.drifts.extend(left.map(|((table, id, column), recounted)| Drift {
@@ -129,6 +135,50 @@ async fn count_ways(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result
             .await?;
     }
     Ok(())
+}
+
+/// Counts the runs of each account that have not ended, and the images that each of them waits for.
+async fn count_runs(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result::Result<(), StoreError> {
+    snapshot
+        .each(Scan::of(&TRAINING_RUNS), &mut |row| {
+            if row.opt_id::<()>("training_id")?.is_some() {
+                let owner = row.id::<()>("owner_id")?.uuid();
+                *counts.entry((QUOTAS.name, owner, "runs")).or_default() += 1;
+            }
+            Ok(())
+        })
+        .await?;
+    let mut not_resized = BTreeSet::new();
+    let resized = Is::Ne(TrainingImageState::Resized.as_str().into());
+    snapshot
+        .each(Scan::of(&TRAINING_IMAGES).test(Test::new("state", resized)), &mut |row| {
+            not_resized.insert(row.id::<()>("id")?.uuid());
+            Ok(())
+        })
+        .await?;
+    snapshot
+        .each(Scan::of(&TRAINING_RUN_IMAGES), &mut |row| {
+            let image = row.opt_id::<()>("image_id")?;
+            if image.is_some_and(|image| not_resized.contains(&image.uuid())) {
+                let run = row.id::<()>("run_id")?.uuid();
+                *counts.entry((TRAINING_RUNS.name, run, "images_left")).or_default() += 1;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Compares what runs that have not ended wait for. One that has ended keeps what it waited for then.
+async fn compare_runs(
+    snapshot: &dyn Snapshot,
+    report: &mut AuditReport,
+    counts: &mut Counts,
+) -> std::result::Result<(), StoreError> {
+    snapshot
+        .each(Scan::of(&TRAINING_RUNS).test(Test::new("training_id", Is::NotNull)), &mut |row| {
+            compare(report, counts, row, &["images_left"])
+        })
+        .await
 }
 
 /// Counts the administrators, suspended ones too, and compares. Before the first one nothing counts them.

@@ -22,6 +22,7 @@ mod images;
 mod import;
 mod launch;
 mod launch_rows;
+mod leases;
 mod lifecycle;
 mod login;
 mod login_rows;
@@ -41,6 +42,7 @@ mod request;
 mod resize;
 mod retry;
 mod roles;
+mod runs;
 mod second_factor;
 mod security;
 mod session_ends;
@@ -69,6 +71,7 @@ pub use images::{LoadedImage, NewImage};
 pub use import::{
     Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
 };
+pub use leases::RunLease;
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use node_deletion::NodeDeletion;
@@ -79,6 +82,7 @@ pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
+pub use runs::{Advanced, Artifact, NewRun, NewStatus, RunPolicy, SweptRuns};
 pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
 pub use usage::Usage;
@@ -114,6 +118,7 @@ pub struct ControlPlane {
     planner: Arc<Mutex<Planner>>,
     deadline: Option<Duration>,
     identity: Arc<Identity>,
+    runs: RunPolicy,
     /// On whose behalf it works.
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
@@ -144,12 +149,20 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// What the host decides about identity.
     pub identity: IdentityOptions,
+    /// How long each state of a training run may last, and when it is tried again.
+    pub runs: RunPolicy,
 }
 
 impl Options {
     /// Says what the host decides about identity.
     pub fn identity(mut self, identity: IdentityOptions) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// Says how long each state of a training run may last.
+    pub fn runs(mut self, runs: RunPolicy) -> Self {
+        self.runs = runs;
         self
     }
 
@@ -212,6 +225,7 @@ impl ControlPlane {
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             deadline: options.deadline,
             identity: Arc::new(Identity::new(options.identity)),
+            runs: options.runs,
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),

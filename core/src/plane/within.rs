@@ -37,6 +37,7 @@ impl ControlPlane {
             entity_ids: Arc::clone(&self.entity_ids),
             deadline: self.deadline,
             identity: Arc::clone(&self.identity),
+            runs: self.runs,
             refusals: Arc::clone(&self.refusals),
             caller,
             unsettled: self.unsettled.clone(),

@@ -1,0 +1,262 @@
+//! Runs of trainings: submitted, prepared, worked on, and ended.
+
+mod ends;
+mod late;
+mod prepare;
+mod submit;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::World;
+use crate::entity::{
+    BindingState, DisplayName, Entity as _, Entry, GPU_LEASES, GpuLease, LOGS, LeaseId, MediaType, QueueId,
+    RUN_PULSES, RUN_QUEUES, RunEvent, RunId, RunPulse, RunQueue, RunState, TRAINING_IMAGES, TRAININGS,
+    Training, TrainingId, TrainingImage, TrainingImageId, TrainingImageState, TrainingRun, UserId,
+};
+use crate::error::{Error, Result};
+use crate::plane::runs::updated;
+use crate::plane::{NewRun, RunLease};
+use crate::store::{Batch, Json, Scan, Store, StoreExt as _, Write};
+use crate::time::{ManualClock, Timestamp};
+
+/// Checks runs of trainings on a store that was opened with [`TABLES`](crate::entity::TABLES) and with this clock, which is moved on.
+/// The store keeps what the checks wrote.
+///
+/// # Panics
+/// Where something is not as it is documented.
+pub async fn check_runs(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
+    let world = World::new(store, clock);
+    Box::pin(submit::check_submit(&world)).await;
+    Box::pin(prepare::check_prepare(&world)).await;
+    Box::pin(worker::check_worker(&world)).await;
+    Box::pin(ends::check_ends(&world)).await;
+    Box::pin(late::check_late(&world)).await;
+    let report = world.cloud.audit().await.unwrap();
+    assert!(report.is_clean(), "{:?}", report.drifts);
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A user with a training, and a queue.
+struct Lab {
+    owner: UserId,
+    training: TrainingId,
+    queue: QueueId,
+}
+
+impl Lab {
+    async fn new(world: &World) -> Self {
+        let owner = world.user().await;
+        let lab = Self { owner, training: world.id().into(), queue: world.id().into() };
+        let now = world.now().await;
+        let queue = RunQueue {
+            id: lab.queue,
+            name: format!("queue-{}", lab.queue),
+            parent_id: None,
+            weight_milli: 1000,
+            gpu_milli: None,
+            gpu_milli_borrowing: None,
+            gpu_milli_lending: None,
+            cpu_milli: None,
+            cpu_milli_borrowing: None,
+            cpu_milli_lending: None,
+            memory_mib: None,
+            memory_mib_borrowing: None,
+            memory_mib_lending: None,
+            created_at: now,
+            updated_at: now,
+        };
+        lab.add_training(world, lab.training).await;
+        world.write(vec![Write::Insert(queue.to_row())]).await.unwrap();
+        lab
+    }
+
+    /// Another training of the owner.
+    async fn add_training(&self, world: &World, id: TrainingId) {
+        let now = world.now().await;
+        let training = Training {
+            id,
+            owner_id: self.owner,
+            name: DisplayName::new("portraits").unwrap(),
+            config: Json::new(&serde_json::json!({ "steps": 100 })).unwrap(),
+            trigger_word: "ohxw".into(),
+            base_model: None,
+            image_limit: 1000,
+            image_bytes_limit: 1 << 32,
+            images: 0,
+            image_bytes: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        world.write(vec![Write::Insert(training.to_row())]).await.unwrap();
+    }
+
+    /// Images of the training, in a state.
+    async fn images(&self, world: &World, many: usize, state: TrainingImageState) -> Vec<TrainingImageId> {
+        let now = world.now().await;
+        let (mut writes, mut ids) = (Vec::new(), Vec::new());
+        for _ in 0..many {
+            let id = TrainingImageId::new(world.id());
+            let image = TrainingImage {
+                id,
+                training_id: self.training,
+                name: format!("{id}.png"),
+                url: format!("trainings/{}/images/{id}.png", self.training),
+                media_type: MediaType::Png,
+                size_bytes: 77,
+                text: "ohxw, portrait".into(),
+                state,
+                upload_until: None,
+                created_at: now,
+                updated_at: now,
+            };
+            writes.push(Write::Insert(image.to_row()));
+            ids.push(id);
+        }
+        world.write(writes).await.unwrap();
+        ids
+    }
+
+    fn ask(&self) -> NewRun {
+        NewRun::of(self.training).queue(self.queue)
+    }
+
+    async fn submit(&self, world: &World) -> RunId {
+        world.cloud.submit_run(self.ask()).await.unwrap().id
+    }
+
+    /// A run that waits for its GPUs.
+    async fn ready(&self, world: &World) -> RunId {
+        let id = self.submit(world).await;
+        world.advance().await;
+        assert_eq!(world.run(id).await.state, RunState::WaitingForGpu);
+        id
+    }
+
+    /// A run that a worker has a lease of.
+    async fn held(&self, world: &World) -> RunLease {
+        let run = self.ready(world).await;
+        world.grant(run).await
+    }
+
+    /// A run that trains.
+    async fn training(&self, world: &World) -> RunLease {
+        let lease = self.held(world).await;
+        world.cloud.begin_run(&lease).await.unwrap();
+        lease
+    }
+
+    /// How many live runs are counted on the owner's account.
+    async fn counted(&self, world: &World) -> u32 {
+        world.cloud.repositories().quotas().require(self.owner).await.unwrap().runs
+    }
+}
+
+impl World {
+    async fn now(&self) -> Timestamp {
+        self.cloud.store.read(Vec::new()).await.unwrap().now
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<()> {
+        let batch = Batch { writes, ..Batch::new(self.cloud.ids.next_id(), "check") };
+        self.cloud.store.commit(batch).await.map(drop).map_err(|error| Error::of_store("check", error))
+    }
+
+    async fn run(&self, id: RunId) -> Entry<TrainingRun> {
+        self.cloud.repositories().training_runs().require(id).await.unwrap()
+    }
+
+    async fn pulse(&self, id: RunId) -> RunPulse {
+        let row = self.cloud.store.get(&RUN_PULSES, id).await.unwrap().value.unwrap();
+        RunPulse::from_row(&row).unwrap()
+    }
+
+    async fn lease(&self, id: LeaseId) -> GpuLease {
+        let row = self.cloud.store.get(&GPU_LEASES, id).await.unwrap().value.unwrap();
+        GpuLease::from_row(&row).unwrap()
+    }
+
+    /// Lets everything that is due go on.
+    async fn advance(&self) {
+        self.cloud.advance_runs(1000).await.unwrap();
+    }
+
+    /// Leases GPUs for a run that waits for them, to a worker.
+    async fn grant(&self, id: RunId) -> RunLease {
+        let entry = self.run(id).await;
+        let now = self.now().await;
+        let mut run = entry.value.clone();
+        run.attempt += 1;
+        self.cloud.turn_run(&mut run, RunEvent::Grant, now).unwrap();
+        let lease = GpuLease {
+            id: self.id().into(),
+            run_id: Some(id),
+            of_run: id,
+            attempt: run.attempt,
+            account_id: run.owner_id,
+            queue_id: run.queue_id,
+            state: BindingState::Bound,
+            token: 1,
+            worker: Some("worker-1".into()),
+            node_id: None,
+            session: None,
+            gpu_milli: run.ask.gpu_milli,
+            cpu_milli: run.ask.cpu,
+            memory_mib: run.ask.memory,
+            storage_mib: run.ask.storage,
+            charged_until: now,
+            reason: None,
+            created_at: now,
+            bound_at: Some(now),
+            released_at: None,
+        };
+        let shown = RunLease::new(id, lease.id, run.attempt, 1);
+        self.write(vec![updated(&entry, &run), Write::Insert(lease.to_row())]).await.unwrap();
+        shown
+    }
+
+    /// How often this is logged of a run.
+    async fn logged(&self, id: RunId, title: &str, description: &str) -> usize {
+        let of_run = Scan::of(&LOGS).by("logs_subject").with(id);
+        let rows = self.cloud.store.scan_all(of_run).await.unwrap();
+        let same = |row: &&crate::store::Row| {
+            row.text("title").unwrap() == title && row.text("description").unwrap() == description
+        };
+        rows.iter().filter(same).count()
+    }
+
+    /// Whether anything of what a run holds on to is left.
+    async fn pins_nothing(&self, id: RunId) {
+        let run = self.run(id).await;
+        assert!(run.state.is_terminal(), "{run:?}");
+        let pins = (run.training_id, run.queue_id, run.state_deadline);
+        assert_eq!(pins, (None, None, None));
+        assert!(run.ended_at.is_some());
+        assert!(self.copies(id).await.iter().all(|copy| copy.image_id.is_none()));
+    }
+
+    async fn copies(&self, id: RunId) -> Vec<crate::entity::TrainingRunImage> {
+        let of_run = Scan::of(&crate::entity::TRAINING_RUN_IMAGES).with(id);
+        let rows = self.cloud.store.scan_all(of_run).await.unwrap();
+        rows.iter().map(|row| crate::entity::TrainingRunImage::from_row(row).unwrap()).collect()
+    }
+
+    /// Deletes a row that is there, whatever refers to it.
+    async fn delete_row(&self, table: &'static crate::store::Table, key: uuid::Uuid) -> Result<()> {
+        let row = self.cloud.store.get(table, key).await.unwrap().value.unwrap();
+        self.write(vec![Write::delete(table, key, row.revision())]).await
+    }
+}
+
+/// Refuses what is not refused for the state of something.
+fn wrong_state<T: std::fmt::Debug>(answer: Result<T>) {
+    assert!(matches!(answer, Err(Error::WrongState { .. })), "{answer:?}");
+}
+
+/// The tables that a run pins rows of.
+const PINNED: [&crate::store::Table; 2] = [&TRAININGS, &RUN_QUEUES];
+
+/// The images of a training in the store's own words.
+const IMAGES: &crate::store::Table = &TRAINING_IMAGES;
