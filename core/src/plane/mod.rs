@@ -71,7 +71,7 @@ pub use images::{LoadedImage, NewImage};
 pub use import::{
     Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
 };
-pub use leases::RunLease;
+pub use leases::{ClaimedRun, LeaseStanding, LeasedGpu, LeasesSwept, RunLease, Worker};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use node_deletion::NodeDeletion;

@@ -32,12 +32,28 @@ impl ControlPlane {
             let mut batch = self.batch("run.abort");
             self.end_run(&mut batch, &mut run, RunEvent::Abort, now).await?;
             (run.cause, run.status_info) = (Some(RunCause::Requested), Some(clipped(reason, MAX_INFO)));
-            self.give_up_lease(&mut batch, &entry, "aborted", now).await?;
+            self.give_up_lease(&mut batch, &mut run, "aborted", now).await?;
             batch.push(updated(&entry, &run));
             batch.push(self.log(of_run("run.abort", &run, &clipped(reason, 256)), now));
             Ok(Decided::Commit(after(&entry, run), batch))
         })
         .await
+    }
+
+    /// Adds what becomes of a run whose lease is lost: its row as it is given is the one that was read, but for what is counted on
+    /// it. The lease is the caller's to give up, in the same batch.
+    pub(in crate::plane) async fn attempt_over(
+        &self,
+        batch: &mut Batch,
+        run: Entry<TrainingRun>,
+        cause: RunCause,
+        info: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut next = run.value.clone();
+        self.fail_attempt(batch, &mut next, (cause, info), now).await?;
+        batch.push(updated(&run, &next));
+        Ok(())
     }
 
     /// Turns a run whose attempt has failed, or whose state is too old, to what comes next: to its queue, or to its end. The row and

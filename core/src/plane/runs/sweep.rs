@@ -95,7 +95,7 @@ impl ControlPlane {
                     ));
                 }
                 self.fail_attempt(&mut batch, &mut run, (cause, None), now).await?;
-                self.give_up_lease(&mut batch, &entry, cause.as_str(), now).await?;
+                self.give_up_lease(&mut batch, &mut run, cause.as_str(), now).await?;
             }
         }
         batch.push(updated(&entry, &run));

@@ -104,7 +104,7 @@ impl ControlPlane {
                 created_at: shown.now,
             };
             let mut batch = self.batch("run.tell");
-            still_holds(&mut batch, lease, &shown.lease);
+            still_holds(&mut batch, lease, &shown.lease, shown.now);
             batch.push(Write::patch(
                 &RUN_PULSES,
                 lease.run,

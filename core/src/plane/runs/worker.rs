@@ -96,7 +96,7 @@ impl ControlPlane {
             run.artifact_bytes = Some(artifact.bytes);
             run.artifact_sha256 = Some(artifact.sha256.to_ascii_lowercase());
             (run.cause, run.status_info) = (None, None);
-            self.release_in(&mut batch, &mut run, &shown.lease, shown.now).await?;
+            self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
             batch.push(updated(&shown.run, &run));
             let told = format!("{} bytes", artifact.bytes);
             batch.push(self.log(of_run("run.complete", &run, &told), shown.now));
@@ -130,7 +130,7 @@ impl ControlPlane {
             let mut run = shown.run.value.clone();
             let mut batch = self.batch("run.fail");
             self.fail_attempt(&mut batch, &mut run, (cause, info), shown.now).await?;
-            self.release_in(&mut batch, &mut run, &shown.lease, shown.now).await?;
+            self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
             batch.push(updated(&shown.run, &run));
             Ok(Decided::Commit(after(&shown.run, run), batch))
         })
@@ -153,7 +153,7 @@ impl ControlPlane {
             let mut run = shown.run.value.clone();
             self.turn_run(&mut run, event, shown.now)?;
             let mut batch = self.batch(operation);
-            still_holds(&mut batch, lease, &shown.lease);
+            still_holds(&mut batch, lease, &shown.lease, shown.now);
             batch.push(updated(&shown.run, &run));
             let heard = vec![("heard_at", Change::Max(shown.now.into()))];
             batch.push(Write::patch(&RUN_PULSES, run.id, Vec::new(), heard));

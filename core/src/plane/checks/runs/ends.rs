@@ -35,7 +35,7 @@ async fn a_run_is_aborted_wherever_it_is(world: &World) {
             world.cloud.resize_image(images[0]).await.unwrap();
         }
         if state.has_lease() {
-            lease = Some(world.grant(run).await);
+            lease = Some(world.claim(run).await);
         }
         if let (RunState::Training | RunState::Uploading, Some(lease)) = (state, &lease) {
             world.cloud.begin_run(lease).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_run_is_tried_again_as_often_as_it_may_fail(world: &World) {
     let run = world.cloud.submit_run(lab.ask().max_failures(2)).await.unwrap().id;
     for attempt in 1..=3 {
         world.advance().await;
-        let lease = world.grant(run).await;
+        let lease = world.claim(run).await;
         world.cloud.begin_run(&lease).await.unwrap();
         let failed = world.cloud.fail_run(&lease, RunCause::Crashed, Some("boom")).await.unwrap();
         assert_eq!((failed.failures, failed.status_info.as_deref()), (attempt, Some("boom")));

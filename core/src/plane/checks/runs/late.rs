@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DAY, Lab, World};
+use super::{DAY, HOUR, Lab, World};
 use crate::entity::{BindingState, RunCause, RunState, TrainingImageState};
 use crate::plane::{NewStatus, RunPolicy, SweptRuns};
 use crate::store::StoreExt as _;
@@ -17,6 +17,8 @@ pub(super) async fn check_late(world: &World) {
     what_tells_something_is_not_silent(world).await;
     what_is_too_often_late_has_stalled(world).await;
     each_late_run_is_decided_once(world).await;
+    what_no_worker_took_is_free_at_once(world).await;
+    a_run_whose_worker_is_lost_begins_again(world).await;
     what_is_heard_behind_the_look_is_not_late(world).await;
 }
 
@@ -98,6 +100,7 @@ async fn what_tells_something_is_not_silent(world: &World) {
     for _ in 0..4 {
         world.clock.advance(silence / 2);
         world.cloud.tell(&lease, NewStatus::of("training")).await.unwrap();
+        world.cloud.renew_lease(&lease, HOUR).await.unwrap();
     }
     let swept = world.cloud.sweep_runs().await.unwrap();
     assert_eq!(swept, SweptRuns { runs: 1, heard: 1, ..SweptRuns::default() });
@@ -113,7 +116,7 @@ async fn what_is_too_often_late_has_stalled(world: &World) {
     let run = world.cloud.submit_run(lab.ask().max_failures(1)).await.unwrap().id;
     for failures in 1..=2 {
         world.advance().await;
-        world.grant(run).await;
+        world.claim(run).await;
         world.clock.advance(RunPolicy::default().starting);
         world.cloud.sweep_runs().await.unwrap();
         let late = world.run(run).await;
@@ -148,10 +151,37 @@ async fn each_late_run_is_decided_once(world: &World) {
     }
 }
 
+async fn what_no_worker_took_is_free_at_once(world: &World) {
+    let lab = Lab::new(world).await;
+    let run = lab.ready(world).await;
+    let lease = world.grant(run).await;
+    assert_eq!(pass(world, RunPolicy::default().starting).await.requeued, 1);
+    let (late, released) = (world.run(run).await, world.lease(lease).await);
+    assert_eq!((late.cause, released.state), (Some(RunCause::NotBegun), BindingState::Released));
+    assert_eq!(late.held_ms, 15 * 60_000);
+    world.cloud.abort_run(run, "").await.unwrap();
+}
+
+async fn a_run_whose_worker_is_lost_begins_again(world: &World) {
+    let lab = Lab::new(world).await;
+    let lease = lab.training(world).await;
+    world.clock.advance(HOUR);
+    assert_eq!(world.cloud.sweep_leases().await.unwrap().expired, 1);
+    let lost = world.run(lease.run).await;
+    let why = (lost.state, lost.cause, lost.failures);
+    assert_eq!(why, (RunState::Queued, Some(RunCause::WorkerLost), 1));
+    super::worker::every_word_is_refused(world, &lease).await;
+    world.cloud.release_lease(&lease).await.unwrap();
+    let held = world.run(lease.run).await;
+    assert_eq!((held.state, held.held_ms), (RunState::Queued, 3_600_000));
+    super::worker::every_word_is_refused(world, &lease).await;
+    world.cloud.abort_run(lease.run, "").await.unwrap();
+}
+
 async fn what_is_heard_behind_the_look_is_not_late(world: &World) {
     let lab = Lab::new(world).await;
     let lease = lab.training(world).await;
-    world.clock.advance(DAY);
+    world.clock.advance(RunPolicy::default().silence);
     let now = world.now().await;
     let row = world.cloud.store.get(&crate::entity::TRAINING_RUNS, lease.run).await.unwrap().value.unwrap();
     let (state, batch) = world.cloud.decide_late(&row, now).await.unwrap().unwrap();

@@ -3,6 +3,7 @@
 mod ends;
 mod late;
 mod prepare;
+mod races;
 mod submit;
 mod worker;
 
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib};
 use crate::entity::{
-    BindingState, DisplayName, Entity as _, Entry, GPU_LEASES, GpuLease, LOGS, LeaseId, MediaType, QueueId,
-    RUN_PULSES, RUN_QUEUES, RunEvent, RunId, RunPulse, RunQueue, RunState, TRAINING_IMAGES, TRAININGS,
-    Training, TrainingId, TrainingImage, TrainingImageId, TrainingImageState, TrainingRun, UserId,
+    DisplayName, Entity as _, Entry, GPU_LEASES, GpuLease, LOGS, LeaseId, MediaType, QueueId, RUN_PULSES,
+    RUN_QUEUES, RunId, RunPulse, RunQueue, RunQueueUse, RunState, TRAINING_IMAGES, TRAININGS, Training,
+    TrainingId, TrainingImage, TrainingImageId, TrainingImageState, TrainingRun, UserId,
 };
 use crate::error::{Error, Result};
-use crate::plane::runs::updated;
-use crate::plane::{NewRun, RunLease};
+use crate::plane::leases::Grant;
+use crate::plane::{NewRun, RunLease, Worker};
 use crate::store::{Batch, Json, Scan, Store, StoreExt as _, Write};
 use crate::time::{ManualClock, Timestamp};
 
@@ -28,16 +30,21 @@ use crate::time::{ManualClock, Timestamp};
 /// Where something is not as it is documented.
 pub async fn check_runs(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     let world = World::new(store, clock);
+    world.cloud.default_queue().await.unwrap();
     Box::pin(submit::check_submit(&world)).await;
     Box::pin(prepare::check_prepare(&world)).await;
     Box::pin(worker::check_worker(&world)).await;
     Box::pin(ends::check_ends(&world)).await;
     Box::pin(late::check_late(&world)).await;
+    Box::pin(races::check_races(&world)).await;
     let report = world.cloud.audit().await.unwrap();
     assert!(report.is_clean(), "{:?}", report.drifts);
 }
 
 const DAY: Duration = Duration::from_hours(24);
+
+/// How long a worker has a lease without renewing it.
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A user with a training, and a queue.
 struct Lab {
@@ -69,7 +76,14 @@ impl Lab {
             updated_at: now,
         };
         lab.add_training(world, lab.training).await;
-        world.write(vec![Write::Insert(queue.to_row())]).await.unwrap();
+        let used = RunQueueUse {
+            queue_id: lab.queue,
+            gpu_milli: GpuMilli::ZERO,
+            cpu_milli: CpuMilli::ZERO,
+            memory_mib: MemoryMib::ZERO,
+            epoch: 0,
+        };
+        world.write(vec![Write::Insert(queue.to_row()), Write::Insert(used.to_row())]).await.unwrap();
         lab
     }
 
@@ -138,7 +152,7 @@ impl Lab {
     /// A run that a worker has a lease of.
     async fn held(&self, world: &World) -> RunLease {
         let run = self.ready(world).await;
-        world.grant(run).await
+        world.claim(run).await
     }
 
     /// A run that trains.
@@ -183,38 +197,18 @@ impl World {
         self.cloud.advance_runs(1000).await.unwrap();
     }
 
+    /// Leases GPUs for a run that waits for them, which no worker has taken yet.
+    async fn grant(&self, id: RunId) -> LeaseId {
+        let granted = self.cloud.grant_runs(&[Grant { run: id, nodes: Vec::new() }]).await;
+        granted.into_iter().next().unwrap().unwrap().id
+    }
+
     /// Leases GPUs for a run that waits for them, to a worker.
-    async fn grant(&self, id: RunId) -> RunLease {
-        let entry = self.run(id).await;
-        let now = self.now().await;
-        let mut run = entry.value.clone();
-        run.attempt += 1;
-        self.cloud.turn_run(&mut run, RunEvent::Grant, now).unwrap();
-        let lease = GpuLease {
-            id: self.id().into(),
-            run_id: Some(id),
-            of_run: id,
-            attempt: run.attempt,
-            account_id: run.owner_id,
-            queue_id: run.queue_id,
-            state: BindingState::Bound,
-            token: 1,
-            worker: Some("worker-1".into()),
-            node_id: None,
-            session: None,
-            gpu_milli: run.ask.gpu_milli,
-            cpu_milli: run.ask.cpu,
-            memory_mib: run.ask.memory,
-            storage_mib: run.ask.storage,
-            charged_until: now,
-            reason: None,
-            created_at: now,
-            bound_at: Some(now),
-            released_at: None,
-        };
-        let shown = RunLease::new(id, lease.id, run.attempt, 1);
-        self.write(vec![updated(&entry, &run), Write::Insert(lease.to_row())]).await.unwrap();
-        shown
+    async fn claim(&self, id: RunId) -> RunLease {
+        let lease = self.grant(id).await;
+        let claimed = self.cloud.claim_run(&Worker::new("worker-1"), HOUR).await.unwrap().unwrap();
+        assert_eq!((claimed.lease.run, claimed.lease.lease), (id, lease), "another check has left a lease");
+        claimed.lease
     }
 
     /// How often this is logged of a run.

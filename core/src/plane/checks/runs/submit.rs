@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{IMAGES, Lab, PINNED, wrong_state};
 use crate::amount::GpuMilli;
 use crate::entity::{
-    AccessState, Entity as _, Limits, QueueId, RUN_QUEUES, RunAsk, RunState, TRAININGS, Training, TrainingId,
-    TrainingImage, TrainingImageState, USER_ACCESS,
+    AccessState, Entity as _, Limits, QueueId, RUN_QUEUE_USES, RUN_QUEUES, RunAsk, RunState, TRAININGS,
+    Training, TrainingId, TrainingImage, TrainingImageState, USER_ACCESS,
 };
 use crate::error::Error;
 use crate::plane::NewRun;
@@ -148,6 +148,7 @@ async fn a_live_run_pins_what_it_needs_and_an_ended_one_nothing(world: &World) {
     let lab = Lab::new(world).await;
     let images = lab.images(world, 2, TrainingImageState::Resized).await;
     let run = lab.submit(world).await;
+    world.delete_row(&RUN_QUEUE_USES, lab.queue.uuid()).await.unwrap();
     let pinned = [lab.training.uuid(), lab.queue.uuid()];
     for (table, key) in PINNED.into_iter().zip(pinned).chain([(IMAGES, images[0].uuid())]) {
         let used = world.delete_row(table, key).await;

@@ -212,7 +212,7 @@ async fn an_earlier_attempt_says_nothing_any_more(world: &World) {
     every_word_is_refused(world, &first).await;
     world.clock.advance(failed.not_before.unwrap().since(world.now().await));
     world.advance().await;
-    let second = world.grant(first.run).await;
+    let second = world.claim(first.run).await;
     assert_eq!(second.attempt, 2);
     wrong_state(world.cloud.fail_run(&first, RunCause::Crashed, Some("out of memory")).await);
     every_word_is_refused(world, &first).await;
@@ -233,7 +233,7 @@ async fn a_run_that_has_ended_absorbs_everything(world: &World) {
         let lab = Lab::new(world).await;
         let run = world.cloud.submit_run(lab.ask().max_failures(0)).await.unwrap().id;
         world.advance().await;
-        let lease = world.grant(run).await;
+        let lease = world.claim(run).await;
         world.cloud.begin_run(&lease).await.unwrap();
         match end {
             RunState::Completed => {
