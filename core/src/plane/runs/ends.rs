@@ -1,7 +1,7 @@
 //! How a run ends, or begins again.
 
 use super::policy::{Next, after_failure};
-use super::{ControlPlane, after, of_run, updated};
+use super::{ControlPlane, after, judge_first, of_run};
 use crate::entity::{
     Entity as _, Entry, QUOTAS, RunCause, RunEvent, RunId, RunState, TRAINING_RUN_IMAGES, TrainingRun,
     TrainingRunImage,
@@ -33,7 +33,7 @@ impl ControlPlane {
             self.end_run(&mut batch, &mut run, RunEvent::Abort, now).await?;
             (run.cause, run.status_info) = (Some(RunCause::Requested), Some(clipped(reason, MAX_INFO)));
             self.give_up_lease(&mut batch, &mut run, "aborted", now).await?;
-            batch.push(updated(&entry, &run));
+            judge_first(&mut batch, &entry, &run);
             batch.push(self.log(of_run("run.abort", &run, &clipped(reason, 256)), now));
             Ok(Decided::Commit(after(&entry, run), batch))
         })
@@ -52,7 +52,7 @@ impl ControlPlane {
     ) -> Result<()> {
         let mut next = run.value.clone();
         self.fail_attempt(batch, &mut next, (cause, info), now).await?;
-        batch.push(updated(&run, &next));
+        judge_first(batch, &run, &next);
         Ok(())
     }
 

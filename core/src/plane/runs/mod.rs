@@ -27,7 +27,7 @@ use super::ControlPlane;
 use super::users::Happened;
 use crate::entity::{Entity as _, Entry, RunEvent, RunId, TRAINING_RUNS, TrainingRun};
 use crate::error::{Error, Result};
-use crate::store::{StoreExt as _, Write};
+use crate::store::{Batch, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// The most images of a run: they are copied, and given up again, in one batch.
@@ -56,8 +56,14 @@ impl ControlPlane {
 }
 
 /// The write that makes the run of this entry what `run` is.
-pub(in crate::plane) fn updated(entry: &Entry<TrainingRun>, run: &TrainingRun) -> Write {
+fn updated(entry: &Entry<TrainingRun>, run: &TrainingRun) -> Write {
     Write::update(&TRAINING_RUNS, run.id, entry.revision, run.plain())
+}
+
+/// Adds the write that makes the run of this entry what `run` is, to be judged before everything else: where the run is another one
+/// meanwhile, that is why the batch is refused, and not what else would no longer fit.
+pub(in crate::plane) fn judge_first(batch: &mut Batch, entry: &Entry<TrainingRun>, run: &TrainingRun) {
+    batch.writes.insert(0, updated(entry, run));
 }
 
 /// The entry that is there once [`updated`] is committed.

@@ -41,10 +41,10 @@ impl ControlPlane {
             let (copied, now) = self.copied(request, queue).await?;
             let run = self.new_run(request, queue, &copied, now)?;
             let mut batch = self.batch_for("run.submit", run.owner_id.uuid());
-            // The children are judged after their parent, and the limit before anything that costs more to judge.
-            batch.push(Write::admit(&QUOTAS, run.owner_id, "runs", 1));
+            // That this very run is there already is seen before that there is no room for another one.
             batch.push(Write::Insert(run.to_row()));
             batch.writes.extend(copied.guards);
+            batch.push(Write::admit(&QUOTAS, run.owner_id, "runs", 1));
             push_copies(&mut batch, &run, &copied.images, now)?;
             let told = format!("of training {}, {} images", request.training, copied.images.len());
             batch.push(self.log(of_run("run.submit", &run, &told), now));

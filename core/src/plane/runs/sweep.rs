@@ -2,7 +2,7 @@
 
 use super::advance::overdue;
 use super::policy::too_old;
-use super::{ControlPlane, updated};
+use super::{ControlPlane, judge_first};
 use crate::entity::{Entity as _, Entry, RUN_PULSES, RunCause, RunPulse, RunState, TrainingRun};
 use crate::error::{Error, Result};
 use crate::plane::retry::lost_race;
@@ -98,7 +98,7 @@ impl ControlPlane {
                 self.give_up_lease(&mut batch, &mut run, cause.as_str(), now).await?;
             }
         }
-        batch.push(updated(&entry, &run));
+        judge_first(&mut batch, &entry, &run);
         Ok(Some((run.state, batch)))
     }
 }

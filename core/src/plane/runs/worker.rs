@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlPlane, after, of_run, updated};
+use super::{ControlPlane, after, judge_first, of_run, updated};
 use crate::entity::{
     Entity as _, Entry, GPU_LEASES, GpuLease, RUN_PULSES, RunCause, RunEvent, RunId, RunState, TRAINING_RUNS,
     TrainingRun,
@@ -97,7 +97,7 @@ impl ControlPlane {
             run.artifact_sha256 = Some(artifact.sha256.to_ascii_lowercase());
             (run.cause, run.status_info) = (None, None);
             self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
-            batch.push(updated(&shown.run, &run));
+            judge_first(&mut batch, &shown.run, &run);
             let told = format!("{} bytes", artifact.bytes);
             batch.push(self.log(of_run("run.complete", &run, &told), shown.now));
             Ok(Decided::Commit(after(&shown.run, run), batch))
@@ -131,7 +131,7 @@ impl ControlPlane {
             let mut batch = self.batch("run.fail");
             self.fail_attempt(&mut batch, &mut run, (cause, info), shown.now).await?;
             self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
-            batch.push(updated(&shown.run, &run));
+            judge_first(&mut batch, &shown.run, &run);
             Ok(Decided::Commit(after(&shown.run, run), batch))
         })
         .await

@@ -6,7 +6,7 @@ use super::worker::{SHA256, statuses};
 use super::{DAY, HOUR, IMAGES, Lab, wrong_state};
 use crate::ControlPlane;
 use crate::entity::{
-    AccessState, BindingState, Entity as _, RunCause, RunState, TRAININGS, Training, TrainingImageState,
+    AccessState, BindingState, Entity as _, Limits, RunCause, RunState, TRAININGS, Training, TrainingImageState,
     USER_ACCESS,
 };
 use crate::error::Error;
@@ -191,8 +191,9 @@ async fn a_run_is_a_copy_of_what_is_there_when_it_is_submitted(world: &World) {
     let run = cloud.submit_run(lab.ask()).await.unwrap();
     assert_eq!(run.images_left, 1, "one is resized, and one is gone");
     assert_eq!(world.copies(run.id).await.len(), 2);
-    // The same request, and another one.
+    // The same request, with room for one run, and another one.
     let lab = Lab::new(world).await;
+    world.cloud.set_limits(lab.owner, Limits::default().runs(1)).await.unwrap();
     let ask = lab.ask().id(world.id().into());
     let same = ask.clone();
     let cloud = world.behind(|cloud| async move { drop(cloud.submit_run(same).await.unwrap()) });
