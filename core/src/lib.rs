@@ -68,6 +68,7 @@ pub mod queue;
 pub mod sched;
 pub mod store;
 pub mod time;
+pub mod training;
 
 pub use error::{Error, Result};
 pub use plane::ControlPlane;

@@ -26,6 +26,8 @@ const USER: &[(EntityKind, &[Action])] = {
         (EntityKind::PortMap, &[Create, Read, Delete]),
         (EntityKind::Quota, &[Read]),
         (EntityKind::Log, &[Read]),
+        (EntityKind::Training, &[Create, Read, Update, Delete]),
+        (EntityKind::TrainingRun, &[Create, Read, Operate]),
     ]
 };
 

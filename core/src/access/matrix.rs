@@ -100,6 +100,7 @@ pub(crate) const fn asked_of_the_cloud(operation: Operation) -> bool {
         EntityKind::Role | EntityKind::Permission => {
             !matches!(operation, Operation::GiveRole | Operation::TakeRole)
         }
+        EntityKind::RunQueue => true,
         _ => matches!(operation, Operation::CreateUser | Operation::Invite),
     }
 }
@@ -115,8 +116,9 @@ pub(crate) const fn asked_of_a_node(operation: Operation) -> bool {
 /// Whether an operation is asked of an account.
 pub(crate) const fn asked_of_an_account(operation: Operation) -> bool {
     match operation.kind() {
-        EntityKind::Gpu | EntityKind::Image | EntityKind::PortMap => false,
+        EntityKind::Gpu | EntityKind::Image | EntityKind::PortMap | EntityKind::TrainingRun => false,
         EntityKind::Instance => matches!(operation, Operation::Launch),
+        EntityKind::Training => matches!(operation, Operation::CreateTraining),
         _ => !asked_of_the_cloud(operation) && !asked_of_a_node(operation),
     }
 }

@@ -175,6 +175,44 @@ operations! {
     DeletePort = "port_map.delete": Delete PortMap,
     /// Seeing the audit trail.
     ReadLog = "log.read": Read Log,
+    /// Making a training.
+    CreateTraining = "training.create": Create Training,
+    /// Seeing a training.
+    ReadTraining = "training.read": Read Training,
+    /// Editing a training.
+    UpdateTraining = "training.update": Update Training,
+    /// Setting how many images a training may have.
+    LimitTraining = "training.set_limits": Operate Training,
+    /// Deleting a training.
+    DeleteTraining = "training.delete": Delete Training,
+    /// Announcing an image of a training.
+    AnnounceTrainingImage = "training_image.announce": Update Training,
+    /// Seeing an image of a training.
+    ReadTrainingImage = "training_image.read": Read Training,
+    /// Confirming that the file of an image is there.
+    ConfirmTrainingImage = "training_image.confirm": Update Training,
+    /// Saying what is to be seen on an image.
+    CaptionTrainingImage = "training_image.caption": Update Training,
+    /// Deleting an image of a training.
+    DeleteTrainingImage = "training_image.delete": Update Training,
+    /// Asking for a run of a training.
+    SubmitRun = "run.submit": Create TrainingRun,
+    /// Seeing a run.
+    ReadRun = "run.read": Read TrainingRun,
+    /// Ending a run.
+    AbortRun = "run.abort": Operate TrainingRun,
+    /// Doing the work of a run, and telling of it.
+    WorkOnRun = "run.work": Use TrainingRun,
+    /// Making a queue.
+    CreateQueue = "queue.create": Create RunQueue,
+    /// Seeing a queue.
+    ReadQueue = "queue.read": Read RunQueue,
+    /// Changing a queue.
+    UpdateQueue = "queue.update": Update RunQueue,
+    /// Asking for a run in a queue that is named.
+    UseQueue = "queue.use": Use RunQueue,
+    /// Deleting a queue.
+    DeleteQueue = "queue.delete": Delete RunQueue,
 }
 
 impl Operation {

@@ -88,6 +88,12 @@ text_enum!(
         Quota = "quota",
         /// A line of the audit trail.
         Log = "log",
+        /// A training, with its images.
+        Training = "training",
+        /// A run of a training.
+        TrainingRun = "training_run",
+        /// A queue of runs.
+        RunQueue = "run_queue",
     }
 );
 

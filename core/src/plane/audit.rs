@@ -8,7 +8,8 @@ use super::ControlPlane;
 use crate::entity::{
     ADMINISTRATIONS, BindingState, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPU_LEASES,
     GPUS, INSTANCES, LEASE_GPUS, LEASE_NODES, LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, RUN_QUEUE_USES,
-    TRAINING_IMAGES, TRAINING_RUN_IMAGES, TRAINING_RUNS, TrainingImageState, USERS, UserPermission,
+    TRAINING_IMAGES, TRAINING_RUN_IMAGES, TRAINING_RUNS, TRAININGS, TrainingImageState, USERS,
+    UserPermission,
 };
 use crate::error::Result;
 use crate::store::{Is, Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError, Table, Test};
@@ -54,8 +55,10 @@ pub struct Drift {
 type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
-    /// Recomputes all ledgers, quotas and GPUs from the instances, foreign containers and bindings, the ways in of every user from password and
-    /// connections, the runs of every account and the images that they wait for, and the number of administrators, on one consistent view, and reports what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a snapshot, a minute, for all of it.
+    /// Recomputes all ledgers, quotas, queues and GPUs from the instances, foreign containers, bindings and leases, trainings and runs
+    /// from their images, the ways in of every user from password and connections, and the number of administrators, on one
+    /// consistent view, and reports what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a
+    /// snapshot, a minute, for all of it.
     #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
         let snapshot = self.store.snapshot().await?;
@@ -95,14 +98,25 @@ impl ControlPlane {
             })
             .await?;
         count_leases(&*snapshot, &mut counts).await?;
+        count_trainings(&*snapshot, &mut counts).await?;
         count_ways(&*snapshot, &mut counts).await?;
         count_runs(&*snapshot, &mut counts).await?;
         count_administrators(&*snapshot, &mut report).await?;
         for (table, columns) in [
             (
                 &QUOTAS,
-                &["instances", "nodes", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli", "runs"][..],
+                &[
+                    "instances",
+                    "nodes",
+                    "cpu_milli",
+                    "memory_mib",
+                    "storage_mib",
+                    "gpu_milli",
+                    "trainings",
+                    "runs",
+                ][..],
             ),
+            (&TRAININGS, &["images", "image_bytes"]),
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
             (&GPUS, &["used_milli"]),
             (&LOGIN_WAYS, &["ways"]),
@@ -162,6 +176,28 @@ async fn count_leases(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::resu
             if let Some(gpu) = row.opt_id::<()>("gpu_id")? {
                 *counts.entry((GPUS.name, gpu.uuid(), "used_milli")).or_default() += row.int("milli")?;
             }
+            Ok(())
+        })
+        .await
+}
+
+/// Counts the trainings of each account, and the images of each training, those that are still to be uploaded too.
+async fn count_trainings(
+    snapshot: &dyn Snapshot,
+    counts: &mut Counts,
+) -> std::result::Result<(), StoreError> {
+    snapshot
+        .each(Scan::of(&TRAININGS), &mut |row| {
+            let owner = row.id::<()>("owner_id")?.uuid();
+            *counts.entry((QUOTAS.name, owner, "trainings")).or_default() += 1;
+            Ok(())
+        })
+        .await?;
+    snapshot
+        .each(Scan::of(&TRAINING_IMAGES), &mut |row| {
+            let training = row.id::<()>("training_id")?.uuid();
+            *counts.entry((TRAININGS.name, training, "images")).or_default() += 1;
+            *counts.entry((TRAININGS.name, training, "image_bytes")).or_default() += row.int("size_bytes")?;
             Ok(())
         })
         .await

@@ -35,6 +35,7 @@ mod nodes;
 mod overrides;
 mod place;
 mod profile;
+mod queues;
 mod refusals;
 mod repair;
 mod report;
@@ -50,6 +51,7 @@ mod sessions;
 mod ssh_keys;
 #[cfg(test)]
 mod tests;
+mod trainings;
 mod usage;
 mod users;
 mod view;
@@ -78,6 +80,7 @@ pub use node_deletion::NodeDeletion;
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;
+pub use queues::{NewQueue, QueueQuota, QueueTerms};
 pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
@@ -85,7 +88,8 @@ pub use roles::NewRole;
 pub use runs::{Advanced, Artifact, NewRun, NewStatus, RunPolicy, SweptRuns};
 pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
-pub use usage::Usage;
+pub use trainings::{NewTraining, NewTrainingImage, TrainingEdit};
+pub use usage::{Usage, UsagePages};
 
 use uuid::Uuid;
 
@@ -99,6 +103,7 @@ use crate::identity::{
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
+use crate::training::TrainingPolicy;
 use follow::{Followed, Held};
 use place::Planner;
 
@@ -119,6 +124,7 @@ pub struct ControlPlane {
     deadline: Option<Duration>,
     identity: Arc<Identity>,
     runs: RunPolicy,
+    trainings: TrainingPolicy,
     /// On whose behalf it works.
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
@@ -151,6 +157,8 @@ pub struct Options {
     pub identity: IdentityOptions,
     /// How long each state of a training run may last, and when it is tried again.
     pub runs: RunPolicy,
+    /// What the host decides about trainings.
+    pub trainings: TrainingPolicy,
 }
 
 impl Options {
@@ -163,6 +171,12 @@ impl Options {
     /// Says how long each state of a training run may last.
     pub fn runs(mut self, runs: RunPolicy) -> Self {
         self.runs = runs;
+        self
+    }
+
+    /// Says what the host decides about trainings.
+    pub fn trainings(mut self, trainings: TrainingPolicy) -> Self {
+        self.trainings = trainings;
         self
     }
 
@@ -226,6 +240,7 @@ impl ControlPlane {
             deadline: options.deadline,
             identity: Arc::new(Identity::new(options.identity)),
             runs: options.runs,
+            trainings: options.trainings,
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),

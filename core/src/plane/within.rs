@@ -37,6 +37,7 @@ impl ControlPlane {
             entity_ids: Arc::clone(&self.entity_ids),
             deadline: self.deadline,
             identity: Arc::clone(&self.identity),
+            trainings: self.trainings,
             refusals: Arc::clone(&self.refusals),
             runs: self.runs,
             caller,

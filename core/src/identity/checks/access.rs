@@ -13,13 +13,15 @@ use crate::access::matrix::{
 use crate::amount::CpuMilli;
 use crate::entity::{
     Access, AccessState, Action, ApiKey, ApiKeyId, ApiKeyKind, ApiKeyUse, DisplayName, Entity as _,
-    EntityKind, Entry, GpuFilter, GpuId, Image, ImageId, ImageStatus, InstanceId, NodeId, PageRequest,
-    PortMapFilter, PortMapId, SecretText, Session, SessionState, SessionUse, UserAccess, UserId,
+    EntityKind, Entry, GpuFilter, GpuId, Image, ImageId, ImageStatus, InstanceId, MediaType, NodeId,
+    PageRequest, PortMapFilter, PortMapId, QUOTAS, RunId, SecretText, Session, SessionState, SessionUse,
+    TrainingId, TrainingImageId, UserAccess, UserId,
 };
 use crate::error::Error;
 use crate::id::Id;
 use crate::identity::{Caller, Origin, Via};
-use crate::plane::{LaunchRequest, NewNode, NewRole, NewUser, Shared, Thing};
+use crate::plane::checks::waiting_run;
+use crate::plane::{LaunchRequest, NewNode, NewRole, NewTraining, NewTrainingImage, NewUser, Shared, Thing};
 use crate::ports::{Family, PortRanges, Protocol};
 use crate::store::Write;
 use crate::time::Clock as _;
@@ -49,6 +51,9 @@ pub(super) struct Set {
     published: ImageId,
     pub(super) instance: InstanceId,
     port: PortMapId,
+    training: TrainingId,
+    training_image: TrainingImageId,
+    run: RunId,
 }
 
 impl Set {
@@ -63,7 +68,21 @@ impl Set {
         let (instance, port) = Self::instance(world, owner, node).await;
         let image = Self::image(world, node, false).await;
         let published = Self::image(world, node, true).await;
-        Self { owner, node, gpu: gpus.entries[0].id, image, published, instance, port }
+        let (training, training_image, run) = Self::training(world, owner).await;
+        let gpu = gpus.entries[0].id;
+        Self { owner, node, gpu, image, published, instance, port, training, training_image, run }
+    }
+
+    async fn training(world: &World, owner: UserId) -> (TrainingId, TrainingImageId, RunId) {
+        let training = NewTraining::new(owner, "set", "ohwx");
+        let training = world.cloud.create_training(training).await.unwrap().id;
+        let image = NewTrainingImage::new(training, "set.png", MediaType::Png, 1);
+        let image = world.cloud.announce_image(image).await.unwrap().id;
+        let queue = world.cloud.default_queue().await.unwrap().id;
+        let run = waiting_run((world.fresh().into(), owner), training, queue, world.clock.now());
+        let writes = vec![Write::Insert(run.to_row()), Write::record(&QUOTAS, owner, "runs", 1)];
+        world.commit(writes).await.unwrap();
+        (training, image, run.id)
     }
 
     async fn instance(world: &World, owner: UserId, node: NodeId) -> (InstanceId, PortMapId) {
@@ -144,6 +163,9 @@ impl Things {
                 Thing::Image(_) => Thing::Image(Id::new(id)),
                 Thing::Instance(_) => Thing::Instance(Id::new(id)),
                 Thing::Port(_) => Thing::Port(Id::new(id)),
+                Thing::Training(_) => Thing::Training(Id::new(id)),
+                Thing::TrainingImage(_) => Thing::TrainingImage(Id::new(id)),
+                Thing::Run(_) => Thing::Run(Id::new(id)),
                 other => other,
             }
         };
@@ -156,10 +178,25 @@ impl Things {
                 EntityKind::Gpu => Thing::Gpu(node_set.gpu),
                 EntityKind::Image => Thing::Image(if published { set.published } else { set.image }),
                 EntityKind::PortMap => Thing::Port(set.port),
+                EntityKind::Training if of_an_image(operation) => Thing::TrainingImage(set.training_image),
+                EntityKind::Training => Thing::Training(set.training),
+                EntityKind::TrainingRun if operation == Operation::SubmitRun => Thing::Training(set.training),
+                EntityKind::TrainingRun => Thing::Run(set.run),
                 _ => Thing::Instance(set.instance),
             }
         })
     }
+}
+
+/// Whether it is asked of an image of a training.
+const fn of_an_image(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::ReadTrainingImage
+            | Operation::ConfirmTrainingImage
+            | Operation::CaptionTrainingImage
+            | Operation::DeleteTrainingImage
+    )
 }
 
 /// A caller by a session that is there.

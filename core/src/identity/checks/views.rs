@@ -11,7 +11,7 @@ use super::accounts::signed_up;
 use crate::access::Operation;
 use crate::entity::{
     Access, Action, ComputeNodeFilter, Entity, EntityKind, GpuFilter, ImageFilter, InstanceFilter,
-    InstanceState, ListPage, LogFilter, PageRequest, PortMapFilter, UserFilter, UserId,
+    InstanceState, ListPage, LogFilter, PageRequest, PortMapFilter, TrainingFilter, UserFilter, UserId,
 };
 use crate::error::{Error, Result};
 use crate::identity::Caller;
@@ -150,6 +150,7 @@ async fn what_is_listed_is_what_may_be_read(world: &World, who: &str, acting: Ac
     compare!(gpus, list_gpus, count_gpus, GpuFilter, ReadGpu, Gpu);
     compare!(images, list_images, count_images, ImageFilter, ReadImage, Image);
     compare!(instances, list_instances, count_instances, InstanceFilter, ReadInstance, Instance);
+    compare!(trainings, list_trainings, count_trainings, TrainingFilter, ReadTraining, Training);
     compare!(users, list_users, count_users, UserFilter, ReadUser, Account);
 
     // A filter takes away from what is seen, and adds nothing.

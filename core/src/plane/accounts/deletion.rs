@@ -4,19 +4,20 @@ use super::super::ControlPlane;
 use super::super::retry::{Retry, lost_race};
 use super::super::users::Happened;
 use super::administrators::administrators;
+use super::trainings::live_runs;
 use crate::entity::{
-    API_KEY_USES, API_KEYS, AccessState, Administration, COMPUTE_NODES, CONFIRMATION_TRIES, CONNECTIONS,
-    Entity as _, INSTANCES, InstanceState, LOGIN_RATES, LOGIN_RETRIES, LOGIN_THROTTLES, LOGIN_WAYS,
-    MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, PASSWORDS, QUOTAS, RECOVERY_CODES,
-    SESSION_USES, SESSIONS, SSH_KEYS, USER_ACCESS, USER_ROLES, USERS, User, UserId, UserPermission,
-    VERIFICATION_TRIES, VERIFICATIONS,
+    ACCOUNT_USES, API_KEY_USES, API_KEYS, AccessState, Administration, COMPUTE_NODES, CONFIRMATION_TRIES,
+    CONNECTIONS, Entity as _, FAIR_SHARES, GPU_LEASES, INSTANCES, InstanceState, LOGIN_RATES, LOGIN_RETRIES,
+    LOGIN_THROTTLES, LOGIN_WAYS, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, PASSWORDS, QUOTAS,
+    RECOVERY_CODES, SESSION_USES, SESSIONS, SSH_KEYS, TRAINING_RUNS, TRAININGS, USER_ACCESS, USER_ROLES,
+    USERS, User, UserId, UserPermission, VERIFICATION_TRIES, VERIFICATIONS,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Table, Write};
 use crate::time::Timestamp;
 
 /// What goes with a user: a table, the order by user (its key where there is none), and the table of a companion row.
-const GOES: [(&Table, Option<&str>, Option<&Table>); 17] = [
+const GOES: [(&Table, Option<&str>, Option<&Table>); 19] = [
     (&SESSIONS, Some("sessions_user"), Some(&SESSION_USES)),
     (&API_KEYS, Some("api_keys_user"), Some(&API_KEY_USES)),
     (&VERIFICATIONS, Some("verifications_user"), Some(&VERIFICATION_TRIES)),
@@ -33,16 +34,19 @@ const GOES: [(&Table, Option<&str>, Option<&Table>); 17] = [
     (&LOGIN_WAYS, None, None),
     (&LOGIN_RATES, None, None),
     (&LOGIN_RETRIES, None, None),
+    (&FAIR_SHARES, None, None),
+    (&ACCOUNT_USES, None, None),
     (&QUOTAS, None, None),
 ];
 /// The most rows that go in the last batch; more go in batches before it.
-const AT_ONCE: usize = 1_500;
+pub(super) const AT_ONCE: usize = 1_500;
 
 /// What deleting a user does, or why it cannot be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deletion {
-    /// What goes with the user: the name of a table, and how many of its rows. A table with more than 1,000 is told as 1,000.
+    /// What goes with the user: the name of a table, and how many of its rows. A table with more than 1,000 is told as 1,000. What
+    /// belongs to a row goes with it: a training's images, a run's statuses, images and leases.
     pub goes: Vec<(&'static str, usize)>,
     /// What stands in the way. Nothing is deleted while there is any of it.
     pub stands: Vec<Standing>,
@@ -56,6 +60,10 @@ pub enum Standing {
     Nodes(usize),
     /// Instances of the user that are not deleted, at least so many.
     LiveInstances(usize),
+    /// Runs of the user that have not ended, at least so many.
+    LiveRuns(usize),
+    /// Leases of the user's runs that are not released, at least so many.
+    HeldLeases(usize),
     /// The user is the last administrator.
     LastAdministrator,
 }
@@ -67,6 +75,11 @@ struct Found {
     administrators: Option<Row>,
     nodes: Vec<Row>,
     instances: Vec<Row>,
+    trainings: Vec<Row>,
+    live_runs: usize,
+    /// Those that have ended among them.
+    runs: Vec<Row>,
+    held_leases: usize,
     goes: Vec<Vec<Row>>,
     now: Timestamp,
 }
@@ -77,11 +90,12 @@ impl ControlPlane {
         self.of_deletion(user).await?.plan()
     }
 
-    /// Deletes a user with everything that is only theirs: sessions, keys, second factor, connections, password, roles, grants, and
-    /// the history of their deleted instances. The audit trail keeps what it tells of them.
+    /// Deletes a user with everything that is only theirs: sessions, keys, second factor, connections, password, roles, grants,
+    /// trainings with their images, and the history of their ended runs and deleted instances. The audit trail keeps what it tells
+    /// of them.
     ///
-    /// Where there is more of it than fits one batch, the user is suspended first, and what is theirs goes in steps: cut off in
-    /// the middle, it goes on when it is asked again.
+    /// Where there are trainings or runs, or more than fits one batch, the user is suspended first, and what is theirs goes in
+    /// steps: cut off in the middle, it goes on when it is asked again.
     ///
     /// # Errors
     /// `NotFound`; `StillUsed` for what stands in the way, which [`ControlPlane::plan_user_deletion`] counts; `WrongState` for the
@@ -106,6 +120,14 @@ impl ControlPlane {
                 return Err(Error::WrongState { kind: User::KIND, state, event, allowed: Vec::new() });
             }
             found.refused()?;
+            if !(found.trainings.is_empty() && found.runs.is_empty()) {
+                if found.access.text("state")? != AccessState::Suspended.as_str() {
+                    self.suspend_for_deletion(&found, user).await?;
+                } else if !self.trainings_go(user, &found.trainings, &found.runs).await? {
+                    retry.again().await?;
+                }
+                continue;
+            }
             let some_left = found.goes.iter().any(|rows| rows.len() >= MAX_PAGE as usize)
                 || found.instances.len() >= MAX_PAGE as usize;
             let mut writes = found.writes();
@@ -163,6 +185,9 @@ impl ControlPlane {
             administrators(),
             of(&COMPUTE_NODES, "compute_nodes_owner"),
             of(&INSTANCES, "instances_owner"),
+            of(&TRAININGS, "trainings_owner"),
+            Query::Scan(live_runs(user)),
+            of(&TRAINING_RUNS, "training_runs_owner"),
         ];
         queries.extend(GOES.iter().map(|(table, order, _)| {
             let scan = Scan::of(table).limit(MAX_PAGE);
@@ -176,8 +201,24 @@ impl ControlPlane {
         let kept = answers.next().and_then(Answer::into_row).ok_or_else(none)?;
         let administrators = answers.next().and_then(Answer::into_row);
         let mut pages = answers.map(Answer::into_rows);
-        let (nodes, instances) = (pages.next().unwrap_or_default(), pages.next().unwrap_or_default());
-        Ok(Found { user: kept, access, administrators, nodes, instances, goes: pages.collect(), now })
+        let mut next = || pages.next().unwrap_or_default();
+        let (nodes, instances, trainings) = (next(), next(), next());
+        let (live_runs, runs) = (next().len(), next());
+        let held_leases = self.held_leases(&runs).await?;
+        let goes = pages.collect();
+        Ok(Found {
+            user: kept,
+            access,
+            administrators,
+            nodes,
+            instances,
+            trainings,
+            live_runs,
+            runs,
+            held_leases,
+            goes,
+            now,
+        })
     }
 }
 
@@ -206,11 +247,25 @@ impl Found {
         if self.instances.len() > live {
             plan.goes.push((INSTANCES.name, self.instances.len() - live));
         }
+        for (table, rows) in [
+            (&TRAININGS, self.trainings.len()),
+            (&TRAINING_RUNS, self.runs.len().saturating_sub(self.live_runs)),
+        ] {
+            if rows > 0 {
+                plan.goes.push((table.name, rows));
+            }
+        }
         if !self.nodes.is_empty() {
             plan.stands.push(Standing::Nodes(self.nodes.len()));
         }
         if live > 0 {
             plan.stands.push(Standing::LiveInstances(live));
+        }
+        if self.live_runs > 0 {
+            plan.stands.push(Standing::LiveRuns(self.live_runs));
+        }
+        if self.held_leases > 0 {
+            plan.stands.push(Standing::HeldLeases(self.held_leases));
         }
         let last = match &self.administrators {
             Some(row) => row.int("administrators")? <= 1,
@@ -223,14 +278,15 @@ impl Found {
     }
 
     fn refused(&self) -> Result<()> {
-        match self.plan()?.stands.first() {
-            None => Ok(()),
-            Some(Standing::Nodes(_)) => Err(Error::StillUsed { kind: User::KIND, by: COMPUTE_NODES.name }),
-            Some(Standing::LiveInstances(_)) => {
-                Err(Error::StillUsed { kind: User::KIND, by: INSTANCES.name })
-            }
-            Some(Standing::LastAdministrator) => Err(Error::last_administrator("deleting it")),
-        }
+        let by = match self.plan()?.stands.first() {
+            None => return Ok(()),
+            Some(Standing::Nodes(_)) => COMPUTE_NODES.name,
+            Some(Standing::LiveInstances(_)) => INSTANCES.name,
+            Some(Standing::LiveRuns(_)) => TRAINING_RUNS.name,
+            Some(Standing::HeldLeases(_)) => GPU_LEASES.name,
+            Some(Standing::LastAdministrator) => return Err(Error::last_administrator("deleting it")),
+        };
+        Err(Error::StillUsed { kind: User::KIND, by })
     }
 
     /// The writes that delete everything but the user: companions before what they belong to.

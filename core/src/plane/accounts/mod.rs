@@ -12,6 +12,7 @@ mod properties;
 mod purges;
 mod sign_up;
 mod suspension;
+mod trainings;
 
 pub use administrators::NewAdministrator;
 pub use deletion::{Deletion as UserDeletion, Standing};

@@ -5,13 +5,15 @@ use std::time::Duration;
 use super::{Acting, Thing};
 use crate::access::{Operation, Scope};
 use crate::entity::{
-    AccountId, Action, ApiKeyId, Connection, ConnectionId, EntityKind, Entry, PageRequest, Quota, SecretText,
-    SshKey, SshKeyId, User, UserId,
+    AccountId, Action, ApiKeyId, Connection, ConnectionId, EntityKind, Entry, Quota, SecretText, SshKey,
+    SshKeyId, User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::identity::Via;
 use crate::plane::refusals::Refusal;
-use crate::plane::{ListedApiKey, MadeApiKey, Message, NewApiKey, ProviderAccount, Usage, UserDeletion};
+use crate::plane::{
+    ListedApiKey, MadeApiKey, Message, NewApiKey, ProviderAccount, Usage, UsagePages, UserDeletion,
+};
 
 impl Acting {
     /// See [`ControlPlane::invite`](crate::ControlPlane::invite).
@@ -35,22 +37,19 @@ impl Acting {
         .await
     }
 
-    /// See [`ControlPlane::usage`](crate::ControlPlane::usage): whoever may see limits, instances and nodes of the account.
-    pub async fn usage(
-        &self,
-        account: AccountId,
-        instances: PageRequest,
-        nodes: PageRequest,
-    ) -> Result<Usage> {
-        let thing = Thing::Account(account);
-        let asked =
-            [(Operation::ReadQuota, thing), (Operation::ReadInstance, thing), (Operation::ReadNode, thing)];
-        let (instances, nodes) = (&instances, &nodes);
-        self.run_all(
-            &asked,
-            |plane| async move { plane.usage(account, instances.clone(), nodes.clone()).await },
-        )
-        .await
+    /// See [`ControlPlane::usage`](crate::ControlPlane::usage): whoever may see limits, instances, nodes,
+    /// trainings and runs of the account.
+    pub async fn usage(&self, account: AccountId, pages: UsagePages) -> Result<Usage> {
+        let asked = [
+            Operation::ReadQuota,
+            Operation::ReadInstance,
+            Operation::ReadNode,
+            Operation::ReadTraining,
+            Operation::ReadRun,
+        ];
+        let asked = asked.map(|operation| (operation, Thing::Account(account)));
+        let pages = &pages;
+        self.run_all(&asked, |plane| async move { plane.usage(account, pages.clone()).await }).await
     }
 
     /// See [`ControlPlane::change_password`](crate::ControlPlane::change_password); the session that the caller asks by stays.

@@ -10,7 +10,10 @@ mod images;
 mod merged;
 mod nodes;
 mod operations;
+mod queues;
 mod rights;
+mod runs;
+mod trainings;
 mod views;
 mod warrant;
 
@@ -19,7 +22,9 @@ use std::sync::Arc;
 use super::ControlPlane;
 use super::refusals::Refusal;
 use crate::access::{Decision, Operation};
-use crate::entity::{Entity as _, GpuId, ImageId, InstanceId, NodeId, PortMapId, UserId};
+use crate::entity::{
+    Entity as _, GpuId, ImageId, InstanceId, NodeId, PortMapId, RunId, TrainingId, TrainingImageId, UserId,
+};
 use crate::error::{Error, Result};
 use crate::identity::{Caller, Origin};
 use crate::store::Write;
@@ -45,7 +50,13 @@ pub enum Thing {
     Instance(InstanceId),
     /// A port.
     Port(PortMapId),
-    /// What is nobody's: roles and permissions, users to come, the whole audit trail.
+    /// A training, or a run that is to be made of it.
+    Training(TrainingId),
+    /// An image of a training.
+    TrainingImage(TrainingImageId),
+    /// A run.
+    Run(RunId),
+    /// What is nobody's: roles and permissions, queues, users to come, the whole audit trail.
     Cloud,
 }
 
@@ -58,6 +69,9 @@ impl Thing {
             Self::Image(_) => crate::entity::Image::KIND,
             Self::Instance(_) => crate::entity::Instance::KIND,
             Self::Port(_) => crate::entity::PortMap::KIND,
+            Self::Training(_) => crate::entity::Training::KIND,
+            Self::TrainingImage(_) => crate::entity::TrainingImage::KIND,
+            Self::Run(_) => crate::entity::TrainingRun::KIND,
             Self::Cloud => "cloud",
         }
     }
@@ -70,6 +84,9 @@ impl Thing {
             Self::Image(id) => Some(id.uuid()),
             Self::Instance(id) => Some(id.uuid()),
             Self::Port(id) => Some(id.uuid()),
+            Self::Training(id) => Some(id.uuid()),
+            Self::TrainingImage(id) => Some(id.uuid()),
+            Self::Run(id) => Some(id.uuid()),
             Self::Cloud => None,
         }
     }

@@ -11,8 +11,8 @@ use crate::entity::{
     API_KEYS, Access, AccessState, Action, ApiKey, ApiKeyKind, COMPUTE_NODES, Entity as _, EntityKind, GPUS,
     IMAGES, INSTANCES, Image, Instance, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, NodeId,
     PERMISSIONS, PORT_MAPS, Permission, PermissionId, ROLE_PERMISSIONS, ROLES, RoleId, SESSION_USES,
-    SESSIONS, Session, SessionState, USER_ACCESS, USER_ROLES, USERS, User, UserAccess, UserId,
-    UserPermission,
+    SESSIONS, Session, SessionState, TRAINING_IMAGES, TRAINING_RUNS, TRAININGS, Training, USER_ACCESS,
+    USER_ROLES, USERS, User, UserAccess, UserId, UserPermission,
 };
 use crate::error::{Error, Result};
 use crate::identity::Via;
@@ -241,6 +241,15 @@ impl Acting {
                     None => Ok(None),
                 }
             }
+            Thing::Training(id) => self.seen_owned(&TRAININGS, id).await,
+            Thing::TrainingImage(id) => {
+                let row = self.plane.store.get(&TRAINING_IMAGES, id).await?.value;
+                match row.map(|row| row.id::<Training>("training_id")).transpose()? {
+                    Some(training) => self.seen_owned(&TRAININGS, training).await,
+                    None => Ok(None),
+                }
+            }
+            Thing::Run(id) => self.seen_owned(&TRAINING_RUNS, id).await,
             Thing::Port(port) => {
                 let Some(row) = self.plane.store.get(&PORT_MAPS, port).await?.value else { return Ok(None) };
                 let node = row.id("node_id")?;
@@ -257,6 +266,17 @@ impl Acting {
                 Ok(Some(seen))
             }
         }
+    }
+
+    /// What is its owner's alone: the owner of a row never changes.
+    async fn seen_owned(
+        &self,
+        table: &'static Table,
+        id: impl Into<crate::store::Key> + Send,
+    ) -> Result<Option<Seen>> {
+        let row = self.plane.store.get(table, id).await?.value;
+        let owner = row.map(|row| row.id("owner_id")).transpose()?;
+        Ok(owner.map(|owner| Seen { object: Object::of(owner), grounds: Vec::new() }))
     }
 
     async fn seen_instance(&self, row: &Row, grant: Option<Write>) -> Result<Seen> {

@@ -27,9 +27,11 @@ impl Acting {
 
     /// See [`ControlPlane::abort_run`](crate::ControlPlane::abort_run).
     pub async fn abort_run(&self, run: RunId, reason: &str) -> Result<Entry<TrainingRun>> {
-        self.run(Operation::AbortRun, Thing::Run(run), |plane| async move {
-            plane.abort_run(run, reason).await
-        })
+        self.run(
+            Operation::AbortRun,
+            Thing::Run(run),
+            |plane| async move { plane.abort_run(run, reason).await },
+        )
         .await
     }
 
@@ -64,35 +66,23 @@ impl Acting {
     /// The worker begins; see [`ControlPlane::begin_run`](crate::ControlPlane::begin_run). For the agent of a node that the lease is
     /// on, and who may do the work of any run.
     pub async fn begin_run(&self, lease: &RunLease) -> Result<Entry<TrainingRun>> {
-        self.as_worker(lease, |plane| async move {
-            plane.begin_run(lease).await
-        })
-        .await
+        self.as_worker(lease, |plane| async move { plane.begin_run(lease).await }).await
     }
 
     /// The worker tells something; see [`ControlPlane::tell`](crate::ControlPlane::tell).
     pub async fn tell(&self, lease: &RunLease, message: NewStatus) -> Result<Entry<TrainingStatus>> {
         let message = &message;
-        self.as_worker(lease, |plane| async move {
-            plane.tell(lease, message.clone()).await
-        })
-        .await
+        self.as_worker(lease, |plane| async move { plane.tell(lease, message.clone()).await }).await
     }
 
     /// The worker asks where to upload; see [`ControlPlane::uploading_run`](crate::ControlPlane::uploading_run).
     pub async fn uploading_run(&self, lease: &RunLease) -> Result<String> {
-        self.as_worker(lease, |plane| async move {
-            plane.uploading_run(lease).await
-        })
-        .await
+        self.as_worker(lease, |plane| async move { plane.uploading_run(lease).await }).await
     }
 
     /// The worker has uploaded; see [`ControlPlane::complete_run`](crate::ControlPlane::complete_run).
     pub async fn complete_run(&self, lease: &RunLease, artifact: &Artifact) -> Result<Entry<TrainingRun>> {
-        self.as_worker(lease, |plane| async move {
-            plane.complete_run(lease, artifact).await
-        })
-        .await
+        self.as_worker(lease, |plane| async move { plane.complete_run(lease, artifact).await }).await
     }
 
     /// The worker has failed; see [`ControlPlane::fail_run`](crate::ControlPlane::fail_run).
@@ -102,10 +92,7 @@ impl Acting {
         cause: RunCause,
         info: Option<&str>,
     ) -> Result<Entry<TrainingRun>> {
-        self.as_worker(lease, |plane| async move {
-            plane.fail_run(lease, cause, info).await
-        })
-        .await
+        self.as_worker(lease, |plane| async move { plane.fail_run(lease, cause, info).await }).await
     }
 
     /// Does what a worker says: the agent of a node that the lease is on, or who may do the work of any run.

@@ -17,7 +17,7 @@ use crate::plane::refusals::Refusal;
 use crate::store::{Count, MAX_EXAMINED, Scan, StoreExt as _, Table, Test};
 
 /// What of a kind a caller may see.
-enum View {
+pub(super) enum View {
     /// All of it: what passes these tests.
     All(&'static Table, Vec<Test>),
     /// What is in these places.
@@ -50,7 +50,7 @@ impl Acting {
         self.one(Operation::ReadPort, Thing::Port(port), port).await
     }
 
-    async fn one<E: Entity>(
+    pub(super) async fn one<E: Entity>(
         &self,
         operation: Operation,
         thing: Thing,
@@ -155,7 +155,7 @@ impl Acting {
         self.count(self.logs_seen(filter).await?).await
     }
 
-    async fn list<E: Entity>(&self, view: View, page: PageRequest) -> Result<ListPage<E>> {
+    pub(super) async fn list<E: Entity>(&self, view: View, page: PageRequest) -> Result<ListPage<E>> {
         let places = match view {
             View::Some(places) => places,
             View::All(table, tests) => all(table, tests),
@@ -163,7 +163,7 @@ impl Acting {
         self.plane.merged(&places, &page).await
     }
 
-    async fn count(&self, view: View) -> Result<Count> {
+    pub(super) async fn count(&self, view: View) -> Result<Count> {
         match view {
             View::Some(places) => self.plane.merged_count(&places).await,
             View::All(table, tests) => {
@@ -175,7 +175,7 @@ impl Acting {
     }
 
     /// What the caller may see of a kind. Who may see nothing of any kind is refused, and that is noted.
-    async fn reach(&self, operation: Operation) -> Result<(Known, Reach)> {
+    pub(super) async fn reach(&self, operation: Operation) -> Result<(Known, Reach)> {
         let known = self.known().await?;
         let reach = reach(&known.rights, operation.action(), operation.kind());
         if reach == Reach::Nothing {
@@ -287,6 +287,26 @@ impl Acting {
         };
         let places = Places::of(&USERS, Vec::new(), tests);
         Ok(View::Some(if reach == Reach::Own { places.and(user.uuid()) } else { places }))
+    }
+
+    /// What of a kind is the caller's own, by the order of its owners, or all of it.
+    pub(super) async fn owned_seen(
+        &self,
+        operation: Operation,
+        (by_owner, table): (&'static str, &'static Table),
+        owner: Option<UserId>,
+    ) -> Result<View> {
+        let (known, reach) = self.reach(operation).await?;
+        let of = |owner: UserId| Place::Rows(Scan::of(table).by(by_owner).with(owner));
+        let (false, Some(user)) = (reach == Reach::Any, known.rights.user) else {
+            return Ok(match owner {
+                Some(owner) => View::Some(Places::of(table, vec![of(owner)], Vec::new())),
+                None => View::All(table, Vec::new()),
+            });
+        };
+        let own = reach == Reach::Own && owner.is_none_or(|owner| owner == user);
+        let places = own.then(|| of(user)).into_iter().collect();
+        Ok(View::Some(Places::of(table, places, Vec::new())))
     }
 
     async fn logs_seen(&self, filter: LogFilter) -> Result<View> {

@@ -12,7 +12,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::identity::{Caller, Origin};
-use crate::plane::{LaunchRequest, NewApiKey, NewNode, NewUser, Operation, Options, Usage};
+use crate::plane::{LaunchRequest, NewApiKey, NewNode, NewUser, Operation, Options, Usage, UsagePages};
 use crate::store::{Batch, Cause, Store, StoreExt as _, Write};
 
 pub(super) async fn check_limits(world: &World) {
@@ -89,7 +89,7 @@ impl Account {
     }
 
     async fn usage(&self, world: &World) -> Usage {
-        world.cloud.usage(self.user, PageRequest::default(), PageRequest::default()).await.unwrap()
+        world.cloud.usage(self.user, UsagePages::default()).await.unwrap()
     }
 }
 
@@ -306,7 +306,7 @@ async fn usage_is_what_the_live_instances_hold(world: &World) {
     let (mut shown, mut after, mut sums) = (Vec::new(), None, (0, 0, 0));
     let quota = loop {
         let page = PageRequest { after, limit: 3 };
-        let usage = world.cloud.usage(account.user, page, PageRequest::default()).await.unwrap();
+        let usage = world.cloud.usage(account.user, UsagePages::default().instances(page)).await.unwrap();
         let nodes: Vec<_> = usage.nodes.entries.iter().map(|node| node.id).collect();
         assert_eq!((nodes, usage.nodes.next), (vec![account.node, second], None));
         for instance in &usage.instances.entries {
@@ -326,14 +326,14 @@ async fn usage_is_what_the_live_instances_hold(world: &World) {
     assert_eq!(shown, expected);
     assert_eq!((quota.cpu_milli.get(), quota.memory_mib.get(), quota.storage_mib.get()), sums);
     assert_eq!((sums, quota.instances, quota.nodes), ((13, 130, 1_300), 4, 2));
-    let one = PageRequest::default().limit(1);
-    let first = world.cloud.usage(account.user, one.clone(), one.clone()).await.unwrap();
+    let one = UsagePages::limit(1);
+    let first = world.cloud.usage(account.user, one.clone()).await.unwrap();
     let next = PageRequest { after: first.nodes.next, limit: 1 };
-    let rest = world.cloud.usage(account.user, one.clone(), next).await.unwrap();
+    let rest = world.cloud.usage(account.user, one.clone().nodes(next)).await.unwrap();
     assert_eq!((first.nodes.entries[0].id, rest.nodes.entries[0].id), (account.node, second));
-    let nobody = world.cloud.usage(world.id().into(), one.clone(), one.clone()).await;
+    let nobody = world.cloud.usage(world.id().into(), one).await;
     assert!(matches!(nobody, Err(Error::NotFound { kind: "quota", .. })), "{nobody:?}");
-    let none = world.cloud.usage(account.user, one.clone().limit(0), one).await;
+    let none = world.cloud.usage(account.user, UsagePages::limit(0)).await;
     assert!(none.is_err(), "a page of none");
 }
 
@@ -344,7 +344,7 @@ async fn usage_is_shown_to_its_owner_and_to_administrators(world: &World) {
     let admin = world.cloud.create_user(admin).await.unwrap().id;
     let usage = |caller: Caller| {
         let acting = world.cloud.acting(caller);
-        async move { acting.usage(account.user, PageRequest::default(), PageRequest::default()).await }
+        async move { acting.usage(account.user, UsagePages::default()).await }
     };
     let own = usage(Caller::trusted(account.user)).await.unwrap();
     assert_eq!(own, account.usage(world).await);
@@ -353,12 +353,17 @@ async fn usage_is_shown_to_its_owner_and_to_administrators(world: &World) {
     let hidden = usage(Caller::trusted(stranger)).await;
     assert!(matches!(hidden, Err(Error::NotFound { kind: "user", .. })), "{hidden:?}");
     // A key has to be for each of the things that are shown.
-    for (scopes, may) in [
-        (vec!["read:quota", "read:instance", "read:compute_node"], true),
-        (vec!["read:quota", "read:compute_node"], false),
-        (vec!["read:quota", "read:instance"], false),
-        (vec!["read:instance", "read:compute_node"], false),
+    for (without, may) in [
+        (None, true),
+        (Some("quota"), false),
+        (Some("instance"), false),
+        (Some("compute_node"), false),
+        (Some("training"), false),
+        (Some("training_run"), false),
     ] {
+        let shown = ["quota", "instance", "compute_node", "training", "training_run"];
+        let scopes = shown.into_iter().filter(|kind| Some(*kind) != without);
+        let scopes: Vec<_> = scopes.map(|kind| format!("read:{kind}")).collect();
         let request = NewApiKey::new("key", scopes.clone());
         let made = world.cloud.create_api_key(account.user, request).await.unwrap();
         let caller = world.cloud.authenticate(&made.secret, Origin::unknown()).await.unwrap();

@@ -18,9 +18,13 @@ mod node_life;
 mod reports;
 mod resize;
 mod runs;
+mod trainings;
 
 pub use model::{ModelSize, ModelStores, check_machine_model};
 pub use runs::check_runs;
+pub use trainings::check_trainings;
+
+pub(crate) use trainings::waiting_run;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,5 +131,12 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
         let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
         check_runs(store, clock).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn trainings_hold_on_the_reference_store() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        check_trainings(store, clock).await;
     }
 }

@@ -8,7 +8,6 @@ mod expire;
 mod grant;
 mod queues;
 mod release;
-mod seam;
 mod spend;
 
 use std::time::Duration;

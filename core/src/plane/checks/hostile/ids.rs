@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::identity::Caller;
 use crate::plane::{
     Acting, CommandLease, CommandOutcome, LaunchRequest, NewCommand, NewImage, NewNode, NewUser, NodeSession,
-    Shared,
+    Shared, UsagePages,
 };
 
 /// What is not there.
@@ -163,7 +163,7 @@ async fn answers(acting: &Acting, stranger: UserId, ids: &Ids) -> Vec<(&'static 
         ("port", told(acting.port(ids.port).await)),
         ("user", told(acting.user(ids.owner).await)),
         ("quota", told(acting.quota(ids.owner).await)),
-        ("usage", told(acting.usage(ids.owner, page(), page()).await)),
+        ("usage", told(acting.usage(ids.owner, UsagePages::default()).await)),
         ("launch for", told(acting.launch(LaunchRequest::new(ids.owner, "mine")).await)),
         ("a node for", told(acting.register_node(NewNode::new(ids.owner, "mine")).await)),
     ]

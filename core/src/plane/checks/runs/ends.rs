@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use super::{Lab, wrong_state};
-use crate::entity::{BindingState, RunCause, RunState, TrainingImageState};
+use crate::entity::{
+    BindingState, PageRequest, RunCause, RunId, RunState, TrainingImageState, TrainingRunFilter,
+};
 use crate::error::Error;
+use crate::identity::Caller;
 use crate::plane::checks::World;
+use crate::plane::{NewRun, NewStatus};
 
 pub(super) async fn check_ends(world: &World) {
     a_run_is_aborted_wherever_it_is(world).await;
     a_run_is_tried_again_as_often_as_it_may_fail(world).await;
     what_can_never_succeed_is_not_tried_again(world).await;
     an_abort_and_the_end_of_the_worker_do_not_both_happen(world).await;
+    what_is_anothers_is_not_there(world).await;
 }
 
 async fn a_run_is_aborted_wherever_it_is(world: &World) {
@@ -113,4 +118,34 @@ async fn an_abort_and_the_end_of_the_worker_do_not_both_happen(world: &World) {
         assert_eq!((aborted.is_ok(), failed.is_ok()), expected, "{aborted:?} and {failed:?}");
         assert_eq!(lab.counted(world).await, 0);
     }
+}
+
+async fn what_is_anothers_is_not_there(world: &World) {
+    let (lab, other) = (Lab::new(world).await, Lab::new(world).await);
+    let acting = |user| world.cloud.acting(Caller::trusted(user));
+    let stranger = acting(other.owner);
+    let nothing = stranger.submit_run(NewRun::of(lab.training)).await;
+    assert!(matches!(nothing, Err(Error::NotFound { kind: "training", .. })), "{nothing:?}");
+    let run = acting(lab.owner).submit_run(NewRun::of(lab.training)).await.unwrap().id;
+    world.advance().await;
+    let lease = world.claim(run).await;
+    world.cloud.tell(&lease, NewStatus::of("training")).await.unwrap();
+    let nowhere = RunId::new(world.id());
+    for id in [run, nowhere] {
+        let not_there = |error: Error| assert_eq!(error.to_string(), "there is no such training_run");
+        not_there(stranger.training_run(id).await.unwrap_err());
+        not_there(stranger.abort_run(id, "mine").await.unwrap_err());
+        not_there(stranger.list_statuses(id, PageRequest::default()).await.unwrap_err());
+    }
+    let own = acting(lab.owner);
+    assert_eq!(own.training_run(run).await.unwrap().id, run);
+    assert_eq!(own.list_statuses(run, PageRequest::default()).await.unwrap().entries.len(), 1);
+    let listed = own.list_runs(TrainingRunFilter::default(), PageRequest::default()).await.unwrap();
+    assert_eq!(listed.entries.iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
+    let listed = stranger.list_runs(TrainingRunFilter::default(), PageRequest::default()).await.unwrap();
+    assert!(listed.entries.is_empty(), "{listed:?}");
+    // Its owner is not its worker, whatever they show.
+    let denied = own.tell(&lease, NewStatus::of("training")).await;
+    assert!(matches!(denied, Err(Error::Denied { .. })), "{denied:?}");
+    own.abort_run(run, "mine").await.unwrap();
 }

@@ -11,15 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
-use crate::amount::{CpuMilli, GpuMilli, MemoryMib};
 use crate::entity::{
-    DisplayName, Entity as _, Entry, GPU_LEASES, GpuLease, LOGS, LeaseId, MediaType, QueueId, RUN_PULSES,
-    RUN_QUEUES, RunId, RunPulse, RunQueue, RunQueueUse, RunState, TRAINING_IMAGES, TRAININGS, Training,
-    TrainingId, TrainingImage, TrainingImageId, TrainingImageState, TrainingRun, UserId,
+    Entity as _, Entry, GPU_LEASES, GpuLease, LOGS, LeaseId, MediaType, QueueId, RUN_PULSES, RunId, RunPulse,
+    RunState, TRAININGS, TrainingId, TrainingImage, TrainingImageId, TrainingImageState, TrainingRun, UserId,
 };
 use crate::error::{Error, Result};
 use crate::plane::leases::Grant;
-use crate::plane::{NewRun, RunLease, Worker};
+use crate::plane::{NewQueue, NewRun, NewTraining, QueueTerms, RunLease, Worker};
 use crate::store::{Batch, Json, Scan, Store, StoreExt as _, Write};
 use crate::time::{ManualClock, Timestamp};
 
@@ -55,56 +53,18 @@ struct Lab {
 
 impl Lab {
     async fn new(world: &World) -> Self {
-        let owner = world.user().await;
-        let lab = Self { owner, training: world.id().into(), queue: world.id().into() };
-        let now = world.now().await;
-        let queue = RunQueue {
-            id: lab.queue,
-            name: format!("queue-{}", lab.queue),
-            parent_id: None,
-            weight_milli: 1000,
-            gpu_milli: None,
-            gpu_milli_borrowing: None,
-            gpu_milli_lending: None,
-            cpu_milli: None,
-            cpu_milli_borrowing: None,
-            cpu_milli_lending: None,
-            memory_mib: None,
-            memory_mib_borrowing: None,
-            memory_mib_lending: None,
-            created_at: now,
-            updated_at: now,
-        };
+        let lab = Self { owner: world.user().await, training: world.id().into(), queue: world.id().into() };
         lab.add_training(world, lab.training).await;
-        let used = RunQueueUse {
-            queue_id: lab.queue,
-            gpu_milli: GpuMilli::ZERO,
-            cpu_milli: CpuMilli::ZERO,
-            memory_mib: MemoryMib::ZERO,
-            epoch: 0,
-        };
-        world.write(vec![Write::Insert(queue.to_row()), Write::Insert(used.to_row())]).await.unwrap();
+        let terms = QueueTerms::new(format!("queue-{}", lab.queue));
+        world.cloud.create_queue(NewQueue::new("").id(lab.queue).terms(terms)).await.unwrap();
         lab
     }
 
     /// Another training of the owner.
     async fn add_training(&self, world: &World, id: TrainingId) {
-        let now = world.now().await;
-        let training = Training {
-            id,
-            owner_id: self.owner,
-            name: DisplayName::new("portraits").unwrap(),
-            config: Json::new(&serde_json::json!({ "steps": 100 })).unwrap(),
-            trigger_word: "ohxw".into(),
-            base_model: None,
-            image_limit: 1000,
-            image_bytes_limit: 1 << 32,
-            images: 0,
-            image_bytes: 0,
-            created_at: now,
-            updated_at: now,
-        };
-        world.write(vec![Write::Insert(training.to_row())]).await.unwrap();
+        let new = NewTraining::new(self.owner, "portraits", "ohxw").id(id);
+        let config = Json::new(&serde_json::json!({ "steps": 100 })).unwrap();
+        world.cloud.create_training(new.config(config)).await.unwrap();
     }
 
     /// Images of the training, in a state.
@@ -127,6 +87,8 @@ impl Lab {
                 updated_at: now,
             };
             writes.push(Write::Insert(image.to_row()));
+            writes.push(Write::record(&TRAININGS, self.training, "images", 1));
+            writes.push(Write::record(&TRAININGS, self.training, "image_bytes", 77));
             ids.push(id);
         }
         world.write(writes).await.unwrap();
@@ -236,21 +198,9 @@ impl World {
         let rows = self.cloud.store.scan_all(of_run).await.unwrap();
         rows.iter().map(|row| crate::entity::TrainingRunImage::from_row(row).unwrap()).collect()
     }
-
-    /// Deletes a row that is there, whatever refers to it.
-    async fn delete_row(&self, table: &'static crate::store::Table, key: uuid::Uuid) -> Result<()> {
-        let row = self.cloud.store.get(table, key).await.unwrap().value.unwrap();
-        self.write(vec![Write::delete(table, key, row.revision())]).await
-    }
 }
 
 /// Refuses what is not refused for the state of something.
 fn wrong_state<T: std::fmt::Debug>(answer: Result<T>) {
     assert!(matches!(answer, Err(Error::WrongState { .. })), "{answer:?}");
 }
-
-/// The tables that a run pins rows of.
-const PINNED: [&crate::store::Table; 2] = [&TRAININGS, &RUN_QUEUES];
-
-/// The images of a training in the store's own words.
-const IMAGES: &crate::store::Table = &TRAINING_IMAGES;

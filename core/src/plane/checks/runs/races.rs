@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use super::worker::{SHA256, statuses};
-use super::{DAY, HOUR, IMAGES, Lab, wrong_state};
+use super::{DAY, HOUR, Lab, wrong_state};
 use crate::ControlPlane;
-use crate::entity::{
-    AccessState, BindingState, Entity as _, Limits, RunCause, RunState, TRAININGS, Training, TrainingImageState,
-    USER_ACCESS,
-};
+use crate::entity::{AccessState, BindingState, Limits, RunCause, RunState, TrainingImageState, USER_ACCESS};
 use crate::error::Error;
 use crate::plane::checks::World;
 use crate::plane::checks::behind::Behind;
-use crate::plane::{Artifact, NewStatus, RunLease, RunPolicy};
+use crate::plane::{Artifact, NewStatus, RunLease, RunPolicy, TrainingEdit};
 use crate::store::{StoreExt as _, Write};
 
 pub(super) async fn check_races(world: &World) {
@@ -120,7 +117,8 @@ async fn what_a_worker_says_behind_the_end_of_its_lease_is_refused(world: &World
             assert_eq!((run.state, run.cause, run.failures), expected, "{word:?} behind {taker:?}");
             assert_eq!(statuses(world, lease.run).await, []);
             let held = world.lease(lease.lease).await.state;
-            let released = if taker == Taker::Abandon { BindingState::Released } else { BindingState::Releasing };
+            let released =
+                if taker == Taker::Abandon { BindingState::Released } else { BindingState::Releasing };
             assert_eq!(held, released, "{word:?} behind {taker:?}");
         }
     }
@@ -172,11 +170,8 @@ async fn a_run_is_a_copy_of_what_is_there_when_it_is_submitted(world: &World) {
     let lab = Lab::new(world).await;
     let training = lab.training;
     let cloud = world.behind(|cloud| async move {
-        let row = cloud.store.get(&TRAININGS, training).await.unwrap().value.unwrap();
-        let mut edited = Training::from_row(&row).unwrap();
-        edited.trigger_word = "edited".into();
-        let edit = Write::update(&TRAININGS, training, row.revision(), edited.plain());
-        cloud.store.commit(cloud.batch("check").with(edit)).await.unwrap();
+        let edit = TrainingEdit::new().trigger_word("edited");
+        cloud.edit_training(training, 1, edit).await.unwrap();
     });
     assert_eq!(cloud.submit_run(lab.ask()).await.unwrap().trigger_word, "edited");
     // An image that is resized, and one that is deleted.
@@ -184,9 +179,7 @@ async fn a_run_is_a_copy_of_what_is_there_when_it_is_submitted(world: &World) {
     let images = lab.images(world, 3, TrainingImageState::Uploaded).await;
     let cloud = world.behind(|cloud| async move {
         cloud.resize_image(images[0]).await.unwrap();
-        let row = cloud.store.get(IMAGES, images[1]).await.unwrap().value.unwrap();
-        let gone = Write::delete(IMAGES, images[1], row.revision());
-        cloud.store.commit(cloud.batch("check").with(gone)).await.unwrap();
+        cloud.delete_training_image(images[1]).await.unwrap();
     });
     let run = cloud.submit_run(lab.ask()).await.unwrap();
     assert_eq!(run.images_left, 1, "one is resized, and one is gone");

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{IMAGES, Lab, PINNED, wrong_state};
+use super::{Lab, wrong_state};
 use crate::amount::GpuMilli;
 use crate::entity::{
-    AccessState, Entity as _, Limits, QueueId, RUN_QUEUE_USES, RUN_QUEUES, RunAsk, RunState, TRAININGS,
-    Training, TrainingId, TrainingImage, TrainingImageState, USER_ACCESS,
+    AccessState, Limits, QueueId, RunAsk, RunState, TrainingId, TrainingImageState, USER_ACCESS,
 };
 use crate::error::Error;
-use crate::plane::NewRun;
 use crate::plane::checks::World;
+use crate::plane::{NewRun, TrainingEdit};
 use crate::store::{Json, StoreExt as _, Write};
 
 pub(super) async fn check_submit(world: &World) {
@@ -31,18 +30,11 @@ async fn a_run_is_a_copy_that_no_edit_changes(world: &World) {
     assert_eq!((run.state, run.images_left, run.attempt), (RunState::Queued, 3, 0));
     let copies = world.copies(run.id).await;
     assert_eq!(copies.len(), images.len() + resized.len());
-    let row = world.cloud.store.get(&TRAININGS, lab.training).await.unwrap().value.unwrap();
-    let mut training = Training::from_row(&row).unwrap();
-    training.config = Json::new(&serde_json::json!({ "steps": 1 })).unwrap();
-    training.trigger_word = "other".into();
-    let row_of_image = world.cloud.store.get(IMAGES, images[0]).await.unwrap().value.unwrap();
-    let mut image = TrainingImage::from_row(&row_of_image).unwrap();
-    image.text = "something else".into();
-    let edits = vec![
-        Write::update(&TRAININGS, training.id, row.revision(), training.plain()),
-        Write::update(IMAGES, image.id, row_of_image.revision(), image.plain()),
-    ];
-    world.write(edits).await.unwrap();
+    let kept = world.cloud.repositories().trainings().require(lab.training).await.unwrap();
+    let other = Json::new(&serde_json::json!({ "steps": 1 })).unwrap();
+    let edit = TrainingEdit::new().config(other).trigger_word("other");
+    world.cloud.edit_training(lab.training, kept.revision, edit).await.unwrap();
+    world.cloud.caption_image(images[0], 1, "something else").await.unwrap();
     assert_eq!(world.run(run.id).await, run);
     assert_eq!(run.config.to_value(), serde_json::json!({ "steps": 100 }));
     assert_eq!(world.copies(run.id).await, copies);
@@ -148,19 +140,17 @@ async fn a_live_run_pins_what_it_needs_and_an_ended_one_nothing(world: &World) {
     let lab = Lab::new(world).await;
     let images = lab.images(world, 2, TrainingImageState::Resized).await;
     let run = lab.submit(world).await;
-    world.delete_row(&RUN_QUEUE_USES, lab.queue.uuid()).await.unwrap();
-    let pinned = [lab.training.uuid(), lab.queue.uuid()];
-    for (table, key) in PINNED.into_iter().zip(pinned).chain([(IMAGES, images[0].uuid())]) {
-        let used = world.delete_row(table, key).await;
-        assert!(matches!(used, Err(Error::StillUsed { .. })), "{}: {used:?}", table.name);
-    }
+    let used = world.cloud.delete_training(lab.training).await;
+    assert!(matches!(used, Err(Error::StillUsed { .. })), "{used:?}");
+    let used = world.cloud.delete_queue(lab.queue).await;
+    assert!(matches!(used, Err(Error::StillUsed { .. })), "{used:?}");
+    let used = world.cloud.delete_training_image(images[0]).await;
+    assert!(matches!(used, Err(Error::StillUsed { .. })), "{used:?}");
     world.cloud.abort_run(run, "").await.unwrap();
     world.pins_nothing(run).await;
-    for image in images {
-        world.delete_row(IMAGES, image.uuid()).await.unwrap();
-    }
-    world.delete_row(&TRAININGS, lab.training.uuid()).await.unwrap();
-    world.delete_row(&RUN_QUEUES, lab.queue.uuid()).await.unwrap();
+    world.cloud.delete_training_image(images[0]).await.unwrap();
+    world.cloud.delete_training(lab.training).await.unwrap();
+    world.cloud.delete_queue(lab.queue).await.unwrap();
     let history = world.run(run).await;
     assert_eq!((history.of_training, history.state), (lab.training, RunState::Aborted));
     assert_eq!(world.copies(run).await.len(), 2, "what it was of is still known");
