@@ -208,6 +208,13 @@ impl ControlPlane {
         Ok(batch)
     }
 
+    /// The lease that is a run's own.
+    pub(in crate::plane) async fn lease_of_run(&self, run: crate::entity::RunId) -> Result<Option<LeaseId>> {
+        let own = Scan::of(&GPU_LEASES).by("gpu_leases_run").with(run).limit(1);
+        let rows = self.store.scan(own).await?.value.rows;
+        Ok(rows.first().map(|row| row.id("id")).transpose()?)
+    }
+
     /// A lease with the run that it is or was of.
     pub(super) async fn lease_and_run(
         &self,

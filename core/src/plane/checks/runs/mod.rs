@@ -17,7 +17,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::plane::leases::Grant;
-use crate::plane::{NewQueue, NewRun, NewTraining, QueueTerms, RunLease, Worker};
+use crate::plane::{NewQueue, NewRun, NewTraining, RunLease, Worker};
 use crate::store::{Batch, Json, Scan, Store, StoreExt as _, Write};
 use crate::time::{ManualClock, Timestamp};
 
@@ -55,8 +55,8 @@ impl Lab {
     async fn new(world: &World) -> Self {
         let lab = Self { owner: world.user().await, training: world.id().into(), queue: world.id().into() };
         lab.add_training(world, lab.training).await;
-        let terms = QueueTerms::new(format!("queue-{}", lab.queue));
-        world.cloud.create_queue(NewQueue::new("").id(lab.queue).terms(terms)).await.unwrap();
+        let queue = NewQueue::new(format!("queue-{}", lab.queue)).id(lab.queue);
+        world.cloud.create_queue(queue).await.unwrap();
         lab
     }
 
