@@ -1,6 +1,6 @@
 //! Recomputing every counter from the rows that it counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -8,10 +8,11 @@ use super::ControlPlane;
 use crate::entity::{
     ADMINISTRATIONS, BindingState, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPU_LEASES,
     GPUS, INSTANCES, LEASE_GPUS, LEASE_NODES, LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, RUN_QUEUE_USES,
-    TRAINING_IMAGES, TRAININGS, USERS, UserPermission,
+    TRAINING_IMAGES, TRAINING_RUN_IMAGES, TRAINING_RUNS, TRAININGS, TrainingImageState, USERS,
+    UserPermission,
 };
 use crate::error::Result;
-use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError, Table};
+use crate::store::{Is, Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError, Table, Test};
 
 /// What [`ControlPlane::audit`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,9 +55,10 @@ pub struct Drift {
 type Counts = BTreeMap<(&'static str, Uuid, &'static str), i64>;
 
 impl ControlPlane {
-    /// Recomputes all ledgers, quotas and GPUs from the instances, foreign containers and bindings, trainings from their images, the
-    /// ways in of every user from password and connections, and the number of administrators, on one consistent view, and reports
-    /// what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a snapshot, a minute, for all of it.
+    /// Recomputes all ledgers, quotas, queues and GPUs from the instances, foreign containers, bindings and leases, trainings and runs
+    /// from their images, the ways in of every user from password and connections, and the number of administrators, on one
+    /// consistent view, and reports what differs. It changes nothing; [`ControlPlane::repair`] does. It has the lifetime of a
+    /// snapshot, a minute, for all of it.
     #[tracing::instrument(skip_all)]
     pub async fn audit(&self) -> Result<AuditReport> {
         let snapshot = self.store.snapshot().await?;
@@ -98,11 +100,21 @@ impl ControlPlane {
         count_leases(&*snapshot, &mut counts).await?;
         count_trainings(&*snapshot, &mut counts).await?;
         count_ways(&*snapshot, &mut counts).await?;
+        count_runs(&*snapshot, &mut counts).await?;
         count_administrators(&*snapshot, &mut report).await?;
         for (table, columns) in [
             (
                 &QUOTAS,
-                &["instances", "nodes", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli", "trainings"][..],
+                &[
+                    "instances",
+                    "nodes",
+                    "cpu_milli",
+                    "memory_mib",
+                    "storage_mib",
+                    "gpu_milli",
+                    "trainings",
+                    "runs",
+                ][..],
             ),
             (&TRAININGS, &["images", "image_bytes"]),
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
@@ -113,6 +125,7 @@ impl ControlPlane {
             let look = &mut |row: &Row| compare(&mut report, &mut counts, row, columns);
             snapshot.each(Scan::of(table), look).await?;
         }
+        compare_runs(&*snapshot, &mut report, &mut counts).await?;
         // What is counted on a row that is not there.
         let left = counts.into_iter().filter(|(_, count)| *count != 0);
         report.drifts.extend(left.map(|((table, id, column), recounted)| Drift {
@@ -126,7 +139,6 @@ impl ControlPlane {
     }
 }
 
-<<<<<<< HEAD
 /// Counts what leases hold of accounts, queues, nodes and GPUs.
 async fn count_leases(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result::Result<(), StoreError> {
     let mut add = |table: &'static Table, id: Uuid, row: &Row, columns: &[&'static str]| {
@@ -186,7 +198,6 @@ async fn count_trainings(
             let training = row.id::<()>("training_id")?.uuid();
             *counts.entry((TRAININGS.name, training, "images")).or_default() += 1;
             *counts.entry((TRAININGS.name, training, "image_bytes")).or_default() += row.int("size_bytes")?;
->>>>>>> trainings
             Ok(())
         })
         .await
@@ -204,6 +215,50 @@ async fn count_ways(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result
             .await?;
     }
     Ok(())
+}
+
+/// Counts the runs of each account that have not ended, and the images that each of them waits for.
+async fn count_runs(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result::Result<(), StoreError> {
+    snapshot
+        .each(Scan::of(&TRAINING_RUNS), &mut |row| {
+            if row.opt_id::<()>("training_id")?.is_some() {
+                let owner = row.id::<()>("owner_id")?.uuid();
+                *counts.entry((QUOTAS.name, owner, "runs")).or_default() += 1;
+            }
+            Ok(())
+        })
+        .await?;
+    let mut not_resized = BTreeSet::new();
+    let resized = Is::Ne(TrainingImageState::Resized.as_str().into());
+    snapshot
+        .each(Scan::of(&TRAINING_IMAGES).test(Test::new("state", resized)), &mut |row| {
+            not_resized.insert(row.id::<()>("id")?.uuid());
+            Ok(())
+        })
+        .await?;
+    snapshot
+        .each(Scan::of(&TRAINING_RUN_IMAGES), &mut |row| {
+            let image = row.opt_id::<()>("image_id")?;
+            if image.is_some_and(|image| not_resized.contains(&image.uuid())) {
+                let run = row.id::<()>("run_id")?.uuid();
+                *counts.entry((TRAINING_RUNS.name, run, "images_left")).or_default() += 1;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Compares what runs that have not ended wait for. One that has ended keeps what it waited for then.
+async fn compare_runs(
+    snapshot: &dyn Snapshot,
+    report: &mut AuditReport,
+    counts: &mut Counts,
+) -> std::result::Result<(), StoreError> {
+    snapshot
+        .each(Scan::of(&TRAINING_RUNS).test(Test::new("training_id", Is::NotNull)), &mut |row| {
+            compare(report, counts, row, &["images_left"])
+        })
+        .await
 }
 
 /// Counts the administrators, suspended ones too, and compares. Before the first one nothing counts them.

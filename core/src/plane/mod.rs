@@ -44,6 +44,7 @@ mod request;
 mod resize;
 mod retry;
 mod roles;
+mod runs;
 mod second_factor;
 mod security;
 mod session_ends;
@@ -86,6 +87,7 @@ pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
 pub use roles::NewRole;
+pub use runs::{Advanced, Artifact, NewRun, NewStatus, RunPolicy, SweptRuns};
 pub use second_factor::{Resealed, SecondFactor, TotpEnrolment};
 pub use session_ends::OpenSession;
 pub use trainings::{NewTraining, NewTrainingImage, TrainingEdit};
@@ -123,12 +125,12 @@ pub struct ControlPlane {
     planner: Arc<Mutex<Planner>>,
     deadline: Option<Duration>,
     identity: Arc<Identity>,
+    runs: RunPolicy,
     trainings: TrainingPolicy,
     /// On whose behalf it works.
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
     unsettled: Option<Arc<Mutex<Held>>>,
-    runs: leases::RunsStub,
     /// What was refused and is not yet in the audit trail.
     refusals: Arc<refusals::Refusals>,
 }
@@ -155,6 +157,8 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// What the host decides about identity.
     pub identity: IdentityOptions,
+    /// How long each state of a training run may last, and when it is tried again.
+    pub runs: RunPolicy,
     /// What the host decides about trainings.
     pub trainings: TrainingPolicy,
 }
@@ -163,6 +167,12 @@ impl Options {
     /// Says what the host decides about identity.
     pub fn identity(mut self, identity: IdentityOptions) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// Says how long each state of a training run may last.
+    pub fn runs(mut self, runs: RunPolicy) -> Self {
+        self.runs = runs;
         self
     }
 
@@ -231,11 +241,11 @@ impl ControlPlane {
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             deadline: options.deadline,
             identity: Arc::new(Identity::new(options.identity)),
+            runs: options.runs,
             trainings: options.trainings,
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),
-            runs: leases::RunsStub { starting: Duration::from_mins(15) },
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,

@@ -8,7 +8,7 @@ use super::users::Happened;
 use super::{AuditReport, ControlPlane, Drift};
 use crate::entity::{
     ADMINISTRATIONS, Administration, Entity as _, GPUS, Gpu, LOGIN_WAYS, LoginWays, NODE_LEDGERS, NodeLedger,
-    QUOTAS, Quota, TRAININGS, Training,
+    QUOTAS, Quota, TRAINING_RUNS, TRAININGS, Training, TrainingRun,
 };
 use crate::error::{Error, Result};
 use crate::id::{hashed, v7_millis};
@@ -19,13 +19,14 @@ use crate::time::Timestamp;
 const AT_ONCE: usize = 256;
 
 /// What has counters that an audit recounts, and what the log calls it.
-const COUNTED: [(&Table, &str); 6] = [
+const COUNTED: [(&Table, &str); 7] = [
     (&QUOTAS, Quota::KIND),
     (&NODE_LEDGERS, NodeLedger::KIND),
     (&GPUS, Gpu::KIND),
     (&LOGIN_WAYS, LoginWays::KIND),
     (&TRAININGS, Training::KIND),
     (&ADMINISTRATIONS, Administration::KIND),
+    (&TRAINING_RUNS, TrainingRun::KIND),
 ];
 
 /// What became of the drifts of a report.

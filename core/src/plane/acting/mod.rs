@@ -12,6 +12,7 @@ mod nodes;
 mod operations;
 mod queues;
 mod rights;
+mod runs;
 mod trainings;
 mod views;
 mod warrant;

@@ -175,7 +175,7 @@ impl Acting {
     }
 
     /// What the caller may see of a kind. Who may see nothing of any kind is refused, and that is noted.
-    async fn reach(&self, operation: Operation) -> Result<(Known, Reach)> {
+    pub(super) async fn reach(&self, operation: Operation) -> Result<(Known, Reach)> {
         let known = self.known().await?;
         let reach = reach(&known.rights, operation.action(), operation.kind());
         if reach == Reach::Nothing {

@@ -1,6 +1,7 @@
 //! What machines promise on every store, as checks that run on any of them.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
+mod behind;
 mod commands;
 mod cut;
 mod hostile;
@@ -17,10 +18,12 @@ mod node_life;
 mod quarantine;
 mod reports;
 mod resize;
+mod runs;
 mod saved;
 mod trainings;
 
 pub use model::{ModelSize, ModelStores, check_machine_model};
+pub use runs::check_runs;
 pub use trainings::check_trainings;
 
 pub(crate) use trainings::waiting_run;
@@ -33,7 +36,7 @@ use crate::amount::CpuMilli;
 use crate::entity::{Limits, NodeId, UserId};
 use crate::id::{IdSource as _, TimeOrderedIds};
 use crate::identity::IdentityOptions;
-use crate::plane::{NewNode, NewUser, Options};
+use crate::plane::{NewNode, NewUser, Options, RunPolicy};
 use crate::store::Store;
 use crate::time::ManualClock;
 
@@ -43,8 +46,7 @@ use crate::time::ManualClock;
 /// # Panics
 /// Where something is not as it is documented.
 pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
-    let cloud = Arc::new(plane_over(store, &clock));
-    let world = World { cloud, clock, made: AtomicU64::new(0) };
+    let world = World::new(store, clock);
     node_life::check_node_life(&world).await;
     commands::check_commands(&world).await;
     images::check_images(&world).await;
@@ -72,6 +74,11 @@ struct World {
 }
 
 impl World {
+    fn new(store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Self {
+        let cloud = Arc::new(plane_over(store, &clock));
+        Self { cloud, clock, made: AtomicU64::new(0) }
+    }
+
     /// A number that was not given before.
     fn fresh(&self) -> u64 {
         self.made.fetch_add(1, Ordering::Relaxed)
@@ -85,6 +92,11 @@ impl World {
     /// Another control plane, over this store.
     fn over(&self, store: Arc<dyn Store>) -> ControlPlane {
         plane_over(store, &self.clock)
+    }
+
+    /// Another control plane over the same store, which decides so over runs.
+    fn with_runs(&self, runs: RunPolicy) -> ControlPlane {
+        ControlPlane { runs, ..self.over(Arc::clone(&self.cloud.store)) }
     }
 
     /// A user who may act.
@@ -115,6 +127,13 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
         let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
         check_machines(store, clock).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn runs_hold_on_the_reference_store() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        check_runs(store, clock).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -8,8 +8,6 @@ mod expire;
 mod grant;
 mod queues;
 mod release;
-mod seam;
-pub(in crate::plane) use seam::RunsStub;
 mod spend;
 
 use std::time::Duration;
