@@ -63,6 +63,7 @@ pub mod identity;
 pub mod machine;
 pub mod plane;
 pub mod ports;
+pub mod rent;
 pub mod sched;
 pub mod store;
 pub mod time;

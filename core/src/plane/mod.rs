@@ -35,6 +35,7 @@ mod overrides;
 mod place;
 mod profile;
 mod refusals;
+mod rentals;
 mod repair;
 mod report;
 mod request;
@@ -75,6 +76,7 @@ pub use node_deletion::NodeDeletion;
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;
+pub use rentals::{Asked, JanitorPass};
 pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
@@ -92,6 +94,7 @@ use crate::identity::{
     ApiKeyPolicy, Caller, CodePolicy, ConnectionPolicy, Entropy, Guesses, IdentityOptions, KeyRing,
     LoginPolicy, PasswordHashing, SessionPolicy, SshKeyPolicy, TotpPolicy,
 };
+use crate::rent::RentalOptions;
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -120,6 +123,8 @@ pub struct ControlPlane {
     unsettled: Option<Arc<Mutex<Held>>>,
     /// What was refused and is not yet in the audit trail.
     refusals: Arc<refusals::Refusals>,
+    /// What the host decides about rented machines.
+    rentals: Option<Arc<RentalOptions>>,
 }
 
 /// How a control plane decides.
@@ -144,12 +149,20 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// What the host decides about identity.
     pub identity: IdentityOptions,
+    /// What the host decides about rented machines; without it none is rented.
+    pub rentals: Option<RentalOptions>,
 }
 
 impl Options {
     /// Says what the host decides about identity.
     pub fn identity(mut self, identity: IdentityOptions) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// Says what the host decides about rented machines.
+    pub fn rentals(mut self, rentals: RentalOptions) -> Self {
+        self.rentals = Some(rentals);
         self
     }
 
@@ -215,6 +228,7 @@ impl ControlPlane {
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),
+            rentals: options.rentals.map(Arc::new),
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,

@@ -38,6 +38,7 @@ impl ControlPlane {
             deadline: self.deadline,
             identity: Arc::clone(&self.identity),
             refusals: Arc::clone(&self.refusals),
+            rentals: self.rentals.clone(),
             caller,
             unsettled: self.unsettled.clone(),
             store,

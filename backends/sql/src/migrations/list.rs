@@ -104,6 +104,7 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0072_lease_nodes", ["lease_nodes"]),
     entity!("postgres", "0073_lease_gpus", ["lease_gpus"]),
     entity!("postgres", "0074_rentals", ["rentals"]),
+    entity!("postgres", "0075_rentals_evidence", ["rentals"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -185,4 +186,5 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0072_lease_nodes", ["lease_nodes"]),
     entity!("sqlite", "0073_lease_gpus", ["lease_gpus"]),
     entity!("sqlite", "0074_rentals", ["rentals"]),
+    entity!("sqlite", "0075_rentals_evidence", ["rentals"]),
 ];

@@ -1,0 +1,129 @@
+//! Processes that stop between what they decide, ask for and record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fixture::{GRACE, READY, Renting};
+use super::named;
+use crate::entity::RentalState;
+use crate::plane::checks::World;
+use crate::plane::checks::cut::Cut;
+use crate::store::Store;
+
+pub(super) async fn check_crashes(world: &World) {
+    a_process_that_dies_while_it_asks_leaves_nothing_behind(world).await;
+    a_process_that_dies_between_two_batches_leaves_nothing_behind(world).await;
+    an_answer_to_what_is_not_wanted_any_more_gives_it_back(world).await;
+    a_pass_that_is_overtaken_changes_nothing(world).await;
+}
+
+/// Every other call to rent has rented before the process dies.
+async fn a_process_that_dies_while_it_asks_leaves_nothing_behind(world: &World) {
+    let (mut found, mut never) = (0, 0);
+    for seed in 0..12 {
+        let renting = Renting::seeded(world, seed);
+        let (rental, lease) = renting.intend(2).await;
+        renting.lies(|lies| lies.hangs = 1000);
+        assert!(renting.until_hung(world.cloud.rent_pending(&*renting.provider)).await.is_none());
+        let row = renting.row(rental).await;
+        assert_eq!((row.state, row.tries, row.answered_at), (RentalState::Renting, 1, None));
+        renting.lies(|_| ());
+        assert_eq!(renting.ask().await.asked, 0, "it may have been rented: it is not asked for again");
+        let there = renting.provider.there(&renting.prefix());
+        let pass = renting.pass().await;
+        assert_eq!(pass.seen, u64::try_from(there.len()).unwrap());
+        let row = renting.row(rental).await;
+        assert_eq!(row.instance_id.as_deref(), there.first().map(|machine| machine.instance_id.as_str()));
+        if there.is_empty() {
+            never += 1;
+            world.clock.advance(GRACE * 2);
+            assert_eq!(renting.pass().await.missed, 0, "the answer may still come");
+            world.clock.advance(READY);
+            renting.pass().await;
+            world.clock.advance(GRACE);
+            assert_eq!(renting.pass().await.ended, 1);
+            assert!(renting.is_released(lease).await);
+        } else {
+            found += 1;
+            assert_eq!((row.state, renting.gpus(rental).await.len()), (RentalState::Rented, 2));
+        }
+        renting.end().await;
+    }
+    assert!(found > 0 && never > 0, "{found} {never}");
+}
+
+async fn a_process_that_dies_between_two_batches_leaves_nothing_behind(world: &World) {
+    for batches in 0..6 {
+        let renting = Renting::new(world);
+        let (rental, lease) = renting.intend(2).await;
+        let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), batches));
+        let other = world.over(cut);
+        // Whatever of this it comes to.
+        if other.rent_pending(&*renting.provider).await.is_ok() {
+            renting.give_up(lease).await;
+            for _ in 0..3 {
+                world.clock.advance(Duration::from_secs(1));
+                let _ = other.janitor_pass(&*renting.provider).await;
+            }
+        } else if batches == 1 {
+            let there = renting.provider.there(&renting.prefix());
+            assert_eq!(there.len(), 1, "it was rented, and that was not recorded");
+            assert_eq!(renting.pass().await.seen, 1);
+            assert_eq!(renting.row(rental).await.instance_id.as_deref(), Some(named(&there)[0]));
+        }
+        renting.end().await;
+    }
+}
+
+/// The lease ends while the provider is asked; and all of it ends before the provider answers.
+async fn an_answer_to_what_is_not_wanted_any_more_gives_it_back(world: &World) {
+    for ended in [false, true] {
+        let renting = Renting::new(world);
+        let (rental, lease) = renting.intend(1).await;
+        renting.lies(|lies| lies.hangs = 1000);
+        assert!(renting.until_hung(world.cloud.rent_pending(&*renting.provider)).await.is_none());
+        let there = renting.provider.there(&renting.prefix());
+        for machine in &there {
+            renting.provider.breaks(&machine.instance_id, false);
+        }
+        renting.give_up(lease).await;
+        renting.lies(|_| ());
+        renting.pass().await;
+        assert_eq!(renting.row(rental).await.state, RentalState::Releasing);
+        if ended {
+            renting.settle().await;
+            assert_eq!(renting.row(rental).await.state, RentalState::Released);
+        }
+        // Now it answers.
+        let late = renting.provider.late(&format!("{}{rental}", renting.prefix()));
+        let answer = Ok(crate::rent::RentedMachine::new(late.clone()));
+        let not_wanted = world.cloud.hears_late(rental, &answer).await.unwrap();
+        assert_eq!(not_wanted.is_some(), ended, "a row that has ended wants nothing");
+        assert!(renting.gpus(rental).await.is_empty());
+        renting.end().await;
+        assert!(!renting.provider.has(&late));
+    }
+}
+
+async fn a_pass_that_is_overtaken_changes_nothing(world: &World) {
+    let renting = Renting::new(world);
+    let (rental, lease) = renting.intend(1).await;
+    renting.ask().await;
+    renting.give_up(lease).await;
+    // Between what a pass reads and what it writes somebody else writes.
+    let (store, id) = (Arc::clone(world.cloud.store()), world.id());
+    let entry = world.cloud.repositories().rentals().require(rental).await.unwrap();
+    let now = world.now().await;
+    let other = async move {
+        let set = vec![("updated_at", now.into())];
+        let write = crate::store::Write::update(&crate::entity::RENTALS, rental, entry.revision, set);
+        crate::store::StoreExt::commit(&*store, crate::store::Batch::new(id, "check").with(write))
+            .await
+            .unwrap();
+    };
+    let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other));
+    let pass = world.over(cut).janitor_pass(&*renting.provider).await.unwrap();
+    assert_eq!((pass.late, pass.unwanted, pass.given_back), (1, 0, 0));
+    assert!(renting.provider.released().is_empty());
+    renting.end().await;
+}
