@@ -7,6 +7,7 @@
 //! - [`store`] is the storage kernel: tables declared as data, guarded batches, one feed. Its [`store::Store`] is the
 //!   contract that every backend keeps; [`store::memory`] is the reference, `apportion-redb` the embedded file.
 //! - [`sched`] is the scheduling core, usable without any store.
+//! - [`queue`] is the fair-share queue over it: quotas, gangs, backfill, preemption; as pure as that is.
 //!
 //! # Examples
 //! ```
@@ -63,6 +64,7 @@ pub mod identity;
 pub mod machine;
 pub mod plane;
 pub mod ports;
+pub mod queue;
 pub mod rent;
 pub mod sched;
 pub mod store;

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::compute_node::NodeId;
 use super::field::entity;
 use super::gpu_lease::LeaseId;
-use crate::amount::{CpuMilli, MemoryMib, StorageMib};
+use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::store::{Column, Invariant, Reference, Table};
 
-/// What a lease holds of a node, its GPUs aside. Released, it keeps what was held and pins no node.
+/// What a lease holds of a node; of which GPUs, [`LeaseGpu`](super::LeaseGpu) says. Released, it keeps what was held and pins no node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseNode {
     /// The lease.
@@ -25,6 +25,8 @@ pub struct LeaseNode {
     pub memory_mib: MemoryMib,
     /// Disk space of all of them.
     pub storage_mib: StorageMib,
+    /// GPU thousandths of all of them.
+    pub gpu_milli: GpuMilli,
 }
 
 /// The table of [`LeaseNode`].
@@ -38,6 +40,7 @@ pub static LEASE_NODES: Table = Table::new(
         Column::int("cpu_milli").immutable(),
         Column::int("memory_mib").immutable(),
         Column::int("storage_mib").immutable(),
+        Column::int("gpu_milli").immutable(),
     ],
     &["lease_id", "of_node"],
 )
@@ -50,9 +53,10 @@ pub static LEASE_NODES: Table = Table::new(
     Invariant::at_least("lease_nodes_cpu_not_negative", "cpu_milli", 0),
     Invariant::at_least("lease_nodes_memory_not_negative", "memory_mib", 0),
     Invariant::at_least("lease_nodes_storage_not_negative", "storage_mib", 0),
+    Invariant::at_least("lease_nodes_gpu_not_negative", "gpu_milli", 0),
 ]);
 
 entity!(LeaseNode, "lease_node", LEASE_NODES {
-    fixed: lease_id, of_node, members, cpu_milli, memory_mib, storage_mib;
+    fixed: lease_id, of_node, members, cpu_milli, memory_mib, storage_mib, gpu_milli;
     plain: node_id;
 });

@@ -14,6 +14,12 @@ use crate::time::Timestamp;
 /// The id of a [`RunQueue`].
 pub type QueueId = Id<RunQueue>;
 
+impl RunQueue {
+    /// The id of the queue of runs that name none. It is changed with every change of any queue, so that whoever looked at all
+    /// of them can tell by it that they are as they were.
+    pub const DEFAULT: QueueId = Id::new(uuid::Uuid::nil());
+}
+
 /// A queue of runs, in a tree of queues.
 ///
 /// Its *nominal* quota is its own; what it does not use the others may borrow, as far as its *lending* limit goes, and it may

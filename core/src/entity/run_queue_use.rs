@@ -7,7 +7,7 @@ use super::run_queue::QueueId;
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib};
 use crate::store::{Column, Fixed, Invariant, Reference, Table};
 
-/// What is charged to a queue: what its own runs hold, and what its children hold beyond what they keep for themselves.
+/// What the runs of a queue hold, those of the queues below it not counted.
 ///
 /// It is a row of its own, so that charging it does not disturb whoever edits the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct RunQueueUse {
     pub cpu_milli: CpuMilli,
     /// Memory.
     pub memory_mib: MemoryMib,
+    /// Of a root: how often something was charged below it that more than one queue has a part in. Whoever charges such a thing
+    /// has looked at all of them, and tests that nobody else has charged one since.
+    pub epoch: u64,
 }
 
 /// The table of [`RunQueueUse`].
@@ -30,6 +33,7 @@ pub static RUN_QUEUE_USES: Table = Table::new(
         Column::int("gpu_milli").counter().default(Fixed::Int(0)),
         Column::int("cpu_milli").counter().default(Fixed::Int(0)),
         Column::int("memory_mib").counter().default(Fixed::Int(0)),
+        Column::int("epoch").counter().default(Fixed::Int(0)),
     ],
     &["queue_id"],
 )
@@ -38,9 +42,10 @@ pub static RUN_QUEUE_USES: Table = Table::new(
     Invariant::at_least("run_queue_uses_gpu_not_negative", "gpu_milli", 0),
     Invariant::at_least("run_queue_uses_cpu_not_negative", "cpu_milli", 0),
     Invariant::at_least("run_queue_uses_memory_not_negative", "memory_mib", 0),
+    Invariant::at_least("run_queue_uses_epoch_not_negative", "epoch", 0),
 ]);
 
 entity!(RunQueueUse, "run_queue_use", RUN_QUEUE_USES {
     fixed: queue_id;
-    counters: gpu_milli, cpu_milli, memory_mib;
+    counters: gpu_milli, cpu_milli, memory_mib, epoch;
 });

@@ -630,6 +630,7 @@ impl Samples {
             },
             queue_use: RunQueueUse {
                 queue_id,
+                epoch: 3,
                 gpu_milli: GpuMilli::from_u32(1000),
                 cpu_milli: CpuMilli::from_u32(4000),
                 memory_mib: MemoryMib::from_u32(8192),
@@ -755,6 +756,7 @@ impl Samples {
                 cpu_milli: CpuMilli::from_u32(4000),
                 memory_mib: MemoryMib::from_u32(8192),
                 storage_mib: StorageMib::from_u32(1024),
+                gpu_milli: GpuMilli::from_u32(1000),
             },
             lease_gpu: LeaseGpu { lease_id, of_gpu: gpu_id, gpu_id: None, milli: GpuMilli::from_u32(1000) },
             rental: Rental {

@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::ControlPlane;
 use crate::entity::{
-    ADMINISTRATIONS, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPUS, INSTANCES,
-    LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, USERS, UserPermission,
+    ADMINISTRATIONS, BindingState, COMPUTE_NODES, CONNECTIONS, FOREIGN_INSTANCES, GPU_BINDINGS, GPU_LEASES,
+    GPUS, INSTANCES, LEASE_GPUS, LEASE_NODES, LOGIN_WAYS, NODE_LEDGERS, PASSWORDS, QUOTAS, RUN_QUEUE_USES,
+    USERS, UserPermission,
 };
 use crate::error::Result;
-use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError};
+use crate::store::{Key, Row, Scan, Snapshot, SnapshotExt as _, StoreError, Table};
 
 /// What [`ControlPlane::audit`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +94,7 @@ impl ControlPlane {
                 Ok(())
             })
             .await?;
+        count_leases(&*snapshot, &mut counts).await?;
         count_ways(&*snapshot, &mut counts).await?;
         count_administrators(&*snapshot, &mut report).await?;
         for (table, columns) in [
@@ -100,6 +102,7 @@ impl ControlPlane {
             (&NODE_LEDGERS, &["instances", "cpu_milli", "memory_mib", "storage_mib", "gpu_milli"]),
             (&GPUS, &["used_milli"]),
             (&LOGIN_WAYS, &["ways"]),
+            (&RUN_QUEUE_USES, &["gpu_milli", "cpu_milli", "memory_mib"]),
         ] {
             let look = &mut |row: &Row| compare(&mut report, &mut counts, row, columns);
             snapshot.each(Scan::of(table), look).await?;
@@ -115,6 +118,48 @@ impl ControlPlane {
         }));
         Ok(report)
     }
+}
+
+/// Counts what leases hold of accounts, queues, nodes and GPUs.
+async fn count_leases(snapshot: &dyn Snapshot, counts: &mut Counts) -> std::result::Result<(), StoreError> {
+    let mut add = |table: &'static Table, id: Uuid, row: &Row, columns: &[&'static str]| {
+        for column in columns {
+            *counts.entry((table.name, id, *column)).or_default() += row.int(column)?;
+        }
+        Ok(())
+    };
+    snapshot
+        .each(Scan::of(&GPU_LEASES), &mut |row| {
+            if row.text("state")? == BindingState::Released.as_str() {
+                return Ok(());
+            }
+            let all = ["gpu_milli", "cpu_milli", "memory_mib", "storage_mib"];
+            add(&QUOTAS, row.id::<()>("account_id")?.uuid(), row, &all)?;
+            match row.opt_id::<()>("queue_id")? {
+                Some(queue) => {
+                    add(&RUN_QUEUE_USES, queue.uuid(), row, &["gpu_milli", "cpu_milli", "memory_mib"])
+                }
+                None => Ok(()),
+            }
+        })
+        .await?;
+    snapshot
+        .each(Scan::of(&LEASE_NODES), &mut |row| match row.opt_id::<()>("node_id")? {
+            Some(node) => {
+                let all = ["gpu_milli", "cpu_milli", "memory_mib", "storage_mib"];
+                add(&NODE_LEDGERS, node.uuid(), row, &all)
+            }
+            None => Ok(()),
+        })
+        .await?;
+    snapshot
+        .each(Scan::of(&LEASE_GPUS), &mut |row| {
+            if let Some(gpu) = row.opt_id::<()>("gpu_id")? {
+                *counts.entry((GPUS.name, gpu.uuid(), "used_milli")).or_default() += row.int("milli")?;
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// Counts the ways in of each user: a password is one, and so is each connection.

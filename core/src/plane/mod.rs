@@ -15,6 +15,7 @@ mod connections;
 mod decided;
 mod delete;
 mod ending;
+mod engine;
 mod explain;
 mod follow;
 mod grants;
@@ -22,6 +23,7 @@ mod images;
 mod import;
 mod launch;
 mod launch_rows;
+mod leases;
 mod lifecycle;
 mod login;
 mod login_rows;
@@ -64,12 +66,14 @@ pub use audit::{AuditReport, Drift};
 pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use commands::{CommandLease, CommandOutcome, NewCommand};
 pub use connections::{LogInThrough, ProviderAccount};
+pub use engine::{RunScheduler, Ticked};
 pub use explain::{Explained, LaunchPlan};
 pub use grants::{Grant, Shared};
 pub use images::{LoadedImage, NewImage};
 pub use import::{
     Imported, ImportedGpu, ImportedInstance, ImportedNode, ImportedPort, ImportedUser, NotImported,
 };
+pub use leases::{ClaimedRun, LeaseStanding, LeasedGpu, LeasesSwept, RunLease, Worker};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
 pub use node_deletion::NodeDeletion;
@@ -121,6 +125,7 @@ pub struct ControlPlane {
     caller: Arc<Caller>,
     /// What was launched in the application's transaction, where this one works in one.
     unsettled: Option<Arc<Mutex<Held>>>,
+    runs: leases::RunsStub,
     /// What was refused and is not yet in the audit trail.
     refusals: Arc<refusals::Refusals>,
     /// What the host decides about rented machines.
@@ -229,6 +234,7 @@ impl ControlPlane {
             unsettled: None,
             refusals: Arc::default(),
             rentals: options.rentals.map(Arc::new),
+            runs: leases::RunsStub { starting: Duration::from_mins(15) },
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,

@@ -212,6 +212,11 @@ impl Cluster {
         true
     }
 
+    /// Whether a node takes new tasks; it does not if it is not there.
+    pub(crate) fn is_schedulable(&self, id: &Uuid) -> bool {
+        self.index_of(id).and_then(|index| self.class_of(index)).is_some_and(|class| class.state.schedulable)
+    }
+
     fn intern(&mut self, model: Option<&str>) -> u32 {
         let Some(model) = model else { return 0 };
         let at = self.models.iter().position(|known| known == model).unwrap_or_else(|| {

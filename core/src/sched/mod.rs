@@ -23,6 +23,7 @@ mod node;
 mod place;
 mod placement;
 mod policy;
+mod room;
 mod scheduler;
 mod scorer;
 mod task_counts;

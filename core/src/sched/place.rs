@@ -97,6 +97,24 @@ impl Cluster {
         Ok(())
     }
 
+    /// Takes what a placement says whether the node admits it or not, as long as its GPUs have that much free, working
+    /// or not: the exact inverse of [`release`](Self::release), and for what runs already.
+    pub(crate) fn hold(&mut self, placement: &Placement) -> Result<(), PlaceError> {
+        let (index, milli) = self.locate(placement)?;
+        let unknown = PlaceError::UnknownNode { node: placement.node };
+        let slots = self.node(index).ok_or(unknown)?.slots;
+        for &slot in &placement.gpus {
+            if slots.get(slot).is_none_or(|gpu| gpu.free() < milli) {
+                return Err(PlaceError::GpuTaken { slot, milli: i64::from(milli) });
+            }
+        }
+        let tag = placement.demand.tag();
+        let runs = |tag| self.class_of(index).is_some_and(|class| class.state.runs(tag));
+        let tasks = tag.map_or(0, |tag| self.running.get(index, tag, runs(tag)).saturating_add(1));
+        self.apply(index, &slots, placement, true, tasks);
+        Ok(())
+    }
+
     /// The node of a placement and how much it takes of each GPU, if the placement is well formed.
     fn locate(&self, placement: &Placement) -> Result<(u32, u16), PlaceError> {
         let (count, each) = placement.demand.gpu().need();

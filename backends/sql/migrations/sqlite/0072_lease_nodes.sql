@@ -6,6 +6,7 @@ CREATE TABLE {{lease_nodes}} (
     "cpu_milli" INTEGER NOT NULL,
     "memory_mib" INTEGER NOT NULL,
     "storage_mib" INTEGER NOT NULL,
+    "gpu_milli" INTEGER NOT NULL,
     "revision" INTEGER NOT NULL,
     "version" INTEGER NOT NULL,
     PRIMARY KEY ("lease_id", "of_node"),
@@ -14,7 +15,8 @@ CREATE TABLE {{lease_nodes}} (
     CONSTRAINT "lease_nodes_members_positive" CHECK ("members" >= 1),
     CONSTRAINT "lease_nodes_cpu_not_negative" CHECK ("cpu_milli" >= 0),
     CONSTRAINT "lease_nodes_memory_not_negative" CHECK ("memory_mib" >= 0),
-    CONSTRAINT "lease_nodes_storage_not_negative" CHECK ("storage_mib" >= 0)
+    CONSTRAINT "lease_nodes_storage_not_negative" CHECK ("storage_mib" >= 0),
+    CONSTRAINT "lease_nodes_gpu_not_negative" CHECK ("gpu_milli" >= 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX {{bare:lease_nodes_node}} ON {{lease_nodes}} ("node_id", "lease_id", "of_node");

@@ -18,6 +18,7 @@ pub(super) use fixture::options;
 
 pub(super) async fn check_rentals(world: &World) {
     a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world).await;
+    a_machine_whose_lease_is_over_already_is_given_back_all_the_same(world).await;
     many_processes_ask_once_for_each_machine(world).await;
     what_is_refused_ends_its_lease_and_the_run_begins_again(world).await;
     what_is_not_there_in_time_is_given_up(world).await;
@@ -47,6 +48,7 @@ async fn a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world: &W
                 Some((lease, Some(gpu.id)))
             );
         }
+        renting.audit().await;
         assert_eq!(renting.pass().await.listed, 1);
         assert_eq!(renting.row(rental).await, row, "nothing is to be done");
         world.clock.advance(Duration::from_secs(3600));
@@ -63,6 +65,24 @@ async fn a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world: &W
         assert!(held >= Duration::from_secs(3600) && held < Duration::from_secs(3700), "{held:?}");
         assert_eq!(renting.provider.there(&renting.prefix()), []);
     }
+}
+
+async fn a_machine_whose_lease_is_over_already_is_given_back_all_the_same(world: &World) {
+    let renting = Renting::new(world);
+    let (rental, lease) = renting.intend(2).await;
+    renting.ask().await;
+    renting.abort(lease).await;
+    assert!(renting.is_released(lease).await);
+    renting.audit().await;
+    let other = renting.intend(1).await.1;
+    renting.abort(other).await;
+    assert_eq!(renting.ask().await, Asked::default(), "nobody wants it");
+    let pass = renting.pass().await;
+    assert_eq!((pass.unwanted, pass.given_back, pass.ended), (2, 1, 1));
+    assert_eq!(renting.pass().await.ended, 1);
+    assert_eq!(renting.row(rental).await.state, RentalState::Released);
+    assert!(renting.gpus(rental).await.is_empty());
+    renting.end().await;
 }
 
 async fn many_processes_ask_once_for_each_machine(world: &World) {

@@ -21,7 +21,7 @@ impl ControlPlane {
         let mut batch = if held.rental.lease_id.is_some() && held.lease.state.holds() {
             // What was there and is not any more has broken; what never was could not be rented.
             let cause = if rental.rented_at.is_some() { RunCause::Hardware } else { RunCause::NotRented };
-            self.machine_lost(operation, held.run.clone(), held.lease.clone(), cause, held.now).await?
+            self.lost(operation, held.run.clone(), held.lease.clone(), cause, held.now).await?
         } else {
             self.batch(operation)
         };

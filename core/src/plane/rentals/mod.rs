@@ -9,7 +9,6 @@ mod ask;
 mod ended;
 mod gpus;
 mod janitor;
-mod seam;
 
 pub use ask::Asked;
 pub use janitor::JanitorPass;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
-    BindingEvent, BindingState, DisplayName, Entity, Entry, GPU_LEASES, GPUS, Gpu, GpuLease, LEASE_GPUS,
-    LeaseGpu, LeaseId, Rental, RentalFilter, RentalId, RunAsk, RunQueue, RunState, TRAINING_RUNS, Training,
-    TrainingRun, UserId,
+    BindingEvent, BindingState, DisplayName, Entity as _, Entry, GPU_LEASES, GPUS, Gpu, GpuLease, LEASE_GPUS,
+    LeaseGpu, LeaseId, RUN_QUEUE_USES, Rental, RentalFilter, RentalId, RunAsk, RunQueue, RunState,
+    TRAINING_RUNS, Training, TrainingRun, UserId,
 };
 use crate::error::Result;
 use crate::plane::checks::World;
+use crate::plane::leases::Grant;
 use crate::plane::{Asked, JanitorPass};
 use crate::rent::mock::{Lies, MockProvider};
 use crate::rent::{Offer, RentalOptions, RentalProvider as _};
-use crate::store::{Batch, Fingerprint, Json, Scan, StoreExt as _, Write};
+use crate::store::{Batch, Fingerprint, Json, NewRow, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// How long a machine has to be missing.
@@ -65,13 +65,23 @@ impl<'w> Renting<'w> {
     /// A run with a lease for which a machine of so many GPUs is to be rented.
     pub(super) async fn intend(&self, gpus: u32) -> (RentalId, LeaseId) {
         let (owner, now) = (self.world.user().await, self.world.now().await);
-        let (training, queue) = (self.training(owner, now), self.queue(now));
+        let (training, queue) = (self.training(owner, now), queue(now));
         let run = self.run_of(&training, &queue, gpus, now);
-        let lease = self.lease_of(&run, gpus, now);
+        let used = NewRow::new(&RUN_QUEUE_USES).set("queue_id", queue.id);
+        let there = [queue.to_row(), used].map(Write::Ensure);
+        let new = [training.to_row(), run.to_row()].map(Write::Insert);
+        self.commit(there.into_iter().chain(new).collect()).await;
+        let grant = Grant { run: run.id, nodes: Vec::new() };
+        let lease = self.world.cloud.grant_runs(&[grant]).await.pop().unwrap().unwrap();
         let offer = Offer::new("o", gpus, "A100", 1_000_000);
-        let rental = options().intend(self.world.id().into(), lease.id, self.provider.name(), &offer, now);
-        let rows = [queue.to_row(), training.to_row(), run.to_row(), lease.to_row(), rental.to_row()];
-        self.commit(rows.into_iter().map(Write::Insert).collect()).await;
+        let rental = options().intend(
+            self.world.id().into(),
+            lease.id,
+            self.provider.name(),
+            &offer,
+            lease.created_at,
+        );
+        self.commit(vec![Write::Insert(rental.to_row())]).await;
         (rental.id, lease.id)
     }
 
@@ -87,26 +97,6 @@ impl<'w> Renting<'w> {
             image_bytes_limit: 1,
             images: 0,
             image_bytes: 0,
-            created_at: now,
-            updated_at: now,
-        }
-    }
-
-    fn queue(&self, now: Timestamp) -> RunQueue {
-        RunQueue {
-            id: self.world.id().into(),
-            name: format!("renting-{}", self.world.fresh()),
-            parent_id: None,
-            weight_milli: 1000,
-            gpu_milli: None,
-            gpu_milli_borrowing: None,
-            gpu_milli_lending: None,
-            cpu_milli: None,
-            cpu_milli_borrowing: None,
-            cpu_milli_lending: None,
-            memory_mib: None,
-            memory_mib_borrowing: None,
-            memory_mib_lending: None,
             created_at: now,
             updated_at: now,
         }
@@ -129,10 +119,10 @@ impl<'w> Renting<'w> {
             min_runtime_ms: 0,
             due: None,
             not_before: None,
-            state: RunState::Starting,
+            state: RunState::WaitingForGpu,
             state_deadline: Some(now.plus(READY)),
             images_left: 0,
-            attempt: 1,
+            attempt: 0,
             max_failures: 3,
             failures: 0,
             preemptions: 0,
@@ -146,31 +136,6 @@ impl<'w> Renting<'w> {
             created_at: now,
             updated_at: now,
             ended_at: None,
-        }
-    }
-
-    fn lease_of(&self, run: &TrainingRun, gpus: u32, now: Timestamp) -> GpuLease {
-        GpuLease {
-            id: self.world.id().into(),
-            run_id: Some(run.id),
-            of_run: run.id,
-            attempt: 1,
-            account_id: run.owner_id,
-            queue_id: run.queue_id,
-            state: BindingState::Reserved,
-            token: 0,
-            worker: None,
-            node_id: None,
-            session: None,
-            gpu_milli: GpuMilli::from_u32(1000 * gpus),
-            cpu_milli: CpuMilli::ZERO,
-            memory_mib: MemoryMib::ZERO,
-            storage_mib: StorageMib::ZERO,
-            charged_until: now,
-            reason: None,
-            created_at: now,
-            bound_at: None,
-            released_at: None,
         }
     }
 
@@ -197,18 +162,18 @@ impl<'w> Renting<'w> {
     }
 
     /// The GPUs of a rental, each with what the lease holds of it.
-    pub(super) async fn gpus(&self, rental: RentalId) -> Vec<(Gpu, Option<LeaseGpu>)> {
+    pub(super) async fn gpus(&self, rental: RentalId) -> Vec<(Gpu, LeaseGpu)> {
         let row = self.row(rental).await;
         let store = self.world.cloud.store();
         let held = Scan::of(&LEASE_GPUS).by("lease_gpus_lease").with(row.of_lease);
         let held = store.scan_all(held).await.unwrap();
-        let held: Vec<_> = held.iter().map(|row| LeaseGpu::from_row(row).unwrap()).collect();
+        let held = held.iter().map(|row| LeaseGpu::from_row(row).unwrap());
         let mut gpus = Vec::new();
-        for part in &held {
+        for part in held {
             let gpu = store.get(&GPUS, part.of_gpu).await.unwrap().value;
-            assert_eq!(gpu.is_some(), part.gpu_id.is_some(), "what is gone is held by nobody");
+            assert!(gpu.is_some() || part.gpu_id.is_none(), "what is gone is held by nobody");
             if let Some(gpu) = gpu {
-                gpus.push((Gpu::from_row(&gpu).unwrap(), Some(part.clone())));
+                gpus.push((Gpu::from_row(&gpu).unwrap(), part));
             }
         }
         gpus
@@ -231,6 +196,22 @@ impl<'w> Renting<'w> {
             Write::update(&TRAINING_RUNS, run.id, run_entry.revision, state),
         ])
         .await;
+    }
+
+    /// The run ends before a worker has begun: its lease is released at once.
+    pub(super) async fn abort(&self, lease: LeaseId) {
+        let run = self.run(lease).await.id;
+        let Entry { value: mut run, revision } =
+            self.world.cloud.repositories().training_runs().require(run).await.unwrap();
+        if !run.state.has_lease() {
+            return;
+        }
+        let mut batch = Batch::new(self.world.id(), "check");
+        let now = self.world.now().await;
+        self.world.cloud.give_up_lease(&mut batch, &mut run, "aborted", now).await.unwrap();
+        run.state = RunState::Queued;
+        batch.push(Write::update(&TRAINING_RUNS, run.id, revision, run.plain()));
+        self.world.cloud.store().commit(batch).await.unwrap();
     }
 
     pub(super) async fn ask(&self) -> Asked {
@@ -272,6 +253,12 @@ impl<'w> Renting<'w> {
             assert!(self.gpus(row.id).await.is_empty());
         }
         assert_eq!(self.provider.there(&self.prefix()), []);
+        self.audit().await;
+    }
+
+    /// Every counter says what the rows say.
+    pub(super) async fn audit(&self) {
+        assert_eq!(self.world.cloud.audit().await.unwrap().drifts, []);
     }
 
     /// The provider becomes honest, everything that is late has come; then two passes.
@@ -285,5 +272,25 @@ impl<'w> Renting<'w> {
             self.world.clock.advance(GRACE);
             self.pass().await;
         }
+    }
+}
+
+fn queue(now: Timestamp) -> RunQueue {
+    RunQueue {
+        id: RunQueue::DEFAULT,
+        name: "default".into(),
+        parent_id: None,
+        weight_milli: 1000,
+        gpu_milli: None,
+        gpu_milli_borrowing: None,
+        gpu_milli_lending: None,
+        cpu_milli: None,
+        cpu_milli_borrowing: None,
+        cpu_milli_lending: None,
+        memory_mib: None,
+        memory_mib_borrowing: None,
+        memory_mib_lending: None,
+        created_at: now,
+        updated_at: now,
     }
 }

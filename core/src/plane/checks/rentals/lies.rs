@@ -128,12 +128,18 @@ async fn whatever_it_does_in_the_end_nothing_is_left_and_nothing_foreign_was_tou
             4 => world.clock.advance(Duration::from_secs(u64::from(random.next_u32() % 60))),
             _ if !leases.is_empty() && random.next_u32() % 3 == 0 => {
                 let at = usize::try_from(random.next_u32()).unwrap() % leases.len();
-                renting.give_up(leases.swap_remove(at)).await;
+                let lease = leases.swap_remove(at);
+                if random.next_u32() % 2 == 0 {
+                    renting.give_up(lease).await;
+                } else {
+                    renting.abort(lease).await;
+                }
             }
             _ => renting.provider.tick(),
         }
     }
     renting.settle().await;
+    renting.audit().await;
     let there = renting.provider.there(&renting.prefix());
     let mut wanted = Vec::new();
     for row in renting.rows().await {

@@ -1,0 +1,259 @@
+//! The worker's side: taking a lease that was given, and holding on to it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunLease, entry_of, not_over, over};
+use crate::amount::GpuMilli;
+use crate::entity::{
+    BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS,
+    LEASE_NODES, LEASE_RENEWALS, LeaseGpu, LeaseId, NodeId, TRAINING_RUN_IMAGES, TRAINING_RUNS, TrainingRun,
+    TrainingRunImage,
+};
+use crate::error::{Error, Result};
+use crate::plane::decided::Decided;
+use crate::plane::node_life::hears;
+use crate::plane::{ControlPlane, NodeSession};
+use crate::store::{Change, Row, Scan, StoreExt as _, Test, Write};
+use crate::time::Timestamp;
+
+/// How many leases are looked at for one that can be taken.
+const LOOKED_AT: u32 = 64;
+/// The longest time for which a lease is taken at once.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// Who takes a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Worker {
+    /// What it is called, 1 to 128 bytes. A name proves nothing: who comes back under it inherits nothing.
+    pub name: String,
+    /// The node as whose agent it works, with its session: it takes only what was given there, and only while its session is
+    /// the last one. Without, it takes anything.
+    pub node: Option<(NodeId, NodeSession)>,
+}
+
+impl Worker {
+    /// A worker that takes anything.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), node: None }
+    }
+
+    /// A worker that takes what was given on a node, as its agent.
+    #[must_use]
+    pub const fn on(mut self, node: NodeId, session: NodeSession) -> Self {
+        self.node = Some((node, session));
+        self
+    }
+}
+
+/// A run that a worker has taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClaimedRun {
+    /// What the worker shows from now on.
+    pub lease: RunLease,
+    /// The run.
+    pub run: TrainingRun,
+    /// Its images, in their order.
+    pub images: Vec<TrainingRunImage>,
+    /// The GPUs that it may use, by node and slot.
+    pub gpus: Vec<LeasedGpu>,
+    /// Until when the lease is the worker's, unless it renews it.
+    pub until: Timestamp,
+}
+
+/// A GPU that a run may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeasedGpu {
+    /// The GPU.
+    pub id: GpuId,
+    /// The node that it is in; none for one of a rented machine.
+    pub node: Option<NodeId>,
+    /// Its number in the node.
+    pub slot: u32,
+    /// What its driver calls it, where that is known.
+    pub key: Option<String>,
+    /// Its model.
+    pub model: String,
+    /// How much of it.
+    pub milli: GpuMilli,
+}
+
+/// What becomes of a lease that its worker renews.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeaseStanding {
+    /// It is the worker's until then.
+    Held(Timestamp),
+    /// The worker is to stop, and then to say that it has ([`ControlPlane::release_lease`]); why.
+    Stop(String),
+}
+
+impl ControlPlane {
+    /// Takes a lease that was given and that no worker has, for as long as `lease` (at most an hour); `None` where there is none.
+    /// The run is its worker's from then on, which begins it ([`ControlPlane::begin_run`]).
+    ///
+    /// # Errors
+    /// `Invalid`; `WrongState` for the agent of a node that was replaced.
+    #[tracing::instrument(skip_all)]
+    pub async fn claim_run(&self, worker: &Worker, lease: Duration) -> Result<Option<ClaimedRun>> {
+        check(worker, lease)?;
+        self.decided("run.claim", GpuLease::KIND, || async move {
+            let mut batch = self.batch("run.claim");
+            if let Some((node, session)) = worker.node {
+                let now = self.still_speaks(node, session).await?;
+                batch.push(hears(node, session, now));
+            }
+            let Some((row, now)) = self.free_lease(worker).await? else {
+                return Ok(Decided::Done(None));
+            };
+            let revision = row.revision();
+            let mut given = GpuLease::from_row(&row)?;
+            given.state = given.state.on(BindingEvent::Bind)?;
+            let test = vec![Test::eq("token", i64::from(given.token))];
+            given.token += 1;
+            given.worker = Some(worker.name.clone());
+            (given.node_id, given.session) =
+                (worker.node.map(|(node, _)| node), worker.node.map(|(_, session)| session.0));
+            given.bound_at = Some(now);
+            let until = now.plus(lease);
+            let set = vec![
+                ("token", Change::Set(i64::from(given.token).into())),
+                ("expires_at", Change::Set(until.into())),
+            ];
+            batch.push(Write::update(&GPU_LEASES, given.id, revision, given.plain()));
+            batch.push(Write::patch(&LEASE_RENEWALS, given.id, test, set));
+            batch.push(self.lease_log("run.claim", &given, &worker.name, now));
+            let claimed = self.claimed(&given, until).await?;
+            Ok(Decided::Commit(Some(claimed), batch))
+        })
+        .await
+    }
+
+    /// Holds on to a lease for as long as `lease` (at most an hour) from now, or says that the worker is to stop.
+    ///
+    /// # Errors
+    /// `WrongState` where the lease is not the worker's any more, or was not renewed in time.
+    #[tracing::instrument(skip_all)]
+    pub async fn renew_lease(&self, shown: &RunLease, lease: Duration) -> Result<LeaseStanding> {
+        check_time(lease)?;
+        self.decided("lease.renew", GpuLease::KIND, || async move {
+            let keys = vec![(&GPU_LEASES, shown.lease.into()), (&LEASE_RENEWALS, shown.lease.into())];
+            let read = self.store.get_many(keys).await?;
+            let [Some(row), Some(renewal)] = read.value.as_slice() else {
+                return Err(Error::not_found(GpuLease::KIND, shown.lease));
+            };
+            let (given, now) = (GpuLease::from_row(row)?, read.now);
+            if given.of_run != shown.run || given.attempt != shown.attempt || given.token != shown.token {
+                return Err(over("taken by another worker"));
+            }
+            match given.state {
+                BindingState::Bound if renewal.time("expires_at")? > now => {
+                    let until = now.plus(lease);
+                    let Write::Patch { table, key, tests, .. } = not_over(shown, now) else {
+                        return Err(over("expired"));
+                    };
+                    let set = vec![("expires_at", Change::Max(until.into()))];
+                    let batch = self
+                        .batch("lease.renew")
+                        .with(Write::guard(&GPU_LEASES, shown.lease, row.revision()))
+                        .with(Write::Patch { table, key, tests, set });
+                    Ok(Decided::Commit(LeaseStanding::Held(until), batch))
+                }
+                BindingState::Bound => Err(over("expired")),
+                BindingState::Releasing => {
+                    Ok(Decided::Done(LeaseStanding::Stop(given.reason.unwrap_or_default())))
+                }
+                state => Err(over(state.as_str())),
+            }
+        })
+        .await
+    }
+
+    /// A lease that a worker may take, chosen by its name, so that many who ask at once do not all want the same one.
+    async fn free_lease(&self, worker: &Worker) -> Result<Option<(Row, Timestamp)>> {
+        let reserved = Scan::of(&GPU_LEASES)
+            .by("gpu_leases_state")
+            .with(BindingState::Reserved.as_str())
+            .limit(LOOKED_AT);
+        let mut rows = match worker.node {
+            None => self.store.scan(reserved).await?.value.rows,
+            Some((node, _)) => {
+                let parts =
+                    self.store.scan_all(Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node)).await?;
+                let keys = parts.iter().map(|part| Ok((&GPU_LEASES, part.id::<()>("lease_id")?.into())));
+                let keys = keys.collect::<Result<Vec<_>>>()?;
+                let leases = self.store.get_many(keys).await?.value;
+                leases
+                    .into_iter()
+                    .flatten()
+                    .filter(|row| {
+                        row.text("state").is_ok_and(|state| state == BindingState::Reserved.as_str())
+                    })
+                    .collect()
+            }
+        };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let chosen = usize::try_from(self.ids.next_id().as_u64_pair().1).unwrap_or(0) % rows.len();
+        let row = rows.swap_remove(chosen);
+        Ok(Some((row, self.store.read(Vec::new()).await?.now)))
+    }
+
+    async fn claimed(&self, given: &GpuLease, until: Timestamp) -> Result<ClaimedRun> {
+        let images = Scan::of(&TRAINING_RUN_IMAGES).by("training_run_images_run").with(given.of_run);
+        let images = self.store.scan_all(images).await?;
+        let mut images =
+            images.iter().map(TrainingRunImage::from_row).collect::<std::result::Result<Vec<_>, _>>()?;
+        images.sort_by_key(|image| image.position);
+        let run = self.store.get(&TRAINING_RUNS, given.of_run).await?.value;
+        let run = run.ok_or_else(|| Error::not_found(TrainingRun::KIND, given.of_run))?;
+        Ok(ClaimedRun {
+            lease: RunLease::new(given.of_run, given.id, given.attempt, given.token),
+            run: TrainingRun::from_row(&run)?,
+            images,
+            gpus: self.leased_gpus(given.id).await?,
+            until,
+        })
+    }
+
+    /// The GPUs of a lease, by node and slot.
+    async fn leased_gpus(&self, lease: LeaseId) -> Result<Vec<LeasedGpu>> {
+        let held = self.store.scan_all(Scan::of(&LEASE_GPUS).by("lease_gpus_lease").with(lease)).await?;
+        let held = held.iter().map(LeaseGpu::from_row).collect::<std::result::Result<Vec<_>, _>>()?;
+        let keys = held.iter().map(|held| (&GPUS, held.of_gpu.into())).collect();
+        let rows = self.store.get_many(keys).await?.value;
+        let mut gpus = Vec::with_capacity(held.len());
+        for (held, row) in held.iter().zip(&rows) {
+            let Some(row) = row else { continue };
+            let Entry { value: gpu, .. } = entry_of::<Gpu>(row)?;
+            let (id, node, slot, key, model, milli) =
+                (gpu.id, gpu.node_id, gpu.slot, gpu.key, gpu.model, held.milli);
+            gpus.push(LeasedGpu { id, node, slot, key, model, milli });
+        }
+        gpus.sort_by_key(|gpu| (gpu.node, gpu.slot));
+        Ok(gpus)
+    }
+}
+
+fn check(worker: &Worker, lease: Duration) -> Result<()> {
+    if !(1..=128).contains(&worker.name.len()) || worker.name.chars().any(char::is_control) {
+        return Err(Error::invalid("worker.name", "must be 1 to 128 bytes long, without control characters"));
+    }
+    check_time(lease)
+}
+
+fn check_time(lease: Duration) -> Result<()> {
+    if lease.is_zero() || lease > LONGEST {
+        return Err(Error::invalid(
+            "lease",
+            format!("must be above nothing and at most {} s", LONGEST.as_secs()),
+        ));
+    }
+    Ok(())
+}

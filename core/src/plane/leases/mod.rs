@@ -1,0 +1,178 @@
+//! GPU leases: what a run holds, for how long, and who may say that it holds it no longer.
+//!
+//! `grant.rs` gives, `claim.rs` is the worker's taking and renewing, `release.rs` gives back, `expire.rs` looks for those that
+//! were not heard, and `spend.rs` is what holding costs.
+
+mod claim;
+mod expire;
+mod grant;
+mod queues;
+mod release;
+mod seam;
+pub(in crate::plane) use seam::RunsStub;
+mod spend;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use claim::{ClaimedRun, LeaseStanding, LeasedGpu, Worker};
+pub use expire::LeasesSwept;
+pub(in crate::plane) use grant::{Grant, GrantNode};
+pub(in crate::plane) use queues::{node_of, tree_of};
+
+use super::ControlPlane;
+use super::users::Happened;
+use crate::entity::{
+    ACCOUNT_USES, AccountUse, BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, LEASE_RENEWALS,
+    LeaseId, QUOTAS, RunId, TRAINING_RUNS, TrainingRun,
+};
+use crate::error::{Error, Result};
+use crate::queue::{Decay, Resources};
+use crate::store::{Batch, Change, Is, Row, StoreExt as _, Test, Write};
+use crate::time::Timestamp;
+use spend::spent;
+
+/// For how long a lease is charged in advance.
+const SLICE: Duration = Duration::from_mins(5);
+
+/// What a worker shows when it says something of a run: the lease that it took, and the number of its taking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunLease {
+    /// The run.
+    pub run: RunId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// The number of the run's attempt.
+    pub attempt: u32,
+    /// The fencing token.
+    pub token: u32,
+}
+
+impl RunLease {
+    /// A lease that a worker has kept.
+    pub const fn new(run: RunId, lease: LeaseId, attempt: u32, token: u32) -> Self {
+        Self { run, lease, attempt, token }
+    }
+}
+
+/// The rows behind what a worker shows.
+#[derive(Clone, Debug)]
+pub(in crate::plane) struct Shown {
+    pub(in crate::plane) run: Entry<TrainingRun>,
+    pub(in crate::plane) lease: Entry<GpuLease>,
+    pub(in crate::plane) now: Timestamp,
+}
+
+impl ControlPlane {
+    /// The run and the lease as a worker shows them; `WrongState` where the lease is not its own any more, or is over, `NotFound`
+    /// where there is none.
+    pub(in crate::plane) async fn shown(&self, shown: &RunLease) -> Result<Shown> {
+        let keys = vec![
+            (&TRAINING_RUNS, shown.run.into()),
+            (&GPU_LEASES, shown.lease.into()),
+            (&LEASE_RENEWALS, shown.lease.into()),
+        ];
+        let read = self.store.get_many(keys).await?;
+        let [Some(run), Some(lease), Some(renewal)] = read.value.as_slice() else {
+            return Err(Error::not_found(GpuLease::KIND, shown.lease));
+        };
+        let (run, lease) = (entry_of::<TrainingRun>(run)?, entry_of::<GpuLease>(lease)?);
+        if lease.value.of_run != shown.run {
+            return Err(Error::not_found(GpuLease::KIND, shown.lease));
+        }
+        let fits = lease.value.attempt == shown.attempt && lease.value.token == shown.token;
+        if !fits || lease.value.run_id.is_none() || lease.value.state != BindingState::Bound {
+            return Err(over(if fits { lease.value.state.as_str() } else { "taken by another worker" }));
+        }
+        if renewal.time("expires_at")? <= read.now {
+            return Err(over("expired"));
+        }
+        Ok(Shown { run, lease, now: read.now })
+    }
+
+    /// Adds to what an account has used, from one moment to another.
+    fn charge_use(&self, batch: &mut Batch, lease: &GpuLease, span: (Timestamp, Timestamp)) {
+        for (period, used) in spent(held(lease), lease.created_at, span, &Decay::default()) {
+            let none = AccountUse {
+                account_id: lease.account_id,
+                period,
+                gpu_milli_seconds: 0,
+                cpu_milli_seconds: 0,
+                memory_mib_seconds: 0,
+            };
+            batch.push(Write::Ensure(none.to_row()));
+            batch.writes.extend(uses(lease, period, used, 1));
+        }
+    }
+
+    fn lease_log(&self, operation: &'static str, lease: &GpuLease, told: &str, now: Timestamp) -> Write {
+        let (actor, kind, subject) = (None, GpuLease::KIND, lease.id.uuid());
+        self.log(Happened { operation, actor, kind, subject, description: told }, now)
+    }
+}
+
+/// Adds what tests in the batch that the lease is still the holder's, and not over.
+pub(in crate::plane) fn still_holds(
+    batch: &mut Batch,
+    shown: &RunLease,
+    lease: &Entry<GpuLease>,
+    now: Timestamp,
+) {
+    batch.push(Write::guard(&GPU_LEASES, shown.lease, lease.revision));
+    batch.push(not_over(shown, now));
+}
+
+/// The write that tests that a lease is its holder's, and not over.
+fn not_over(shown: &RunLease, now: Timestamp) -> Write {
+    let mine = vec![Test::eq("token", i64::from(shown.token)), Test::new("expires_at", Is::Gt(now.into()))];
+    Write::patch(&LEASE_RENEWALS, shown.lease, mine, vec![("expires_at", Change::Max(now.into()))])
+}
+
+/// What a lease holds that is a matter of queues and shares.
+fn held(lease: &GpuLease) -> Resources {
+    Resources {
+        gpu_milli: lease.gpu_milli.get(),
+        cpu_milli: lease.cpu_milli.get(),
+        memory_mib: lease.memory_mib.get(),
+    }
+}
+
+/// The writes that charge a lease to its account, or with `times` of -1 take that back.
+fn of_account(lease: &GpuLease, times: i64) -> impl Iterator<Item = Write> {
+    let account = lease.account_id;
+    let amounts = [
+        ("gpu_milli", lease.gpu_milli.get()),
+        ("cpu_milli", lease.cpu_milli.get()),
+        ("memory_mib", lease.memory_mib.get()),
+        ("storage_mib", lease.storage_mib.get()),
+    ];
+    let changed = amounts.into_iter().filter(|(_, amount)| *amount != 0);
+    changed.map(move |(column, amount)| Write::admit(&QUOTAS, account, column, amount * times))
+}
+
+fn uses(lease: &GpuLease, period: i64, used: Resources, times: i64) -> impl Iterator<Item = Write> {
+    let key = crate::store::Key::from((lease.account_id, period));
+    let amounts = [
+        ("gpu_milli_seconds", used.gpu_milli),
+        ("cpu_milli_seconds", used.cpu_milli),
+        ("memory_mib_seconds", used.memory_mib),
+    ];
+    let changed = amounts.into_iter().filter(|(_, amount)| *amount != 0);
+    changed.map(move |(column, amount)| Write::record(&ACCOUNT_USES, key.clone(), column, amount * times))
+}
+
+fn entry_of<E: crate::entity::Entity>(row: &Row) -> Result<Entry<E>> {
+    Ok(Entry::new(E::from_row(row)?, row.revision()))
+}
+
+/// What somebody is told whose lease is over.
+fn over(state: &'static str) -> Error {
+    Error::WrongState {
+        kind: GpuLease::KIND,
+        state,
+        event: "saying something of its run",
+        allowed: Vec::new(),
+    }
+}

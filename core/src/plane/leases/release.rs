@@ -1,0 +1,253 @@
+//! The end of a lease: everything that it holds comes back, exactly once, and only when it is known that nothing uses it.
+
+use super::grant::of_node;
+use super::queues::of_queue;
+use super::{RunLease, entry_of, held, of_account, over, spent, uses};
+use crate::entity::{
+    BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, GpuLease, LEASE_GPUS, LEASE_NODES,
+    LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, TRAINING_RUNS, TrainingRun,
+};
+use crate::error::{Error, Result};
+use crate::plane::decided::Decided;
+use crate::plane::node_life::hears;
+use crate::plane::{ControlPlane, NodeSession};
+use crate::queue::Decay;
+use crate::store::{Batch, Change, Row, Scan, StoreExt as _, Value, Write};
+use crate::time::Timestamp;
+
+/// The longest reason, in bytes.
+const MAX_REASON: usize = 256;
+
+impl ControlPlane {
+    /// Gives up the run's lease, if it has one: one that no worker took is released in this batch, another one is to be released
+    /// by its worker. The run's own row is the caller's to write.
+    pub(in crate::plane) async fn give_up_lease(
+        &self,
+        batch: &mut Batch,
+        run: &mut TrainingRun,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let own = Scan::of(&GPU_LEASES).by("gpu_leases_run").with(run.id).limit(1);
+        let Some(row) = self.store.scan(own).await?.value.rows.into_iter().next() else {
+            return Ok(());
+        };
+        let mut lease = entry_of::<GpuLease>(&row)?;
+        if lease.value.state == BindingState::Reserved {
+            lease.value.reason = Some(cut(reason));
+            return self.release_in(batch, run, lease, now).await;
+        }
+        lease.value.state = lease.value.state.on(BindingEvent::Release)?;
+        (lease.value.run_id, lease.value.reason) = (None, Some(cut(reason)));
+        batch.push(Write::update(&GPU_LEASES, lease.value.id, lease.revision, lease.value.plain()));
+        Ok(())
+    }
+
+    /// Releases a lease of which it is known that nothing uses it: everything that it holds comes back in this batch, and the time
+    /// is counted on the run, whose row is the caller's to write.
+    pub(in crate::plane) async fn release_in(
+        &self,
+        batch: &mut Batch,
+        run: &mut TrainingRun,
+        lease: Entry<GpuLease>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let of = |table, index: &'static str| Scan::of(table).by(index).with(lease.value.id);
+        let nodes = self.store.scan_all(of(&LEASE_NODES, "lease_nodes_lease")).await?;
+        let gpus = self.store.scan_all(of(&LEASE_GPUS, "lease_gpus_lease")).await?;
+        let Entry { value: mut lease, revision } = lease;
+        give_back(batch, &nodes, &gpus)?;
+        batch.writes.extend(of_account(&lease, -1));
+        if let Some(queue) = lease.queue_id {
+            batch.writes.extend(of_queue(queue.uuid(), held(&lease), -1));
+        }
+        // It was charged in advance; what of that was not used comes back. What was used and not charged yet is charged.
+        let unused = spent(held(&lease), lease.created_at, (now, lease.charged_until), &Decay::default());
+        for (period, unused) in unused {
+            batch.writes.extend(uses(&lease, period, unused, -1));
+        }
+        self.charge_use(batch, &lease, (lease.charged_until, now));
+        lease.state = lease.state.on(BindingEvent::Free)?;
+        (lease.run_id, lease.queue_id, lease.node_id) = (None, None, None);
+        (lease.charged_until, lease.released_at) = (now, Some(now));
+        let millis = u64::try_from(lease.held(now).as_millis()).unwrap_or(u64::MAX);
+        run.held_ms = run.held_ms.saturating_add(millis);
+        batch.push(Write::update(&GPU_LEASES, lease.id, revision, lease.plain()));
+        batch.push(self.lease_log("lease.release", &lease, lease.reason.as_deref().unwrap_or("ended"), now));
+        Ok(())
+    }
+
+    /// Says, as the worker that has a lease, that nothing of the run uses what it holds any more. That counts however late it
+    /// comes: it is about GPUs, not about the run. The same again is answered the same.
+    ///
+    /// # Errors
+    /// `WrongState` where another worker has it, or where the run is still this worker's: that one completes it or fails it.
+    #[tracing::instrument(skip_all)]
+    pub async fn release_lease(&self, shown: &RunLease) -> Result<()> {
+        self.decided("lease.release", GpuLease::KIND, || async move {
+            let (lease, run, now) = self.lease_and_run(shown.lease).await?;
+            let value = &lease.value;
+            if value.of_run != shown.run || value.attempt != shown.attempt || value.token != shown.token {
+                return Err(over("taken by another worker"));
+            }
+            match value.state {
+                BindingState::Released => Ok(Decided::Done(())),
+                BindingState::Releasing => {
+                    Ok(Decided::Commit((), self.released("lease.release", run, lease, now).await?))
+                }
+                state => Err(over(state.as_str())),
+            }
+        })
+        .await
+    }
+
+    /// Says that nothing uses what a lease holds, for a reason that is recorded. Whoever says so answers for it.
+    ///
+    /// A run whose lease it is goes on with another one, or fails.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongState` for one that is released; `Invalid` for no reason.
+    #[tracing::instrument(skip(self, reason))]
+    pub async fn abandon_lease(&self, id: LeaseId, reason: &str) -> Result<()> {
+        if reason.trim().is_empty() || reason.len() > MAX_REASON {
+            return Err(Error::invalid("reason", format!("must be 1 to {MAX_REASON} bytes long")));
+        }
+        self.decided("lease.abandon", GpuLease::KIND, || async move {
+            let (mut lease, run, now) = self.lease_and_run(id).await?;
+            if lease.value.state == BindingState::Released {
+                return Err(over(lease.value.state.as_str()));
+            }
+            lease.value.reason = Some(reason.to_owned());
+            let batch = self.lost("lease.abandon", run, lease, RunCause::WorkerLost, now).await?;
+            Ok(Decided::Commit((), batch))
+        })
+        .await
+    }
+
+    /// Takes in, as the agent of a node, which leases something still runs of there; what others hold that earlier sessions of the
+    /// agent took is released. Answers how many were.
+    ///
+    /// # Errors
+    /// `WrongState` for an agent that was replaced.
+    #[tracing::instrument(skip_all)]
+    pub async fn report_leases(
+        &self,
+        node: NodeId,
+        session: NodeSession,
+        running: &[LeaseId],
+    ) -> Result<usize> {
+        self.still_speaks(node, session).await?;
+        let parts = self.store.scan_all(Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node)).await?;
+        let mut released = 0;
+        for part in parts {
+            let id: LeaseId = part.id("lease_id")?;
+            if running.contains(&id) {
+                continue;
+            }
+            released += usize::from(self.report_gone(node, session, id).await?);
+        }
+        Ok(released)
+    }
+
+    /// Releases a lease of which the agent says that nothing of it runs, where the agent may say so.
+    async fn report_gone(&self, node: NodeId, session: NodeSession, id: LeaseId) -> Result<bool> {
+        self.decided("lease.report", GpuLease::KIND, || async move {
+            let (lease, run, now) = self.lease_and_run(id).await?;
+            let of_agent = lease.value.node_id == Some(node);
+            let earlier = lease.value.session.is_some_and(|taken| taken < session.0);
+            let gone = match lease.value.state {
+                // The agent itself took it: it knows.
+                BindingState::Releasing => of_agent,
+                // What it took in this session it may have begun since it looked.
+                BindingState::Bound => of_agent && earlier,
+                _ => false,
+            };
+            if !gone {
+                return Ok(Decided::Done(false));
+            }
+            let mut batch = self.lost("lease.report", run, lease, RunCause::WorkerLost, now).await?;
+            batch.push(hears(node, session, now));
+            Ok(Decided::Commit(true, batch))
+        })
+        .await
+    }
+
+    /// A batch that releases a lease whose run may have ended since.
+    async fn released(
+        &self,
+        operation: &'static str,
+        run: Entry<TrainingRun>,
+        lease: Entry<GpuLease>,
+        now: Timestamp,
+    ) -> Result<Batch> {
+        let mut batch = self.batch(operation);
+        let Entry { value: mut run, revision } = run;
+        self.release_in(&mut batch, &mut run, lease, now).await?;
+        let held = Value::Int(i64::try_from(run.held_ms).unwrap_or(i64::MAX));
+        batch.push(Write::update(&TRAINING_RUNS, run.id, revision, vec![("held_ms", held)]));
+        Ok(batch)
+    }
+
+    /// A batch that releases a lease that is lost; a run whose own it is has lost its attempt.
+    pub(in crate::plane) async fn lost(
+        &self,
+        operation: &'static str,
+        run: Entry<TrainingRun>,
+        lease: Entry<GpuLease>,
+        cause: RunCause,
+        now: Timestamp,
+    ) -> Result<Batch> {
+        if lease.value.run_id.is_none() {
+            return self.released(operation, run, lease, now).await;
+        }
+        let mut batch = self.batch(operation);
+        let Entry { value: mut run, revision } = run;
+        let reason = lease.value.reason.clone();
+        self.release_in(&mut batch, &mut run, lease, now).await?;
+        self.attempt_over(&mut batch, Entry::new(run, revision), cause, reason.as_deref(), now).await?;
+        Ok(batch)
+    }
+
+    /// The lease that is a run's own.
+    pub(in crate::plane) async fn lease_of_run(&self, run: crate::entity::RunId) -> Result<Option<LeaseId>> {
+        let own = Scan::of(&GPU_LEASES).by("gpu_leases_run").with(run).limit(1);
+        let rows = self.store.scan(own).await?.value.rows;
+        Ok(rows.first().map(|row| row.id("id")).transpose()?)
+    }
+
+    /// A lease with the run that it is or was of.
+    pub(super) async fn lease_and_run(
+        &self,
+        id: LeaseId,
+    ) -> Result<(Entry<GpuLease>, Entry<TrainingRun>, Timestamp)> {
+        let row = self.store.get(&GPU_LEASES, id).await?.value;
+        let lease = entry_of::<GpuLease>(&row.ok_or_else(|| Error::not_found(GpuLease::KIND, id))?)?;
+        let read = self.store.get(&TRAINING_RUNS, lease.value.of_run).await?;
+        let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, lease.value.of_run))?;
+        Ok((lease, entry_of(&row)?, read.now))
+    }
+}
+
+/// Gives back what rows of a lease hold of nodes and GPUs.
+fn give_back(batch: &mut Batch, nodes: &[Row], gpus: &[Row]) -> Result<()> {
+    for row in gpus {
+        let held = LeaseGpu::from_row(row)?;
+        let Some(gpu) = held.gpu_id else { continue };
+        batch.push(Write::update(&LEASE_GPUS, row.key(), row.revision(), vec![("gpu_id", Value::Null)]));
+        let less = vec![("used_milli", Change::Add(-held.milli.get()))];
+        batch.push(Write::patch(&GPUS, gpu, Vec::new(), less));
+    }
+    for row in nodes {
+        let part = LeaseNode::from_row(row)?;
+        if part.node_id.is_none() {
+            continue;
+        }
+        batch.push(Write::update(&LEASE_NODES, row.key(), row.revision(), vec![("node_id", Value::Null)]));
+        batch.writes.extend(of_node(&part, -1));
+    }
+    Ok(())
+}
+
+fn cut(reason: &str) -> String {
+    crate::plane::commands::clipped(reason, MAX_REASON)
+}

@@ -1,0 +1,81 @@
+//! The queue: which runs get GPUs now, which running ones give theirs up, and why the others wait.
+//!
+//! It is pure, as [`sched`](crate::sched) is: no store, no clock, no task runtime; the same calls give the same plans. A
+//! [`Queue`] holds what waits and what runs, the nodes and the quotas. [`Queue::tick`] makes a [`Plan`] of it, which
+//! changes nothing: whoever carries it out tells the queue what has become of it.
+//!
+//! - [`QueueTree`] is the quotas: queues under queues, which lend what they do not use and borrow what others do not.
+//! - [`QueuePolicy`] is the order. A [`Share`] is how much of the cluster somebody has, what they used before included.
+//! - A [`Job`] asks for a gang ([`Ask`]), which is placed whole or not at all.
+//! - What does not fit is passed over by what does; the first passed over get a [`Reservation`], which nobody delays.
+//! - Preemption has two reasons besides an order that has it: a queue takes back what is its own, or a run has the higher
+//!   priority in its queue. Nobody stops in vain, and nobody who stopped takes its place back in the same state.
+//!
+//! # Examples
+//! ```
+//! use apportion::amount::{CpuMilli, MemoryMib, StorageMib};
+//! use apportion::queue::{Ask, Job, Queue, QueueTree, Settings};
+//! use apportion::sched::{Demand, GpuDemand, GpuState, NodeState};
+//! use apportion::time::Timestamp;
+//! use uuid::Uuid;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let [all, ada, node, first, second] = [1, 2, 3, 4, 5].map(Uuid::from_u128);
+//! let mut queue = Queue::new(Settings::default(), QueueTree::single(all));
+//! queue.upsert_node(&NodeState { gpus: vec![GpuState::IDLE; 8], ..NodeState::empty(node, 0) })?;
+//!
+//! // Two runs of six GPUs on a node of eight: one starts, the other waits for its end.
+//! let six = Demand::new(CpuMilli::ZERO, MemoryMib::ZERO, StorageMib::ZERO, GpuDemand::Whole(6), vec![])?;
+//! let now = Timestamp::EPOCH;
+//! for id in [first, second] {
+//!     queue.submit(Job::new(id, all, ada, now, Ask::one(six.clone())))?;
+//! }
+//! let plan = queue.tick(now);
+//! assert_eq!(plan.grants.len(), 1);
+//! for grant in plan.grants {
+//!     queue.start(grant.job, grant.placements, now)?;
+//! }
+//! assert!(queue.tick(now).grants.is_empty());
+//!
+//! queue.end(first);
+//! assert_eq!(queue.tick(now).grants[0].job, second);
+//! # Ok(())
+//! # }
+//! ```
+
+mod claims;
+mod gang;
+mod job;
+mod line;
+mod nodes;
+mod pending;
+mod plan;
+mod policy;
+mod preempt;
+mod reservations;
+mod resources;
+mod round;
+mod running;
+mod settings;
+mod share;
+mod shares;
+mod state;
+mod tree;
+mod trial;
+mod usage;
+mod why;
+
+#[cfg(test)]
+mod tests;
+
+pub use gang::GangMisfit;
+pub use job::{Ask, InvalidAsk, Job, MAX_MEMBERS, Running};
+pub use plan::{Grant, Plan, Preemption, PreemptionReason, Reservation};
+pub use policy::{QueuePolicy, UnknownQueuePolicy};
+pub use resources::{Resource, Resources};
+pub use settings::Settings;
+pub use share::Share;
+pub use state::{Queue, Unacceptable};
+pub use tree::{Charge, InvalidTree, MAX_LEVELS, QueueMisfit, QueueNode, QueueTree, Quota, Quotas};
+pub use usage::{Decay, Use};
+pub use why::{Reason, WhyPending};

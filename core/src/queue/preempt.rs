@@ -1,0 +1,281 @@
+//! Preemption: whom a run that does not fit may stop.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashSet;
+use uuid::Uuid;
+
+use super::job::Job;
+use super::pending::{Entry, JobKey, key};
+use super::plan::{Preemption, PreemptionReason, Reservation};
+use super::policy::QueuePolicy;
+use super::resources::Resource;
+use super::round::Round;
+use super::running::{Held, RunningSet};
+use super::settings::Settings;
+use super::share::Share;
+use crate::time::Timestamp;
+
+/// The most attempts at preemption in a tick that come to nothing.
+const MOST_FAILED: usize = 64;
+
+/// Those that may be preempted, in the orders in which they are.
+#[derive(Debug)]
+pub(super) struct Victims {
+    /// Of each queue, the lowest priority first, then the youngest, then by id.
+    by_queue: BTreeMap<Uuid, Vec<Uuid>>,
+    /// By the order of the policy, the last first.
+    by_order: Vec<(JobKey, Uuid)>,
+    /// Those that a plan preempts already.
+    taken: FxHashSet<Uuid>,
+    failed: usize,
+}
+
+impl Victims {
+    fn new(running: &RunningSet, settings: &Settings, now: Timestamp) -> Self {
+        let mut by_queue: BTreeMap<Uuid, Vec<&Held>> = BTreeMap::new();
+        let mut by_order = Vec::new();
+        let displaces = settings.policy.rules().displaces;
+        for held in running.iter() {
+            let run = &held.run;
+            if run.may_be_preempted(now, run.job.min_runtime) {
+                by_queue.entry(run.job.queue).or_default().push(held);
+            }
+            if displaces && run.may_be_preempted(now, settings.quantum) {
+                by_order.push((running_key(settings.policy, held, now), run.job.id));
+            }
+        }
+        let sorted = |mut held: Vec<&Held>| -> Vec<Uuid> {
+            held.sort_unstable_by_key(|held| {
+                (held.run.job.priority, Reverse(held.run.started), held.run.job.id)
+            });
+            held.iter().map(|held| held.run.job.id).collect()
+        };
+        by_order.sort_unstable_by_key(|(key, _)| Reverse(*key));
+        let by_queue = by_queue.into_iter().map(|(queue, held)| (queue, sorted(held))).collect();
+        Self { by_queue, by_order, taken: FxHashSet::default(), failed: 0 }
+    }
+}
+
+/// The place of a running one in the order of those that wait, as if it waited now.
+fn running_key(policy: QueuePolicy, held: &Held, now: Timestamp) -> JobKey {
+    let run = &held.run;
+    let mut job: Job = run.job.clone();
+    job.done = job.done.saturating_add(now.since(run.started));
+    key(policy, &job)
+}
+
+/// One that gives way, and why.
+#[derive(Debug, Clone, Copy)]
+struct Victim {
+    id: Uuid,
+    reason: PreemptionReason,
+}
+
+/// How far the candidates have been gone through.
+#[derive(Debug, Default)]
+struct Search {
+    reclaimed: BTreeMap<Uuid, usize>,
+    by_priority: usize,
+    by_order: usize,
+    chosen: FxHashSet<Uuid>,
+}
+
+impl Round<'_> {
+    /// Chooses whom a run that does not fit may stop, the fewest that are enough, and keeps their place for it.
+    ///
+    /// Candidates are added in a fixed order until the run fits, and then each is put back that is not needed: so
+    /// without any one of those that are left it would not fit.
+    pub(super) fn preempt(&mut self, entry: &Entry) -> bool {
+        let place = (entry.lane.queue, entry.lane.shape);
+        let left = self.settings.most_preemptions.saturating_sub(self.plan.preemptions.len());
+        let known = self.hopeless.get(&place).is_some_and(|priority| entry.job.priority <= *priority);
+        if left == 0 || known || !self.preempts() {
+            return false;
+        }
+        let victims = self.victims.get_or_insert_with(|| Victims::new(self.running, self.settings, self.now));
+        if victims.failed >= MOST_FAILED {
+            return false;
+        }
+        let start = self.trial.mark();
+        self.free_stopping();
+        // Nobody else need stop where those are enough that stop already.
+        let found = if self.fits(entry) { None } else { self.search(entry, left) };
+        let Some(chosen) = found else {
+            self.trial.back_to(start);
+            self.hopeless.insert(place, entry.job.priority);
+            return false;
+        };
+        let placed = self.trial.place_gang(&entry.job.ask).unwrap_or_default();
+        self.trial.back_to(start);
+        self.claim(entry, &placed);
+        if let Some(victims) = &mut self.victims {
+            victims.taken.extend(chosen.iter().map(|victim| victim.id));
+        }
+        let claimant = entry.job.id;
+        let preemption = |victim: Victim| Preemption { victim: victim.id, claimant, reason: victim.reason };
+        self.plan.preemptions.extend(chosen.into_iter().map(preemption));
+        true
+    }
+
+    /// Keeps a place for a run until others have stopped.
+    pub(super) fn claim(&mut self, entry: &Entry, placements: &[crate::sched::Placement]) {
+        let nodes = self.close(placements);
+        self.provide(entry);
+        self.plan.reservations.push(Reservation { job: entry.job.id, at: None, nodes });
+    }
+
+    /// Gives back what those hold that stop already.
+    pub(super) fn free_stopping(&mut self) {
+        for held in self.running.iter().filter(|held| held.run.stopping) {
+            self.trial.free(&held.run.placements);
+            self.trial.release(held.run.job.queue, held.total);
+        }
+    }
+
+    /// Whether a run would fit its queue's quota and the nodes.
+    pub(super) fn fits(&self, entry: &Entry) -> bool {
+        self.trial.tree.fits(entry.job.queue, entry.total).is_ok() && self.trial.has_room(&entry.job.ask)
+    }
+
+    const fn preempts(&self) -> bool {
+        self.settings.reclaim || self.settings.preempt_by_priority || self.rules.displaces
+    }
+
+    fn search(&mut self, entry: &Entry, most: usize) -> Option<Vec<Victim>> {
+        let mut search = Search::default();
+        let mut chosen: Vec<Victim> = Vec::new();
+        let mut look_at = 1;
+        let fits = loop {
+            let next = if chosen.len() < most { self.next_victim(entry, &mut search) } else { None };
+            let Some(victim) = next else { break self.fits(entry) };
+            self.give_up(victim.id);
+            search.chosen.insert(victim.id);
+            chosen.push(victim);
+            // Looking is dear beside freeing: after one, two, four … of them.
+            if chosen.len() == look_at {
+                look_at *= 2;
+                if self.fits(entry) {
+                    break true;
+                }
+            }
+        };
+        if !fits {
+            self.victims.iter_mut().for_each(|victims| victims.failed += 1);
+            return None;
+        }
+        let mut needed = Vec::new();
+        for victim in chosen.into_iter().rev() {
+            self.keep(victim.id);
+            if !self.fits(entry) {
+                self.give_up(victim.id);
+                needed.push(victim);
+            }
+        }
+        needed.reverse();
+        Some(needed)
+    }
+
+    fn give_up(&mut self, id: Uuid) {
+        if let Some(held) = self.running.get(id) {
+            self.trial.free(&held.run.placements);
+            self.trial.release(held.run.job.queue, held.total);
+        }
+    }
+
+    fn keep(&mut self, id: Uuid) {
+        if let Some(held) = self.running.get(id) {
+            self.trial.hold(&held.run.placements);
+            self.trial.charge(held.run.job.queue, held.total);
+        }
+    }
+
+    /// The next candidate: of the biggest borrower, then of the lowest priority, then the last in order.
+    fn next_victim(&self, entry: &Entry, search: &mut Search) -> Option<Victim> {
+        let victims = self.victims.as_ref()?;
+        if self.settings.reclaim
+            && let Some(victim) = self.next_reclaimed(entry, victims, search)
+        {
+            return Some(victim);
+        }
+        if self.settings.preempt_by_priority
+            && let Some(victim) = self.next_by_priority(entry, victims, search)
+        {
+            return Some(victim);
+        }
+        if self.rules.displaces { self.next_by_order(entry, victims, search) } else { None }
+    }
+
+    fn next_reclaimed(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
+        loop {
+            let mut biggest: Option<(Share, Reverse<Uuid>, Resource)> = None;
+            for (&queue, candidates) in &victims.by_queue {
+                if search.reclaimed.get(&queue).is_some_and(|at| *at >= candidates.len()) {
+                    continue;
+                }
+                let tree = &self.trial.tree;
+                if let Some(resource) = tree.may_reclaim(entry.job.queue, entry.total, queue) {
+                    let share = self.shares.of_queue(tree, queue, super::Resources::ZERO);
+                    biggest = biggest.max(Some((share, Reverse(queue), resource)));
+                }
+            }
+            let (_, Reverse(borrower), resource) = biggest?;
+            let at = search.reclaimed.entry(borrower).or_insert(0);
+            let candidate = victims.by_queue.get(&borrower).and_then(|candidates| candidates.get(*at));
+            *at += 1;
+            if let Some(held) = candidate.and_then(|id| self.running.get(*id))
+                && held.total.get(resource) > 0
+                && self.is_free_to_take(held.run.job.id, victims, search)
+            {
+                let reason = PreemptionReason::Reclaim { borrower, resource };
+                return Some(Victim { id: held.run.job.id, reason });
+            }
+        }
+    }
+
+    fn next_by_priority(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
+        let candidates = victims.by_queue.get(&entry.job.queue)?;
+        loop {
+            let held = self.running.get(*candidates.get(search.by_priority)?)?;
+            if held.run.job.priority >= entry.job.priority {
+                return None;
+            }
+            search.by_priority += 1;
+            if self.is_free_to_take(held.run.job.id, victims, search) {
+                let (claimant, victim) = (entry.job.priority, held.run.job.priority);
+                let reason = PreemptionReason::Priority { claimant, victim };
+                return Some(Victim { id: held.run.job.id, reason });
+            }
+        }
+    }
+
+    fn next_by_order(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
+        loop {
+            let (key, id) = victims.by_order.get(search.by_order)?;
+            if *key <= entry.key {
+                return None;
+            }
+            search.by_order += 1;
+            let held = self.running.get(*id)?;
+            if self.is_free_to_take(*id, victims, search) && self.may_displace(entry, held) {
+                return Some(Victim { id: *id, reason: PreemptionReason::Order });
+            }
+        }
+    }
+
+    /// Whether a run may take another's place by the order alone: not if the other one could take it back by its
+    /// priority or its queue's quota, or they would do so for ever.
+    fn may_displace(&self, entry: &Entry, held: &Held) -> bool {
+        let (ours, theirs) = (&entry.job, &held.run.job);
+        if ours.queue == theirs.queue {
+            return !self.settings.preempt_by_priority || theirs.priority <= ours.priority;
+        }
+        let (theirs, ours) = ((theirs.queue, held.total), (ours.queue, entry.total));
+        !self.settings.reclaim || !self.trial.tree.could_take_back(theirs, ours)
+    }
+
+    fn is_free_to_take(&self, id: Uuid, victims: &Victims, search: &Search) -> bool {
+        !victims.taken.contains(&id) && !search.chosen.contains(&id)
+    }
+}

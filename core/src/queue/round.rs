@@ -1,0 +1,209 @@
+//! One tick: [`Round`].
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use uuid::Uuid;
+
+use super::line::{Line, Next, Turn};
+use super::pending::{Entry, Pending, ShapeId, UNKNOWN};
+use super::plan::{Grant, Plan};
+use super::policy::Rules;
+use super::preempt::Victims;
+use super::reservations::Ends;
+use super::running::RunningSet;
+use super::settings::Settings;
+use super::shares::Shares;
+use super::trial::Trial;
+use crate::sched::Placement;
+use crate::time::Timestamp;
+
+/// The most reservations that are told apart when a run looks which of them it does not disturb.
+pub(super) const MOST_RESERVATIONS: usize = 64;
+
+/// A decision in the making.
+///
+/// While it lasts, capacity and quotas only shrink: what stops for somebody ends after it. So what did not fit once
+/// need not be tried again, which is what keeps a tick cheap however many wait.
+#[derive(Debug)]
+pub(super) struct Round<'a> {
+    pub(super) now: Timestamp,
+    pub(super) settings: &'a Settings,
+    pub(super) rules: Rules,
+    pub(super) pending: &'a Pending,
+    pub(super) running: &'a RunningSet,
+    pub(super) shares: Shares<'a>,
+    pub(super) trial: Trial<'a>,
+    pub(super) plan: Plan,
+    /// Nodes that are kept until a known moment.
+    pub(super) holds: Vec<Hold>,
+    /// Runs that are provided for: they wait for others to stop.
+    pub(super) settled: FxHashSet<Uuid>,
+    /// Shapes that do not fit, with these holds passed over.
+    dead: FxHashSet<(ShapeId, u64)>,
+    /// Shapes that a queue's quota refuses.
+    refused: FxHashSet<(Uuid, ShapeId)>,
+    /// Queues of which a run that goes first does not fit.
+    stopped: FxHashSet<Uuid>,
+    /// Priorities up to which preemption for a shape of a queue is of no use.
+    pub(super) hopeless: FxHashMap<(Uuid, ShapeId), i32>,
+    pub(super) victims: Option<Victims>,
+    pub(super) ends: Option<Ends<'a>>,
+}
+
+/// Nodes that are kept for a run, except from those that end before.
+#[derive(Debug, Clone)]
+pub(super) struct Hold {
+    pub(super) until: Timestamp,
+    pub(super) nodes: Vec<Uuid>,
+}
+
+/// Why a run does not start now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocked {
+    Quota,
+    Capacity,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(
+        now: Timestamp,
+        settings: &'a Settings,
+        (pending, running): (&'a Pending, &'a RunningSet),
+        shares: Shares<'a>,
+        trial: Trial<'a>,
+    ) -> Self {
+        Self {
+            now,
+            settings,
+            rules: settings.policy.rules(),
+            pending,
+            running,
+            shares,
+            trial,
+            plan: Plan::default(),
+            holds: Vec::new(),
+            settled: FxHashSet::default(),
+            dead: FxHashSet::default(),
+            refused: FxHashSet::default(),
+            stopped: FxHashSet::default(),
+            hopeless: FxHashMap::default(),
+            victims: None,
+            ends: None,
+        }
+    }
+
+    /// Gives everybody their turn.
+    pub(super) fn run(&mut self) {
+        let pending = self.pending;
+        let mut line = Line::new(self.rules.line, pending, &self.shares, self.trial.tree);
+        while self.plan.grants.len() < self.settings.most_grants
+            && let Some(turn) = line.turn(pending, &self.shares, self.trial.tree)
+        {
+            match self.take(turn) {
+                Some(next) => line.settle(next),
+                None => break,
+            }
+        }
+    }
+
+    /// One turn; none if nobody else gets one.
+    fn take(&mut self, turn: Turn) -> Option<Next> {
+        let Some(entry) = self.pending.get(turn.key.id) else {
+            return Some(Next::Job);
+        };
+        if self.settled.contains(&turn.key.id) {
+            return Some(Next::Job);
+        }
+        if self.stopped.contains(&turn.lane.queue) {
+            return Some(Next::NoLane);
+        }
+        let Err(blocked) = self.attempt(entry) else {
+            return Some(Next::Job);
+        };
+        let provided = self.preempt(entry) || (blocked == Blocked::Capacity && self.reserve(entry));
+        if self.rules.head_blocks {
+            if blocked == Blocked::Capacity {
+                return None;
+            }
+            self.stopped.insert(turn.lane.queue);
+            return Some(Next::NoLane);
+        }
+        Some(match blocked {
+            _ if provided => Next::Job,
+            Blocked::Quota => Next::NoLane,
+            // Those behind it may be short enough to end before a reservation.
+            Blocked::Capacity if turn.lane.length != UNKNOWN && !self.holds.is_empty() => Next::Passed,
+            Blocked::Capacity => Next::NoLane,
+        })
+    }
+
+    /// Starts a run, if that is possible.
+    pub(super) fn attempt(&mut self, entry: &Entry) -> Result<(), Blocked> {
+        let place = (entry.lane.queue, entry.lane.shape);
+        if self.refused.contains(&place) {
+            return Err(Blocked::Quota);
+        }
+        if self.trial.tree.fits(entry.job.queue, entry.total).is_err() {
+            self.refused.insert(place);
+            return Err(Blocked::Quota);
+        }
+        let placements = self.place(entry).ok_or(Blocked::Capacity)?;
+        self.provide(entry);
+        if let Some(ends) = &mut self.ends {
+            ends.add(entry, &placements, self.now);
+        }
+        self.plan.grants.push(Grant { job: entry.job.id, placements });
+        Ok(())
+    }
+
+    /// Counts what a run will have as its own from now on.
+    pub(super) fn provide(&mut self, entry: &Entry) {
+        self.trial.charge(entry.job.queue, entry.total);
+        self.shares.grant(entry.job.account, entry.total);
+        self.settled.insert(entry.job.id);
+    }
+
+    fn place(&mut self, entry: &Entry) -> Option<Vec<Placement>> {
+        let shape = entry.lane.shape;
+        if !self.dead.contains(&(shape, 0)) {
+            if let Ok(placements) = self.trial.place_gang(&entry.job.ask) {
+                return Some(placements);
+            }
+            self.dead.insert((shape, 0));
+        }
+        let passed = self.passed_over(entry);
+        if passed == 0 || self.dead.contains(&(shape, passed)) {
+            return None;
+        }
+        let open = |(at, _): &(usize, &Hold)| passed >> at & 1 == 1;
+        let kept =
+            self.holds.iter().enumerate().filter(open).flat_map(|(_, hold)| hold.nodes.iter().copied());
+        let nodes: Vec<Uuid> = kept.collect();
+        nodes.iter().for_each(|node| self.trial.open(*node));
+        let placed = self.trial.place_gang(&entry.job.ask);
+        nodes.iter().for_each(|node| self.trial.close(*node));
+        if placed.is_err() {
+            self.dead.insert((shape, passed));
+        }
+        placed.ok()
+    }
+
+    /// The holds that a run need not respect, since it is expected to end before them, as bits.
+    fn passed_over(&self, entry: &Entry) -> u64 {
+        // Who has run longer than expected may run for ever.
+        let Some(left) = entry.job.remaining().filter(|left| !left.is_zero()) else {
+            return 0;
+        };
+        let end = self.now.plus(left);
+        let fits = |(at, hold): (usize, &Hold)| u64::from(end <= hold.until) << at;
+        self.holds.iter().take(MOST_RESERVATIONS).enumerate().map(fits).sum()
+    }
+
+    /// Closes nodes to all others.
+    pub(super) fn close(&mut self, placements: &[Placement]) -> Vec<Uuid> {
+        let mut nodes: Vec<Uuid> = placements.iter().map(|placement| placement.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.iter().for_each(|node| self.trial.close(*node));
+        nodes
+    }
+}

@@ -1,0 +1,109 @@
+//! Who has how much: [`Accounts`], and [`Shares`] during a tick.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use uuid::Uuid;
+
+use super::resources::Resources;
+use super::share::Share;
+use super::tree::QueueTree;
+use super::usage::{Decay, Use};
+use crate::time::Timestamp;
+
+/// What accounts hold and have used.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Accounts(BTreeMap<Uuid, Account>);
+
+#[derive(Debug, Clone)]
+struct Account {
+    weight_milli: u32,
+    held: Resources,
+    used: Use,
+    /// The decayed use as an equivalent amount held, and the period in which that is so.
+    past: Option<(i64, Resources)>,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { weight_milli: 1000, held: Resources::ZERO, used: Use::default(), past: None }
+    }
+}
+
+impl Accounts {
+    pub(super) fn set_weight(&mut self, account: Uuid, weight_milli: u32) {
+        self.0.entry(account).or_default().weight_milli = weight_milli;
+    }
+
+    pub(super) fn add_use(&mut self, account: Uuid, period: i64, amount_seconds: Resources) {
+        let account = self.0.entry(account).or_default();
+        account.used.add(period, amount_seconds);
+        account.past = None;
+    }
+
+    pub(super) fn hold(&mut self, account: Uuid, amount: Resources) {
+        let account = self.0.entry(account).or_default();
+        account.held = account.held.plus(amount);
+    }
+
+    pub(super) fn free(&mut self, account: Uuid, amount: Resources) {
+        if let Some(account) = self.0.get_mut(&account) {
+            account.held = account.held.minus(amount);
+        }
+    }
+
+    /// Works out what is new in the past of each account.
+    pub(super) fn refresh(&mut self, now: Timestamp, decay: &Decay) {
+        let period = decay.period_of(now);
+        for account in self.0.values_mut() {
+            if account.past.is_none_or(|(at, _)| at != period) {
+                account.used.forget(now, decay);
+                account.past = Some((period, decay.as_held(account.used.decayed(now, decay))));
+            }
+        }
+    }
+
+    /// Everything as if it had never been refreshed: for another decay.
+    pub(super) fn stale(&mut self) {
+        self.0.values_mut().for_each(|account| account.past = None);
+    }
+}
+
+/// Who has how much, with what was granted since the tick began: each grant counts at once, so that many small ones
+/// cannot slip through before a share is looked at again.
+#[derive(Debug)]
+pub(super) struct Shares<'a> {
+    accounts: &'a Accounts,
+    total: Resources,
+    granted: FxHashMap<Uuid, Resources>,
+}
+
+impl<'a> Shares<'a> {
+    pub(super) fn new(accounts: &'a Accounts, total: Resources) -> Self {
+        Self { accounts, total, granted: FxHashMap::default() }
+    }
+
+    pub(super) fn grant(&mut self, account: Uuid, amount: Resources) {
+        let granted = self.granted.entry(account).or_default();
+        *granted = granted.plus(amount);
+    }
+
+    /// The share of an account with so much more.
+    pub(super) fn of_account(&self, account: Uuid, more: Resources) -> Share {
+        let granted = self.granted.get(&account).copied().unwrap_or_default();
+        let more = more.plus(granted);
+        match self.accounts.0.get(&account) {
+            Some(known) => {
+                let past = known.past.map_or(Resources::ZERO, |(_, past)| past);
+                Share::dominant(known.held.plus(past).plus(more), self.total, known.weight_milli)
+            }
+            None => Share::dominant(more, self.total, 1000),
+        }
+    }
+
+    /// The share of a queue with so much more. What is granted is charged to the tree at once.
+    pub(super) fn of_queue(&self, tree: &QueueTree, queue: Uuid, more: Resources) -> Share {
+        let weight_milli = tree.get(queue).map_or(0, |node| node.weight_milli);
+        Share::dominant(tree.held(queue).plus(more), self.total, weight_milli)
+    }
+}

@@ -1,0 +1,12 @@
+//! What the queue promises.
+
+mod backfill;
+mod gangs;
+mod kit;
+mod order;
+mod preemption;
+mod properties;
+mod quotas;
+mod shares;
+mod state;
+mod why;
