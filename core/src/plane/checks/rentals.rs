@@ -43,10 +43,7 @@ async fn a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world: &W
         assert_eq!(held.len(), usize::try_from(gpus).unwrap());
         for (gpu, holder) in &held {
             assert_eq!((gpu.node_id, gpu.used_milli.get()), (None, 1000));
-            assert_eq!(
-                holder.as_ref().map(|holder| (holder.lease_id, holder.gpu_id)),
-                Some((lease, Some(gpu.id)))
-            );
+            assert_eq!((holder.lease_id, holder.gpu_id), (lease, Some(gpu.id)));
         }
         renting.audit().await;
         assert_eq!(renting.pass().await.listed, 1);

@@ -51,20 +51,20 @@ impl ControlPlane {
             };
             match answer {
                 Ok(machine) if (1..=MAX_INSTANCE_ID).contains(&machine.instance_id.len()) => {
-                    self.answered_yes(held, &machine.instance_id).await
+                    self.rental_rented(held, &machine.instance_id).await
                 }
                 Ok(machine) => {
                     let told = format!("a name of {} bytes", machine.instance_id.len());
-                    Ok(self.answered_nothing(&held, &told))
+                    Ok(self.rental_unknown(&held, &told))
                 }
-                Err(ProviderError::Refused { reason }) => self.answered_no(held, reason).await,
-                Err(error) => Ok(self.answered_nothing(&held, &error.to_string())),
+                Err(ProviderError::Refused { reason }) => self.rental_refused(held, reason).await,
+                Err(error) => Ok(self.rental_unknown(&held, &error.to_string())),
             }
         })
         .await
     }
 
-    async fn answered_yes(&self, held: Held, instance: &str) -> Result<Decided<Recorded>> {
+    async fn rental_rented(&self, held: Held, instance: &str) -> Result<Decided<Recorded>> {
         let recorded = held.rental.instance_id.as_deref();
         if !held.rental.state.may_be_there() || recorded.is_some_and(|recorded| recorded != instance) {
             // Its label leads the janitor there too, should it not be given back now.
@@ -73,24 +73,24 @@ impl ControlPlane {
         let mut batch = self.batch("rental.answer");
         let mut rental = held.rental.value.clone();
         rental.answered_at = Some(held.now);
-        self.seen_in(&mut batch, &held, rental, instance).await?;
+        self.machine_seen(&mut batch, &held, rental, instance).await?;
         Ok(Decided::Commit(Recorded::Rented, batch))
     }
 
-    async fn answered_no(&self, held: Held, reason: &str) -> Result<Decided<Recorded>> {
+    async fn rental_refused(&self, held: Held, reason: &str) -> Result<Decided<Recorded>> {
         if !held.rental.state.may_be_there() {
             return Ok(Decided::Done(Recorded::Refused));
         }
         if held.rental.instance_id.is_some() {
             // It says no, and lists it.
-            return Ok(self.answered_nothing(&held, reason));
+            return Ok(self.rental_unknown(&held, reason));
         }
-        let batch = self.gone("rental.refused", &held, Some(reason)).await?;
+        let batch = self.rental_gone("rental.refused", &held, Some(reason)).await?;
         Ok(Decided::Commit(Recorded::Refused, batch))
     }
 
     /// The call is over, and says nothing of what came of it.
-    fn answered_nothing(&self, held: &Held, told: &str) -> Decided<Recorded> {
+    fn rental_unknown(&self, held: &Held, told: &str) -> Decided<Recorded> {
         if !held.rental.state.may_be_there() {
             return Decided::Done(Recorded::Unknown);
         }
@@ -108,7 +108,7 @@ impl ControlPlane {
 
     /// Adds that the machine of a rental is there: its GPUs are the lease's, where that is still to be worked on. One that is not
     /// wanted any more is recorded too, and is to be given back.
-    pub(super) async fn seen_in(
+    pub(super) async fn machine_seen(
         &self,
         batch: &mut Batch,
         held: &Held,

@@ -8,7 +8,7 @@ use crate::store::Batch;
 impl ControlPlane {
     /// A batch that ends a rental. Whatever its lease still holds comes back; a run whose own lease it was goes on with another one,
     /// or ends.
-    pub(super) async fn gone(
+    pub(super) async fn rental_gone(
         &self,
         operation: &'static str,
         held: &Held,

@@ -65,7 +65,7 @@ impl ControlPlane {
             let of = actions.first().map(RentalAction::rental);
             let mut held = held.iter().find(|held| Some(held.rental.id) == of).cloned();
             for action in actions {
-                match self.carry_out(provider, action, held.as_mut(), &mut pass).await {
+                match self.rental_action(provider, action, held.as_mut(), &mut pass).await {
                     Ok(true) => {}
                     Ok(false) => {
                         pass.late += 1;
@@ -109,7 +109,7 @@ impl ControlPlane {
     }
 
     /// Carries out what is to be done; `false` where somebody else changed the row meanwhile.
-    async fn carry_out(
+    async fn rental_action(
         &self,
         provider: &dyn RentalProvider,
         action: &RentalAction,
@@ -118,7 +118,7 @@ impl ControlPlane {
     ) -> Result<bool> {
         let held = match (action, held) {
             (RentalAction::GiveBack { instance_id, .. }, held) => {
-                return self.give_back(provider, instance_id, held, pass).await;
+                return self.machine_back(provider, instance_id, held, pass).await;
             }
             (_, Some(held)) => held,
             (_, None) => return Ok(true),
@@ -128,7 +128,7 @@ impl ControlPlane {
         let mut batch = self.batch("rental.janitor");
         let counted = match action {
             RentalAction::Seen { instance_id, .. } => {
-                rental = self.seen_in(&mut batch, held, rental, instance_id).await?;
+                rental = self.machine_seen(&mut batch, held, rental, instance_id).await?;
                 &mut pass.seen
             }
             RentalAction::Missed { .. } => {
@@ -146,12 +146,12 @@ impl ControlPlane {
                 if !self.gpus_disappear(held).await? {
                     return Ok(false);
                 }
-                batch = self.gone("rental.gone", held, None).await?;
+                batch = self.rental_gone("rental.gone", held, None).await?;
                 &mut pass.ended
             }
             RentalAction::GiveBack { .. } => return Ok(true),
         };
-        if !self.landed(batch).await? {
+        if !self.rental_written(batch).await? {
             return Ok(false);
         }
         *counted += 1;
@@ -160,7 +160,7 @@ impl ControlPlane {
     }
 
     /// Asks the provider to take a machine back. Of a row that is to be given back that is counted before.
-    async fn give_back(
+    async fn machine_back(
         &self,
         provider: &dyn RentalProvider,
         instance: &str,
@@ -170,7 +170,7 @@ impl ControlPlane {
         if let Some(held) = held.as_mut().filter(|held| held.rental.state == RentalState::Releasing) {
             let mut rental = held.rental.value.clone();
             (rental.tries, rental.updated_at) = (rental.tries.saturating_add(1), held.now);
-            if !self.landed(self.batch("rental.give_back").with(held.updated(&rental))).await? {
+            if !self.rental_written(self.batch("rental.give_back").with(held.updated(&rental))).await? {
                 return Ok(false);
             }
             held.became(rental);
@@ -182,7 +182,7 @@ impl ControlPlane {
         if let Some(held) = held.filter(|held| held.rental.state == RentalState::Releasing) {
             let mut rental = held.rental.value.clone();
             rental.status_info = Some(clipped(&error.to_string()));
-            if !self.landed(self.batch("rental.give_back").with(held.updated(&rental))).await? {
+            if !self.rental_written(self.batch("rental.give_back").with(held.updated(&rental))).await? {
                 return Ok(false);
             }
             held.became(rental);
@@ -191,7 +191,7 @@ impl ControlPlane {
     }
 
     /// Commits a batch; `false` where somebody else was faster.
-    async fn landed(&self, batch: Batch) -> Result<bool> {
+    async fn rental_written(&self, batch: Batch) -> Result<bool> {
         match self.store.commit(batch).await {
             Ok(_) => Ok(true),
             Err(error) if lost_race(&error) => Ok(false),
