@@ -1,20 +1,32 @@
 //! Processes that stop between what they decide, ask for and record.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use super::fixture::{GRACE, READY, Renting};
 use super::named;
-use crate::entity::RentalState;
+use crate::entity::{RENTALS, RentalState};
 use crate::plane::checks::World;
 use crate::plane::checks::cut::Cut;
-use crate::store::Store;
+use crate::rent::mock::MockProvider;
+use crate::rent::{
+    ListedMachine, Offer, OfferQuery, ProviderError, ProviderResult, RentRequest, RentalProvider,
+    RentedMachine,
+};
+use crate::store::{Batch, Store, StoreExt as _, Write};
 
 pub(super) async fn check_crashes(world: &World) {
     a_process_that_dies_while_it_asks_leaves_nothing_behind(world).await;
     a_process_that_dies_between_two_batches_leaves_nothing_behind(world).await;
     an_answer_to_what_is_not_wanted_any_more_gives_it_back(world).await;
+    a_no_to_what_is_there_ends_nothing(world).await;
     a_pass_that_is_overtaken_changes_nothing(world).await;
+    what_is_rented_while_a_provider_lists_is_known(world).await;
+    a_lease_is_released_with_all_that_it_holds_or_not_at_all(world).await;
 }
 
 /// Every other call to rent has rented before the process dies.
@@ -96,7 +108,7 @@ async fn an_answer_to_what_is_not_wanted_any_more_gives_it_back(world: &World) {
         }
         // Now it answers.
         let late = renting.provider.late(&format!("{}{rental}", renting.prefix()));
-        let answer = Ok(crate::rent::RentedMachine::new(late.clone()));
+        let answer = Ok(RentedMachine::new(late.clone()));
         let not_wanted = world.cloud.hears_late(rental, &answer).await.unwrap();
         assert_eq!(not_wanted.is_some(), ended, "a row that has ended wants nothing");
         assert!(renting.gpus(rental).await.is_empty());
@@ -116,14 +128,99 @@ async fn a_pass_that_is_overtaken_changes_nothing(world: &World) {
     let now = world.now().await;
     let other = async move {
         let set = vec![("updated_at", now.into())];
-        let write = crate::store::Write::update(&crate::entity::RENTALS, rental, entry.revision, set);
-        crate::store::StoreExt::commit(&*store, crate::store::Batch::new(id, "check").with(write))
-            .await
-            .unwrap();
+        let write = Write::update(&RENTALS, rental, entry.revision, set);
+        store.commit(Batch::new(id, "check").with(write)).await.unwrap();
     };
     let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other));
     let pass = world.over(cut).janitor_pass(&*renting.provider).await.unwrap();
     assert_eq!((pass.late, pass.unwanted, pass.given_back), (1, 0, 0));
     assert!(renting.provider.released().is_empty());
+    renting.end().await;
+}
+
+async fn a_no_to_what_is_there_ends_nothing(world: &World) {
+    let renting = Renting::new(world);
+    let (rental, lease) = renting.intend(1).await;
+    renting.ask().await;
+    let answer = Err(ProviderError::refused("there is none left"));
+    assert_eq!(world.cloud.hears_late(rental, &answer).await.unwrap(), None);
+    assert_eq!(renting.row(rental).await.state, RentalState::Rented);
+    assert!(!renting.is_released(lease).await);
+    let other = RentedMachine::new(renting.provider.late(&format!("{}{rental}", renting.prefix())));
+    let not_wanted = world.cloud.hears_late(rental, &Ok(other.clone())).await.unwrap();
+    assert_eq!(not_wanted, Some(other.instance_id), "it has one already");
+    renting.end().await;
+}
+
+/// A provider during whose next list something happens.
+#[derive(Debug)]
+struct Interrupted<'m> {
+    inner: Arc<MockProvider>,
+    meanwhile: Mutex<Option<Meanwhile<'m>>>,
+}
+
+struct Meanwhile<'m>(BoxFuture<'m, ()>);
+
+impl fmt::Debug for Meanwhile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+#[async_trait]
+impl RentalProvider for Interrupted<'_> {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn offers(&self, query: &OfferQuery) -> ProviderResult<Vec<Offer>> {
+        self.inner.offers(query).await
+    }
+
+    async fn rent(&self, request: &RentRequest) -> ProviderResult<RentedMachine> {
+        self.inner.rent(request).await
+    }
+
+    async fn list(&self, label_prefix: &str) -> ProviderResult<Vec<ListedMachine>> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.0.await;
+        }
+        self.inner.list(label_prefix).await
+    }
+
+    async fn release(&self, instance_id: &str) -> ProviderResult<()> {
+        self.inner.release(instance_id).await
+    }
+}
+
+async fn what_is_rented_while_a_provider_lists_is_known(world: &World) {
+    let renting = Renting::new(world);
+    let meanwhile = async {
+        renting.intend(1).await;
+        renting.ask().await;
+    };
+    let meanwhile = Mutex::new(Some(Meanwhile(Box::pin(meanwhile))));
+    let provider = Interrupted { inner: Arc::clone(&renting.provider), meanwhile };
+    let pass = world.cloud.janitor_pass(&provider).await.unwrap();
+    assert_eq!((pass.listed, pass.given_back), (1, 0), "its row is older than it");
+    assert_eq!(renting.provider.there(&renting.prefix()).len(), 1);
+    renting.end().await;
+}
+
+/// Somebody reads what the lease holds, its machine is seen, and then the lease is to be released.
+async fn a_lease_is_released_with_all_that_it_holds_or_not_at_all(world: &World) {
+    let renting = Renting::new(world);
+    let (rental, lease) = renting.intend(2).await;
+    let run = renting.run(lease).await.id;
+    let run = world.cloud.repositories().training_runs().require(run).await.unwrap();
+    let (mut ended, mut batch) = (run.value.clone(), Batch::new(world.id(), "check"));
+    world.cloud.give_up_lease(&mut batch, &mut ended, "aborted", world.now().await).await.unwrap();
+    renting.ask().await;
+    assert_eq!(renting.gpus(rental).await.len(), 2);
+    let refused = world.cloud.store().commit(batch).await;
+    assert!(refused.is_err(), "it holds more than was read");
+    renting.abort(lease).await;
+    assert!(renting.is_released(lease).await);
     renting.end().await;
 }
