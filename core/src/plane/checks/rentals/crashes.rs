@@ -24,6 +24,8 @@ pub(super) async fn check_crashes(world: &World) {
     a_process_that_dies_between_two_batches_leaves_nothing_behind(world).await;
     an_answer_to_what_is_not_wanted_any_more_gives_it_back(world).await;
     a_no_to_what_is_there_ends_nothing(world).await;
+    who_is_overtaken_does_not_ask(world).await;
+    an_answer_to_a_lease_that_is_over_makes_no_gpus(world).await;
     a_pass_that_is_overtaken_changes_nothing(world).await;
     what_is_rented_while_a_provider_lists_is_known(world).await;
     a_lease_is_released_with_all_that_it_holds_or_not_at_all(world).await;
@@ -114,6 +116,37 @@ async fn an_answer_to_what_is_not_wanted_any_more_gives_it_back(world: &World) {
         assert!(renting.gpus(rental).await.is_empty());
         renting.end().await;
         assert!(!renting.provider.has(&late));
+    }
+}
+
+async fn who_is_overtaken_does_not_ask(world: &World) {
+    let renting = Renting::new(world);
+    renting.intend(1).await;
+    let (cloud, provider) = (Arc::clone(&world.cloud), Arc::clone(&renting.provider));
+    let other = async move { drop(cloud.rent_pending(&*provider).await.unwrap()) };
+    let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other));
+    let asked = world.over(cut).rent_pending(&*renting.provider).await.unwrap();
+    assert_eq!((asked.asked, renting.provider.asked().len()), (0, 1));
+    renting.end().await;
+}
+
+async fn an_answer_to_a_lease_that_is_over_makes_no_gpus(world: &World) {
+    for released in [false, true] {
+        let renting = Renting::new(world);
+        let (rental, lease) = renting.intend(1).await;
+        renting.lies(|lies| lies.hangs = 1000);
+        assert!(renting.until_hung(world.cloud.rent_pending(&*renting.provider)).await.is_none());
+        if released {
+            renting.abort(lease).await;
+        } else {
+            renting.give_up(lease).await;
+        }
+        let machine = renting.provider.late(&format!("{}{rental}", renting.prefix()));
+        let answer = Ok(RentedMachine::new(machine));
+        assert_eq!(world.cloud.hears_late(rental, &answer).await.unwrap(), None);
+        assert_eq!(renting.row(rental).await.state, RentalState::Releasing);
+        assert!(renting.gpus(rental).await.is_empty());
+        renting.end().await;
     }
 }
 
