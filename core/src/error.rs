@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::rent::ProviderError;
 use crate::sched::NoFit;
 use crate::store::{Cause, StoreError};
 
@@ -102,6 +103,9 @@ pub enum Error {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// A provider of rented machines did not do what it was asked.
+    #[error("the provider of rented machines failed")]
+    Provider(#[from] ProviderError),
     /// The store did not do what it was asked.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -131,7 +135,7 @@ impl Error {
     /// Whether the same request can succeed later without anybody changing it.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Conflict { .. } | Self::TooSoon { .. } => true,
+            Self::Conflict { .. } | Self::TooSoon { .. } | Self::Provider(_) => true,
             Self::Store(error) => error.is_retryable(),
             _ => false,
         }
@@ -157,6 +161,7 @@ impl Error {
             Self::Denied { .. } => "denied",
             Self::Unauthenticated => "unauthenticated",
             Self::TooSoon { .. } => "too_soon",
+            Self::Provider(_) => "provider",
             Self::Store(error) => error.code(),
         }
     }

@@ -65,6 +65,7 @@ pub mod machine;
 pub mod plane;
 pub mod ports;
 pub mod queue;
+pub mod rent;
 pub mod sched;
 pub mod store;
 pub mod time;

@@ -55,6 +55,10 @@ pub struct Rental {
     pub ended_at: Option<Timestamp>,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// When the provider's answer to being asked for it came. `None` while it is waited for, or where it was lost.
+    pub answered_at: Option<Timestamp>,
+    /// Since when the provider's lists do not have it.
+    pub missing_since: Option<Timestamp>,
 }
 
 text_enum!(
@@ -111,6 +115,14 @@ impl RentalState {
     }
 }
 
+impl Rental {
+    /// How long the provider had it at a time, or has had it: what is paid for. Nothing where it never had it.
+    pub fn held(&self, now: Timestamp) -> std::time::Duration {
+        let from = self.rented_at.or(self.ended_at).unwrap_or(now);
+        self.ended_at.unwrap_or(now).since(from)
+    }
+}
+
 /// The table of [`Rental`].
 pub static RENTALS: Table = Table::new(
     "rentals",
@@ -132,6 +144,8 @@ pub static RENTALS: Table = Table::new(
         Column::time("rented_at").nullable(),
         Column::time("ended_at").nullable(),
         Column::time("updated_at"),
+        Column::time("answered_at").nullable(),
+        Column::time("missing_since").nullable(),
     ],
     &["id"],
 )
@@ -150,7 +164,8 @@ pub static RENTALS: Table = Table::new(
 
 entity!(Rental, "rental", RENTALS {
     fixed: id, of_lease, provider, offer, gpus, gpu_model, price_micros, ready_until, created_at;
-    plain: lease_id, instance_id, state, tries, status_info, rented_at, ended_at, updated_at;
+    plain: lease_id, instance_id, state, tries, status_info, rented_at, ended_at, updated_at,
+        answered_at, missing_since;
 });
 
 /// Which rentals a list gives.

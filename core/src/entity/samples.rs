@@ -305,6 +305,7 @@ impl Samples {
         (rental.lease_id, rental.instance_id) = (Some(self.lease.id), Some(rental.id.to_string()));
         (rental.state, rental.tries, rental.status_info) = (RentalState::Rented, 2, some("running"));
         (rental.rented_at, rental.ended_at) = (Some(LATER), Some(LATER));
+        (rental.answered_at, rental.missing_since) = (Some(LATER), Some(LATER));
     }
 
     /// Samples in which every field that may be empty is: the instance is terminal, the binding released.
@@ -777,6 +778,8 @@ impl Samples {
                 rented_at: None,
                 ended_at: None,
                 updated_at: AT,
+                answered_at: None,
+                missing_since: None,
             },
         }
     }

@@ -38,6 +38,7 @@ mod place;
 mod profile;
 mod queues;
 mod refusals;
+mod rentals;
 mod repair;
 mod report;
 mod request;
@@ -83,6 +84,7 @@ pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;
 pub use profile::Profile;
 pub use queues::{NewQueue, QueueQuota, QueueTerms};
+pub use rentals::{Asked, JanitorPass};
 pub use repair::Repaired;
 pub use report::Reconciled;
 pub use request::{LaunchRequest, MAX_PORTS, NewNode, NewUser, PortKey, PortRequest};
@@ -102,6 +104,7 @@ use crate::identity::{
     ApiKeyPolicy, Caller, CodePolicy, ConnectionPolicy, Entropy, Guesses, IdentityOptions, KeyRing,
     LoginPolicy, PasswordHashing, SessionPolicy, SshKeyPolicy, TotpPolicy,
 };
+use crate::rent::RentalOptions;
 use crate::sched::{Policy, TaskMix, Totals};
 use crate::store::{Batch, Metrics, NoMetrics, Store};
 use crate::time::SystemClock;
@@ -133,6 +136,8 @@ pub struct ControlPlane {
     unsettled: Option<Arc<Mutex<Held>>>,
     /// What was refused and is not yet in the audit trail.
     refusals: Arc<refusals::Refusals>,
+    /// What the host decides about rented machines.
+    rentals: Option<Arc<RentalOptions>>,
 }
 
 /// How a control plane decides.
@@ -161,6 +166,8 @@ pub struct Options {
     pub runs: RunPolicy,
     /// What the host decides about trainings.
     pub trainings: TrainingPolicy,
+    /// What the host decides about rented machines; without it none is rented.
+    pub rentals: Option<RentalOptions>,
 }
 
 impl Options {
@@ -179,6 +186,12 @@ impl Options {
     /// Says what the host decides about trainings.
     pub fn trainings(mut self, trainings: TrainingPolicy) -> Self {
         self.trainings = trainings;
+        self
+    }
+
+    /// Says what the host decides about rented machines.
+    pub fn rentals(mut self, rentals: RentalOptions) -> Self {
+        self.rentals = Some(rentals);
         self
     }
 
@@ -246,6 +259,7 @@ impl ControlPlane {
             caller: Arc::new(Caller::system()),
             unsettled: None,
             refusals: Arc::default(),
+            rentals: options.rentals.map(Arc::new),
             store,
             entity_ids: options.entity_ids.unwrap_or_else(|| Arc::clone(&ids)),
             ids,

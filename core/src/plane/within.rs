@@ -39,6 +39,7 @@ impl ControlPlane {
             identity: Arc::clone(&self.identity),
             trainings: self.trainings,
             refusals: Arc::clone(&self.refusals),
+            rentals: self.rentals.clone(),
             runs: self.runs,
             caller,
             unsettled: self.unsettled.clone(),

@@ -105,6 +105,7 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0073_lease_gpus", ["lease_gpus"]),
     entity!("postgres", "0074_rentals", ["rentals"]),
     entity!("postgres", "0075_gpus_gone_quarantined", ["gpus"]),
+    entity!("postgres", "0076_rentals_evidence", ["rentals"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -187,4 +188,5 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0073_lease_gpus", ["lease_gpus"]),
     entity!("sqlite", "0074_rentals", ["rentals"]),
     entity!("sqlite", "0075_gpus_gone_quarantined", ["gpus"]),
+    entity!("sqlite", "0076_rentals_evidence", ["rentals"]),
 ];

@@ -16,6 +16,7 @@ mod model;
 mod node_deletion;
 mod node_life;
 mod quarantine;
+mod rentals;
 mod reports;
 mod resize;
 mod runs;
@@ -38,7 +39,7 @@ use crate::id::{IdSource as _, TimeOrderedIds};
 use crate::identity::IdentityOptions;
 use crate::plane::{NewNode, NewUser, Options, RunPolicy};
 use crate::store::Store;
-use crate::time::ManualClock;
+use crate::time::{ManualClock, Timestamp};
 
 /// Checks machines on a store that was opened with [`TABLES`](crate::entity::TABLES) and with this clock, which is moved on. The
 /// store keeps what the checks wrote.
@@ -60,9 +61,22 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(import::check_import(&world)).await;
 }
 
+/// Checks rented machines, as [`check_machines`] checks the others.
+///
+/// # Panics
+/// Where something is not as it is documented.
+pub async fn check_rentals(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
+    let cloud = Arc::new(plane_over(store, &clock));
+    let world = World { cloud, clock, made: AtomicU64::new(0) };
+    Box::pin(rentals::check_rentals(&world)).await;
+}
+
 fn plane_over(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> ControlPlane {
     let ids = Arc::new(TimeOrderedIds::new(Arc::<ManualClock>::clone(clock)));
-    ControlPlane::with(store, Options::default().identity(IdentityOptions::default()).ids(ids))
+    ControlPlane::with(
+        store,
+        Options::default().identity(IdentityOptions::default()).rentals(rentals::options()).ids(ids),
+    )
 }
 
 /// A control plane with a clock that is moved by hand.
@@ -87,6 +101,11 @@ impl World {
     /// A new id.
     fn id(&self) -> uuid::Uuid {
         TimeOrderedIds::new(Arc::<ManualClock>::clone(&self.clock)).next_id()
+    }
+
+    /// What time the store has.
+    async fn now(&self) -> Timestamp {
+        self.cloud.store().read(Vec::new()).await.unwrap().now
     }
 
     /// Another control plane, over this store.
@@ -120,7 +139,6 @@ mod tests {
     use super::*;
     use crate::entity::TABLES;
     use crate::store::memory::MemoryStore;
-    use crate::time::Timestamp;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn machines_hold_on_the_reference_store() {
@@ -141,5 +159,12 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
         let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
         check_trainings(store, clock).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn rented_machines_hold_on_the_reference_store() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+        let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+        check_rentals(store, clock).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::plane::leases::Grant;
 use crate::plane::{NewQueue, NewRun, NewTraining, RunLease, Worker};
 use crate::store::{Batch, Json, Scan, Store, StoreExt as _, Write};
-use crate::time::{ManualClock, Timestamp};
+use crate::time::ManualClock;
 
 /// Checks runs of trainings on a store that was opened with [`TABLES`](crate::entity::TABLES) and with this clock, which is moved on.
 /// The store keeps what the checks wrote.
@@ -131,10 +131,6 @@ impl Lab {
 }
 
 impl World {
-    async fn now(&self) -> Timestamp {
-        self.cloud.store.read(Vec::new()).await.unwrap().now
-    }
-
     async fn write(&self, writes: Vec<Write>) -> Result<()> {
         let batch = Batch { writes, ..Batch::new(self.cloud.ids.next_id(), "check") };
         self.cloud.store.commit(batch).await.map(drop).map_err(|error| Error::of_store("check", error))

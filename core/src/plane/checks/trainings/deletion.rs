@@ -97,6 +97,8 @@ fn rental(world: &World, of_lease: LeaseId, state: RentalState) -> Rental {
         rented_at: None,
         ended_at: (state != RentalState::Releasing).then_some(now),
         updated_at: now,
+        answered_at: None,
+        missing_since: None,
     }
 }
 
@@ -133,6 +135,7 @@ async fn with_everything(world: &World, statuses: u32) -> UserId {
             cpu_milli: CpuMilli::ZERO,
             memory_mib: MemoryMib::ZERO,
             storage_mib: StorageMib::ZERO,
+            gpu_milli: GpuMilli::ZERO,
         };
         let gpu = LeaseGpu { lease_id, of_gpu, gpu_id: None, milli: GpuMilli::from_u32(1000) };
         let renewal = LeaseRenewal { lease_id, token: 1, expires_at: now };
@@ -147,7 +150,7 @@ async fn with_everything(world: &World, statuses: u32) -> UserId {
         memory_mib_seconds: 1,
     };
     writes.push(Write::Insert(used.to_row()));
-    world.write(writes).await;
+    world.put(writes).await;
     world.end_run(run).await;
     world.cloud.set_fair_share(owner, 500).await.unwrap();
     owner
@@ -163,7 +166,7 @@ async fn what_has_not_ended_stands_in_the_way(world: &World) {
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "training_runs" })), "{refused:?}");
     world.end_run(run).await;
     let held = lease(world, (run, owner), 1, false);
-    world.write(vec![Write::Insert(held.to_row())]).await;
+    world.put(vec![Write::Insert(held.to_row())]).await;
     assert_eq!(world.cloud.plan_user_deletion(owner).await.unwrap().stands, [Standing::HeldLeases(1)]);
     let refused = world.cloud.delete_user(owner).await;
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "gpu_leases" })), "{refused:?}");
@@ -171,12 +174,12 @@ async fn what_has_not_ended_stands_in_the_way(world: &World) {
         GpuLease { state: BindingState::Released, released_at: Some(world.clock.now()), ..held.clone() };
     let open = rental(world, held.id, RentalState::Releasing);
     let release = Write::update(&GPU_LEASES, held.id, 1, released.plain());
-    world.write(vec![release, Write::Insert(open.to_row())]).await;
+    world.put(vec![release, Write::Insert(open.to_row())]).await;
     assert!(world.training_row(training.id).await.is_some(), "nothing was deleted");
     let refused = world.cloud.delete_user(owner).await;
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "rentals" })), "{refused:?}");
     let ended = rental(world, held.id, RentalState::Released);
-    world.write(vec![Write::update(&RENTALS, open.id, 1, ended.plain())]).await;
+    world.put(vec![Write::update(&RENTALS, open.id, 1, ended.plain())]).await;
     world.cloud.delete_user(owner).await.unwrap();
 }
 
