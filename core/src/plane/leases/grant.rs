@@ -1,6 +1,6 @@
 //! Giving GPUs to runs: one batch a run takes everything that it asks for, or nothing.
 
-use super::queues::Queues;
+use super::queues::{MAX_QUEUES, Queues};
 use super::{SLICE, of_account};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
@@ -86,10 +86,11 @@ impl ControlPlane {
         let now = reads.now;
         let mut answers = reads.answers.into_iter();
         let mut page = || match answers.next() {
-            Some(Answer::Page(page)) => page.rows,
-            _ => Vec::new(),
+            // More than are read at once would be decided on by halves.
+            Some(Answer::Page(page)) if page.next.is_none() => Ok(page.rows),
+            _ => Err(Error::invalid("queues", format!("at most {MAX_QUEUES} are allowed"))),
         };
-        let (queues, uses) = (page(), page());
+        let (queues, uses) = (page()?, page()?);
         let queues = Queues::from_rows(&queues, &uses)?;
         let runs: Vec<Option<Row>> =
             answers.map(|answer| if let Answer::Row(row) = answer { row } else { None }).collect();

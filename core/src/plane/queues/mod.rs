@@ -4,8 +4,6 @@ mod terms;
 
 pub use terms::{NewQueue, QueueQuota, QueueTerms};
 
-use uuid::Uuid;
-
 use super::ControlPlane;
 use super::decided::Decided;
 use super::users::Happened;
@@ -23,7 +21,7 @@ const MAX_ABOVE: usize = 8;
 
 impl ControlPlane {
     /// The id of the queue that a run goes to where none is named: the same everywhere.
-    pub const DEFAULT_QUEUE: QueueId = QueueId::new(Uuid::nil());
+    pub const DEFAULT_QUEUE: QueueId = RunQueue::DEFAULT;
 
     /// Makes a queue, with nothing in it. The same request again, with its id, is answered with the queue that is there.
     ///
@@ -71,7 +69,8 @@ impl ControlPlane {
                 let taken = Error::AlreadyExists { kind: RunQueue::KIND, key: "id" };
                 return if QueueTerms::of(&kept) == *terms { Ok(Decided::Done(kept)) } else { Err(taken) };
             }
-            let above = self.guards_above(id, terms.parent).await?;
+            let mut above = self.guards_above(id, terms.parent).await?;
+            self.tells_of_change(&mut above, id, read.now).await?;
             Ok(self.new_queue(operation, terms.queue(id, read.now), above, read.now))
         })
         .await
@@ -115,7 +114,8 @@ impl ControlPlane {
             if QueueTerms::of(&kept) == *terms {
                 return Ok(Decided::Done(kept));
             }
-            let above = self.guards_above(id, terms.parent).await?;
+            let mut above = self.guards_above(id, terms.parent).await?;
+            self.tells_of_change(&mut above, id, read.now).await?;
             let changed = RunQueue { created_at: kept.created_at, ..terms.queue(id, read.now) };
             let mut batch = self.batch("queue.change");
             batch.push(Write::update(&RUN_QUEUES, id, revision, changed.plain()));
@@ -124,6 +124,23 @@ impl ControlPlane {
             Ok(Decided::Commit(Entry::new(changed, revision + 1), batch))
         })
         .await
+    }
+
+    /// Adds the write by which whoever looked at all queues can tell that one was changed, made or deleted: it changes the default
+    /// queue, which every grant guards, since what one queue may take follows from the quotas of all.
+    async fn tells_of_change(&self, writes: &mut Vec<Write>, changed: QueueId, now: Timestamp) -> Result<()> {
+        if changed == Self::DEFAULT_QUEUE {
+            return Ok(());
+        }
+        let default = self.default_queue().await?;
+        let guards_it = |write: &Write| {
+            matches!(write, Write::Guard { table, key, .. }
+                if table.name == RUN_QUEUES.name && key.as_uuid() == Some(Self::DEFAULT_QUEUE.uuid()))
+        };
+        writes.retain(|write| !guards_it(write));
+        let set = vec![("updated_at", now.into())];
+        writes.push(Write::update(&RUN_QUEUES, Self::DEFAULT_QUEUE, default.revision, set));
+        Ok(())
     }
 
     /// The guards of the queues above one that is to be a part of this parent. With them nobody of two who move queues under each
@@ -162,6 +179,7 @@ impl ControlPlane {
                 batch.push(Write::delete(&RUN_QUEUE_USES, id, used.revision()));
             }
             batch.push(Write::delete(&RUN_QUEUES, id, queue.revision()));
+            self.tells_of_change(&mut batch.writes, id, read.now).await?;
             batch.push(self.log(of_queue("queue.delete", &RunQueue::from_row(&queue)?), read.now));
             Ok(Decided::Commit((), batch))
         })

@@ -123,7 +123,9 @@ async fn who_is_overtaken_does_not_ask(world: &World) {
     let renting = Renting::new(world);
     renting.intend(1).await;
     let (cloud, provider) = (Arc::clone(&world.cloud), Arc::clone(&renting.provider));
-    let other = async move { let _ = cloud.rent_pending(&*provider).await.unwrap(); };
+    let other = async move {
+        let _ = cloud.rent_pending(&*provider).await.unwrap();
+    };
     let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other));
     let asked = world.over(cut).rent_pending(&*renting.provider).await.unwrap();
     assert_eq!((asked.asked, renting.provider.asked().len()), (0, 1));
