@@ -11,7 +11,9 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-use crate::tables::{Size, checks, files, heartbeats, import, logins, postgres, queue, reads, refused, reports};
+use crate::tables::{
+    Size, checks, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
+};
 
 /// Decisions of the scheduler, ticks of the queue, durable launches on each store, reads, heartbeats, an import, checks of sessions and keys, and logins,
 /// as small tables.

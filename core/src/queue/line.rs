@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
+use super::order::{OrderKey, Standing};
 use super::pending::{Cursor, JobKey, KindId, LaneKey, Pending};
 use super::policy::LineKind;
 use super::share::Share;
@@ -17,13 +18,14 @@ use super::tree::QueueTree;
 pub(super) enum Line<'a> {
     Fixed(FixedLine<'a>),
     Shares(ShareLine<'a>),
+    Standing(StandingLine),
 }
 
 /// The run whose turn it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
     pub(super) lane: LaneKey,
-    pub(super) key: JobKey,
+    pub(super) order: OrderKey,
 }
 
 /// How to go on after a turn.
@@ -44,6 +46,7 @@ pub(super) struct View<'a> {
     pub(super) shares: &'a Shares<'a>,
     pub(super) tree: &'a QueueTree,
     pub(super) dead: &'a Dead,
+    pub(super) standing: &'a Standing,
 }
 
 /// The kinds of which nobody else gets a turn.
@@ -95,6 +98,7 @@ impl<'a> Line<'a> {
                 Self::Fixed(line)
             }
             LineKind::Shares => Self::Shares(ShareLine::new(pending, view)),
+            LineKind::Standing => Self::Standing(StandingLine::new(view.standing)),
         }
     }
 
@@ -103,6 +107,7 @@ impl<'a> Line<'a> {
         match self {
             Self::Fixed(line) => line.turn(view.dead),
             Self::Shares(line) => line.best(ROOT, view),
+            Self::Standing(line) => line.turn(view.dead),
         }
     }
 
@@ -111,6 +116,7 @@ impl<'a> Line<'a> {
         match self {
             Self::Fixed(line) => line.settle(next),
             Self::Shares(line) => line.settle(next),
+            Self::Standing(line) => drop(line.0.pop()),
         }
     }
 
@@ -118,7 +124,7 @@ impl<'a> Line<'a> {
     pub(super) fn died(&mut self, kind: KindId, view: View<'_>) {
         match self {
             // It is skipped when it comes to the top.
-            Self::Fixed(_) => {}
+            Self::Fixed(_) | Self::Standing(_) => {}
             Self::Shares(line) => line.died(kind, view),
         }
     }
@@ -145,7 +151,7 @@ impl<'a> FixedLine<'a> {
             let Reverse((key, at)) = *self.heads.peek()?;
             let lane = self.lanes.get(at)?.lane;
             if !dead.has(lane.kind) {
-                return Some(Turn { lane, key });
+                return Some(Turn { lane, order: key.order(true) });
             }
             self.heads.pop();
         }
@@ -158,6 +164,26 @@ impl<'a> FixedLine<'a> {
             && let Some(key) = cursor.next()
         {
             self.heads.push(Reverse((key, at)));
+        }
+    }
+}
+
+/// Those that wait, in the order of their places at this moment.
+#[derive(Debug)]
+pub(super) struct StandingLine(BinaryHeap<Reverse<(OrderKey, LaneKey)>>);
+
+impl StandingLine {
+    fn new(standing: &Standing) -> Self {
+        Self(standing.waiting.iter().copied().map(Reverse).collect())
+    }
+
+    fn turn(&mut self, dead: &Dead) -> Option<Turn> {
+        loop {
+            let Reverse((order, lane)) = *self.0.peek()?;
+            if !dead.has(lane.kind) {
+                return Some(Turn { lane, order });
+            }
+            self.0.pop();
         }
     }
 }
@@ -189,7 +215,7 @@ struct Place<'a> {
 struct Rank {
     borrows: bool,
     share: Share,
-    key: JobKey,
+    order: OrderKey,
 }
 
 /// The place above the roots.
@@ -293,7 +319,7 @@ impl<'a> ShareLine<'a> {
         } else {
             (false, shares.of_account(place.who, amount))
         };
-        Some(Rank { borrows, share, key: turn.key })
+        Some(Rank { borrows, share, order: turn.order })
     }
 
     fn settle(&mut self, next: Next) {

@@ -4,6 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
 use super::line::{Dead, Line, Next, Turn, View};
+use super::order::{OrderKey, Standing};
 use super::pending::{Entry, KindId, Pending, ShapeId};
 use super::plan::{Grant, Plan};
 use super::policy::Rules;
@@ -56,6 +57,10 @@ pub(super) struct Round<'a> {
     stopped: FxHashSet<Uuid>,
     /// Priorities up to which preemption for a shape of a queue is of no use.
     pub(super) hopeless: FxHashMap<(Uuid, ShapeId), i32>,
+    /// Everybody's place, where the order looks at everybody.
+    pub(super) standing: Standing,
+    /// The place of the run whose turn it is.
+    pub(super) turn: Option<OrderKey>,
     pub(super) victims: Option<Victims>,
     pub(super) ends: Option<Ends<'a>>,
 }
@@ -90,6 +95,7 @@ impl<'a> Round<'a> {
         (pending, running): (&'a Pending, &'a RunningSet),
         shares: Shares<'a>,
         trial: Trial<'a>,
+        standing: Standing,
     ) -> Self {
         Self {
             now,
@@ -110,6 +116,8 @@ impl<'a> Round<'a> {
             refused: FxHashSet::default(),
             stopped: FxHashSet::default(),
             hopeless: FxHashMap::default(),
+            standing,
+            turn: None,
             victims: None,
             ends: None,
         }
@@ -124,6 +132,7 @@ impl<'a> Round<'a> {
             && !self.no_turn.all()
             && let Some(turn) = line.turn(self.view())
         {
+            self.turn = Some(turn.order);
             let Some(next) = self.take(turn) else { break };
             line.settle(next);
             if next == Next::NoKind {
@@ -134,15 +143,21 @@ impl<'a> Round<'a> {
     }
 
     const fn view(&self) -> View<'_> {
-        View { pending: self.pending, shares: &self.shares, tree: self.trial.tree, dead: &self.no_turn }
+        View {
+            pending: self.pending,
+            shares: &self.shares,
+            tree: self.trial.tree,
+            dead: &self.no_turn,
+            standing: &self.standing,
+        }
     }
 
     /// One turn; none if nobody else gets one.
     fn take(&mut self, turn: Turn) -> Option<Next> {
-        let Some(entry) = self.pending.get(turn.key.id) else {
+        let Some(entry) = self.pending.get(turn.order.id) else {
             return Some(Next::Job);
         };
-        if self.settled.contains(&turn.key.id) {
+        if self.settled.contains(&turn.order.id) {
             return Some(Next::Job);
         }
         if self.stopped.contains(&turn.lane.queue) {
