@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use super::order::{OrderKey, Standing};
-use super::pending::{Cursor, JobKey, KindId, LaneKey, Pending};
+use super::pending::{Cursor, JobKey, Kind, KindId, LaneKey, Pending, ShapeId};
 use super::policy::LineKind;
 use super::share::Share;
 use super::shares::Shares;
@@ -54,15 +54,19 @@ pub(super) struct View<'a> {
 pub(super) struct Dead {
     kinds: Vec<bool>,
     alive: usize,
+    by_place: FxHashMap<(Uuid, ShapeId), Vec<KindId>>,
 }
 
 impl Dead {
     pub(super) fn new(pending: &Pending) -> Self {
-        let mut dead = Self { kinds: vec![true; pending.kinds()], alive: 0 };
+        let by_place = FxHashMap::default();
+        let mut dead = Self { kinds: vec![true; pending.kinds()], alive: 0, by_place };
         for (lane, _) in pending.lanes() {
-            if let Some(kind) = dead.place(lane.kind) {
-                let new = std::mem::replace(kind, false);
-                dead.alive += usize::from(new);
+            if dead.place(lane.kind).is_some_and(|dead| std::mem::replace(dead, false))
+                && let Some((kind, _)) = pending.kind(lane.kind)
+            {
+                dead.alive += 1;
+                dead.by_place.entry((kind.queue, kind.shape)).or_default().push(lane.kind);
             }
         }
         dead
@@ -73,6 +77,13 @@ impl Dead {
             let was = std::mem::replace(kind, true);
             self.alive -= usize::from(!was);
         }
+    }
+
+    /// The numbers of all kinds of a queue and shape of no higher priority that still get turns.
+    pub(super) fn alike(&self, pending: &Pending, to: &Kind) -> Vec<KindId> {
+        let kinds = self.by_place.get(&(to.queue, to.shape)).into_iter().flatten().copied();
+        let lower = |kind: &KindId| pending.kind(*kind).is_some_and(|(kind, _)| kind.priority <= to.priority);
+        kinds.filter(|kind| !self.has(*kind)).filter(lower).collect()
     }
 
     /// Whether nobody gets a turn any more.
@@ -226,26 +237,34 @@ impl<'a> ShareLine<'a> {
         let first = vec![Vec::new(); pending.kinds()];
         let mut line = Self { places: vec![Place::queue(Uuid::nil(), ROOT)], first };
         let mut queues: FxHashMap<Uuid, usize> = FxHashMap::default();
-        let mut last: Option<(Uuid, Uuid)> = None;
+        let mut last: Option<(Uuid, Uuid, usize)> = None;
         for (lane, jobs) in pending.lanes() {
-            if last != Some((lane.queue, lane.account)) {
-                last = Some((lane.queue, lane.account));
-                let path: Vec<Uuid> = view.tree.path(lane.queue).map(|node| node.id).collect();
-                let mut parent = ROOT;
-                for queue in path.into_iter().rev() {
-                    parent = *queues.entry(queue).or_insert_with(|| line.push(Place::queue(queue, parent)));
-                }
+            let parent = match last {
+                Some((queue, _, parent)) if queue == lane.queue => parent,
+                _ => line.queue(lane.queue, view.tree, &mut queues),
+            };
+            if last.is_none_or(|(queue, account, _)| (queue, account) != (lane.queue, lane.account)) {
                 line.push(Place::account(lane.account, parent));
             }
-            let account = line.places.last_mut();
-            // The last place is the account's, unless a queue was added after it: then it is of another account.
-            account.into_iter().for_each(|place| place.lanes.add(Cursor::new(*lane, jobs)));
+            last = Some((lane.queue, lane.account, parent));
+            // An account comes after its queues, and its lanes after it.
+            if let Some(account) = line.places.last_mut() {
+                account.lanes.add(Cursor::new(*lane, jobs));
+            }
         }
         // Those below come after those above.
         for at in (1..line.places.len()).rev() {
             line.enter(at, view);
         }
         line
+    }
+
+    /// The place of a queue, after those above it.
+    fn queue(&mut self, queue: Uuid, tree: &QueueTree, known: &mut FxHashMap<Uuid, usize>) -> usize {
+        let path: Vec<Uuid> = tree.path(queue).map(|node| node.id).collect();
+        let below =
+            |parent, queue| *known.entry(queue).or_insert_with(|| self.push(Place::queue(queue, parent)));
+        path.into_iter().rev().fold(ROOT, below)
     }
 
     fn push(&mut self, place: Place<'a>) -> usize {

@@ -86,7 +86,7 @@ pub(super) fn standing(
     crowd: &mut Crowd,
 ) -> Standing {
     crowd.advance(now);
-    let mut ranked: Vec<Ranked> = Vec::new();
+    let mut ranked: Vec<Ranked<'_>> = Vec::new();
     let mut lanes: Vec<LaneKey> = Vec::new();
     for entry in pending.iter_mut().filter(|entry| entry.job.not_before.is_none_or(|at| at <= now)) {
         lanes.push(entry.lane);

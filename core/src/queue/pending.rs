@@ -184,7 +184,9 @@ impl Pending {
     pub(super) fn reorder(&mut self, settings: &Settings) {
         let jobs = std::mem::take(&mut self.jobs);
         *self = Self::new(settings);
-        jobs.into_values().for_each(|entry| self.add(entry.job));
+        for entry in jobs.into_values() {
+            self.add(entry.job);
+        }
     }
 
     /// The kind of a number, and what it asks for.

@@ -154,7 +154,9 @@ impl Round<'_> {
             kept.nodes.iter().for_each(|node| self.trial.open(*node));
             kept.victims.iter().for_each(|victim| self.give_up(*victim));
         }
-        kept.iter().for_each(|kept| self.trial.hold(&kept.placements));
+        for kept in &kept {
+            self.trial.hold(&kept.placements);
+        }
         self.kept = kept;
     }
 

@@ -283,7 +283,9 @@ impl Queue {
             (std::mem::take(&mut round.plan), lapsed)
         };
         self.claims = claims;
-        lapsed.into_iter().for_each(|claimant| self.claims.drop_claimant(claimant));
+        for claimant in lapsed {
+            self.claims.drop_claimant(claimant);
+        }
         plan
     }
 

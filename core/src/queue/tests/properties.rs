@@ -152,7 +152,9 @@ fn could_start(queue: &Queue, plan: &Plan, gone: &[Uuid], claimant: Uuid) -> boo
     (settings.reclaim, settings.preempt_by_priority, settings.reservations) = (false, false, 0);
     after.set_settings(settings);
     let others: Vec<Uuid> = after.iter_pending().map(|job| job.id).filter(|job| *job != claimant).collect();
-    others.into_iter().for_each(|other| drop(after.withdraw(other)));
+    for other in others {
+        after.withdraw(other);
+    }
     after.tick(now).grants.len() == 1
 }
 
