@@ -1,6 +1,6 @@
 //! What a tick of the queue costs over many runs that wait: [`Waiting`], and a plain scan beside it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
@@ -99,36 +99,39 @@ impl Waiting {
         Ok(())
     }
 
-    /// The same decisions by a plain scan: whoever would have the least share, of all accounts, and no memory of what
-    /// did not fit. One queue, no reservations, no preemption.
+    /// The same decisions by a plain scan: for each, over all that wait and whose shape did fit so far, whoever would
+    /// have the least share. One queue, no reservations, no preemption.
     pub fn scan(&self) -> Vec<Uuid> {
-        let mut accounts: BTreeMap<Uuid, (Resources, VecDeque<&Job>)> = BTreeMap::new();
+        let mut held: HashMap<Uuid, Resources> = HashMap::new();
         for run in self.queue.iter_running() {
-            let held = &mut accounts.entry(run.job.account).or_default().0;
+            let held = held.entry(run.job.account).or_default();
             *held = held.plus(run.job.ask.total());
         }
-        for job in self.queue.iter_pending() {
-            accounts.entry(job.account).or_default().1.push_back(job);
-        }
-        for (_, jobs) in accounts.values_mut() {
-            jobs.make_contiguous().sort_unstable_by_key(|job| (job.submitted, job.id));
-        }
+        let mut waiting: Vec<&Job> = self.queue.iter_pending().collect();
         let total = self.queue.capacity();
         let mut cluster = self.queue.cluster().clone();
         let mut scheduler = Scheduler::new(self.queue.settings().placement, 0);
         let mut granted = Vec::new();
         loop {
-            let least = accounts.iter().filter_map(|(account, (held, jobs))| {
-                let first = jobs.front()?;
-                let share = Share::dominant(held.plus(first.ask.total()), total, 1000);
-                Some((share, first.submitted, first.id, *account))
+            let mut first: HashMap<Uuid, &Job> = HashMap::new();
+            for job in &waiting {
+                let best = first.entry(job.account).or_insert(job);
+                if (job.submitted, job.id) < (best.submitted, best.id) {
+                    *best = job;
+                }
+            }
+            let least = first.values().min_by_key(|job| {
+                let held = held.get(&job.account).copied().unwrap_or_default();
+                (Share::dominant(held.plus(job.ask.total()), total, 1000), job.submitted, job.id)
             });
-            let Some((_, _, id, account)) = least.min() else { break };
-            let Some((held, jobs)) = accounts.get_mut(&account) else { break };
-            let Some(job) = jobs.pop_front() else { break };
+            let Some(job) = least.copied() else { break };
             if place(&mut cluster, &mut scheduler, &job.ask) {
+                let held = held.entry(job.account).or_default();
                 *held = held.plus(job.ask.total());
-                granted.push(id);
+                granted.push(job.id);
+                waiting.retain(|other| other.id != job.id);
+            } else {
+                waiting.retain(|other| other.ask != job.ask);
             }
         }
         granted

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::order::History;
 use super::resources::Resources;
 use crate::sched::{Demand, Placement};
 use crate::time::Timestamp;
@@ -94,6 +95,8 @@ pub struct Job {
     pub done: Duration,
     /// How many attempts have begun before.
     pub attempt: u32,
+    /// What the order remembers of it: empty for one that is new.
+    pub history: History,
 }
 
 impl Job {
@@ -113,6 +116,7 @@ impl Job {
             ask,
             done: Duration::ZERO,
             attempt: 0,
+            history: History::default(),
         }
     }
 

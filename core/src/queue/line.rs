@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use super::pending::{Cursor, JobKey, KindId, LaneKey, Pending};
+use super::order::{OrderKey, Standing};
+use super::pending::{Cursor, JobKey, Kind, KindId, LaneKey, Pending, ShapeId};
 use super::policy::LineKind;
 use super::share::Share;
 use super::shares::Shares;
@@ -17,13 +18,14 @@ use super::tree::QueueTree;
 pub(super) enum Line<'a> {
     Fixed(FixedLine<'a>),
     Shares(ShareLine<'a>),
+    Standing(StandingLine),
 }
 
 /// The run whose turn it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
     pub(super) lane: LaneKey,
-    pub(super) key: JobKey,
+    pub(super) order: OrderKey,
 }
 
 /// How to go on after a turn.
@@ -44,6 +46,7 @@ pub(super) struct View<'a> {
     pub(super) shares: &'a Shares<'a>,
     pub(super) tree: &'a QueueTree,
     pub(super) dead: &'a Dead,
+    pub(super) standing: &'a Standing,
 }
 
 /// The kinds of which nobody else gets a turn.
@@ -51,15 +54,19 @@ pub(super) struct View<'a> {
 pub(super) struct Dead {
     kinds: Vec<bool>,
     alive: usize,
+    by_place: FxHashMap<(Uuid, ShapeId), Vec<KindId>>,
 }
 
 impl Dead {
     pub(super) fn new(pending: &Pending) -> Self {
-        let mut dead = Self { kinds: vec![true; pending.kinds()], alive: 0 };
+        let by_place = FxHashMap::default();
+        let mut dead = Self { kinds: vec![true; pending.kinds()], alive: 0, by_place };
         for (lane, _) in pending.lanes() {
-            if let Some(kind) = dead.place(lane.kind) {
-                let new = std::mem::replace(kind, false);
-                dead.alive += usize::from(new);
+            if dead.place(lane.kind).is_some_and(|dead| std::mem::replace(dead, false))
+                && let Some((kind, _)) = pending.kind(lane.kind)
+            {
+                dead.alive += 1;
+                dead.by_place.entry((kind.queue, kind.shape)).or_default().push(lane.kind);
             }
         }
         dead
@@ -70,6 +77,13 @@ impl Dead {
             let was = std::mem::replace(kind, true);
             self.alive -= usize::from(!was);
         }
+    }
+
+    /// The numbers of all kinds of a queue and shape of no higher priority that still get turns.
+    pub(super) fn alike(&self, pending: &Pending, to: &Kind) -> Vec<KindId> {
+        let kinds = self.by_place.get(&(to.queue, to.shape)).into_iter().flatten().copied();
+        let lower = |kind: &KindId| pending.kind(*kind).is_some_and(|(kind, _)| kind.priority <= to.priority);
+        kinds.filter(|kind| !self.has(*kind)).filter(lower).collect()
     }
 
     /// Whether nobody gets a turn any more.
@@ -95,6 +109,7 @@ impl<'a> Line<'a> {
                 Self::Fixed(line)
             }
             LineKind::Shares => Self::Shares(ShareLine::new(pending, view)),
+            LineKind::Standing => Self::Standing(StandingLine::new(view.standing)),
         }
     }
 
@@ -103,6 +118,7 @@ impl<'a> Line<'a> {
         match self {
             Self::Fixed(line) => line.turn(view.dead),
             Self::Shares(line) => line.best(ROOT, view),
+            Self::Standing(line) => line.turn(view.dead),
         }
     }
 
@@ -111,6 +127,7 @@ impl<'a> Line<'a> {
         match self {
             Self::Fixed(line) => line.settle(next),
             Self::Shares(line) => line.settle(next),
+            Self::Standing(line) => drop(line.places.pop()),
         }
     }
 
@@ -118,7 +135,7 @@ impl<'a> Line<'a> {
     pub(super) fn died(&mut self, kind: KindId, view: View<'_>) {
         match self {
             // It is skipped when it comes to the top.
-            Self::Fixed(_) => {}
+            Self::Fixed(_) | Self::Standing(_) => {}
             Self::Shares(line) => line.died(kind, view),
         }
     }
@@ -145,7 +162,7 @@ impl<'a> FixedLine<'a> {
             let Reverse((key, at)) = *self.heads.peek()?;
             let lane = self.lanes.get(at)?.lane;
             if !dead.has(lane.kind) {
-                return Some(Turn { lane, key });
+                return Some(Turn { lane, order: key.order(true) });
             }
             self.heads.pop();
         }
@@ -158,6 +175,36 @@ impl<'a> FixedLine<'a> {
             && let Some(key) = cursor.next()
         {
             self.heads.push(Reverse((key, at)));
+        }
+    }
+}
+
+/// Those that wait, in the order of their places at this moment.
+#[derive(Debug)]
+pub(super) struct StandingLine {
+    places: BinaryHeap<Reverse<(OrderKey, LaneKey)>>,
+    /// How many came to the top in vain since all were looked through for such.
+    vain: usize,
+}
+
+impl StandingLine {
+    fn new(standing: &Standing) -> Self {
+        Self { places: standing.waiting.iter().copied().map(Reverse).collect(), vain: 0 }
+    }
+
+    fn turn(&mut self, dead: &Dead) -> Option<Turn> {
+        loop {
+            let Reverse((order, lane)) = *self.places.peek()?;
+            if !dead.has(lane.kind) {
+                return Some(Turn { lane, order });
+            }
+            self.places.pop();
+            self.vain += 1;
+            // Taking many off the top costs more than looking through all.
+            if self.vain > self.places.len() / 32 {
+                self.vain = 0;
+                self.places.retain(|Reverse((_, lane))| !dead.has(lane.kind));
+            }
         }
     }
 }
@@ -189,7 +236,7 @@ struct Place<'a> {
 struct Rank {
     borrows: bool,
     share: Share,
-    key: JobKey,
+    order: OrderKey,
 }
 
 /// The place above the roots.
@@ -200,26 +247,34 @@ impl<'a> ShareLine<'a> {
         let first = vec![Vec::new(); pending.kinds()];
         let mut line = Self { places: vec![Place::queue(Uuid::nil(), ROOT)], first };
         let mut queues: FxHashMap<Uuid, usize> = FxHashMap::default();
-        let mut last: Option<(Uuid, Uuid)> = None;
+        let mut last: Option<(Uuid, Uuid, usize)> = None;
         for (lane, jobs) in pending.lanes() {
-            if last != Some((lane.queue, lane.account)) {
-                last = Some((lane.queue, lane.account));
-                let path: Vec<Uuid> = view.tree.path(lane.queue).map(|node| node.id).collect();
-                let mut parent = ROOT;
-                for queue in path.into_iter().rev() {
-                    parent = *queues.entry(queue).or_insert_with(|| line.push(Place::queue(queue, parent)));
-                }
+            let parent = match last {
+                Some((queue, _, parent)) if queue == lane.queue => parent,
+                _ => line.queue(lane.queue, view.tree, &mut queues),
+            };
+            if last.is_none_or(|(queue, account, _)| (queue, account) != (lane.queue, lane.account)) {
                 line.push(Place::account(lane.account, parent));
             }
-            let account = line.places.last_mut();
-            // The last place is the account's, unless a queue was added after it: then it is of another account.
-            account.into_iter().for_each(|place| place.lanes.add(Cursor::new(*lane, jobs)));
+            last = Some((lane.queue, lane.account, parent));
+            // An account comes after its queues, and its lanes after it.
+            if let Some(account) = line.places.last_mut() {
+                account.lanes.add(Cursor::new(*lane, jobs));
+            }
         }
         // Those below come after those above.
         for at in (1..line.places.len()).rev() {
             line.enter(at, view);
         }
         line
+    }
+
+    /// The place of a queue, after those above it.
+    fn queue(&mut self, queue: Uuid, tree: &QueueTree, known: &mut FxHashMap<Uuid, usize>) -> usize {
+        let path: Vec<Uuid> = tree.path(queue).map(|node| node.id).collect();
+        let below =
+            |parent, queue| *known.entry(queue).or_insert_with(|| self.push(Place::queue(queue, parent)));
+        path.into_iter().rev().fold(ROOT, below)
     }
 
     fn push(&mut self, place: Place<'a>) -> usize {
@@ -248,11 +303,16 @@ impl<'a> ShareLine<'a> {
     /// Nobody of a kind gets a turn any more: whoever would have offered one of it offers something else.
     fn died(&mut self, kind: KindId, view: View<'_>) {
         let first = usize::try_from(kind).ok().and_then(|kind| self.first.get_mut(kind));
-        for mut at in first.map(std::mem::take).unwrap_or_default() {
-            while at != ROOT {
-                self.enter(at, view);
-                at = self.places.get(at).map_or(ROOT, |place| place.parent);
-            }
+        let accounts = first.map(std::mem::take).unwrap_or_default();
+        for account in &accounts {
+            self.enter(*account, view);
+        }
+        // They are all of one queue, since their kind is.
+        let above = |line: &Self, at: usize| line.places.get(at).map_or(ROOT, |place| place.parent);
+        let mut at = accounts.first().map_or(ROOT, |account| above(self, *account));
+        while at != ROOT {
+            self.enter(at, view);
+            at = above(self, at);
         }
     }
 
@@ -293,7 +353,7 @@ impl<'a> ShareLine<'a> {
         } else {
             (false, shares.of_account(place.who, amount))
         };
-        Some(Rank { borrows, share, key: turn.key })
+        Some(Rank { borrows, share, order: turn.order })
     }
 
     fn settle(&mut self, next: Next) {

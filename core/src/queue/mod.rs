@@ -48,6 +48,7 @@ mod gang;
 mod job;
 mod line;
 mod nodes;
+mod order;
 mod pending;
 mod plan;
 mod policy;
@@ -70,6 +71,7 @@ mod tests;
 
 pub use gang::GangMisfit;
 pub use job::{Ask, InvalidAsk, Job, MAX_MEMBERS, Running};
+pub use order::History;
 pub use plan::{Grant, Plan, Preemption, PreemptionReason, Reservation};
 pub use policy::{QueuePolicy, UnknownQueuePolicy};
 pub use resources::{Resource, Resources};

@@ -133,6 +133,10 @@ impl Pending {
         self.jobs.values()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.jobs.values_mut()
+    }
+
     pub(super) fn lanes(&self) -> impl Iterator<Item = (&LaneKey, &BTreeSet<JobKey>)> {
         self.lanes.iter()
     }
@@ -180,7 +184,9 @@ impl Pending {
     pub(super) fn reorder(&mut self, settings: &Settings) {
         let jobs = std::mem::take(&mut self.jobs);
         *self = Self::new(settings);
-        jobs.into_values().for_each(|entry| self.add(entry.job));
+        for entry in jobs.into_values() {
+            self.add(entry.job);
+        }
     }
 
     /// The kind of a number, and what it asks for.
@@ -206,7 +212,7 @@ impl Pending {
             None => self.known.push(known),
         }
         let account = match rules.line {
-            LineKind::Fixed => Uuid::nil(),
+            LineKind::Fixed | LineKind::Standing => Uuid::nil(),
             LineKind::Shares => job.account,
         };
         (LaneKey { queue: job.queue, account, kind: number }, kind)
@@ -216,7 +222,12 @@ impl Pending {
 /// The place of a run in a fixed order.
 pub(super) fn key(policy: QueuePolicy, job: &Job) -> JobKey {
     let rank = match policy {
-        QueuePolicy::Fifo | QueuePolicy::Backfill => 0,
+        // Where everybody is looked at, this is only the order among those that wait for others to stop.
+        QueuePolicy::Fifo
+        | QueuePolicy::Backfill
+        | QueuePolicy::MaxMin
+        | QueuePolicy::FinishTimeFairness
+        | QueuePolicy::Balanced => 0,
         QueuePolicy::Priority | QueuePolicy::FairShare => -i64::from(job.priority),
         QueuePolicy::ShortestRemaining => {
             job.remaining().map_or(i64::MAX, |left| i64::try_from(left.as_micros()).unwrap_or(i64::MAX))

@@ -24,11 +24,26 @@ pub enum QueuePolicy {
     /// Max-min fairness: the queue, and in it the account, that would have the least weighted dominant share with what
     /// it asks for goes first (Ghodsi et al., NSDI 2011); queues that would not borrow go before those that would. In
     /// an account the higher priority first, then as [`Backfill`](Self::Backfill).
-    #[default]
     FairShare,
     /// The least remaining time first; runs that have longer to go give way to it. A run without an estimate comes
     /// last.
     ShortestRemaining,
+    /// Max-min fairness among runs: who has got the least GPU time by its account's weight since it came goes first,
+    /// and those that have got more give way. A new one begins with what the least of the others has (start-time fair
+    /// queueing: Goyal, Vin and Cheng, SIGCOMM 1996).
+    MaxMin,
+    /// The worst finish-time ratio first: the time that a run takes here, were it to run from now on, beside the time
+    /// that it would take with an equal part of the cluster; those of a better one give way (Mahajan et al., "Themis:
+    /// Fair and Efficient GPU Cluster Scheduling", NSDI 2020).
+    FinishTimeFairness,
+    /// The least remaining time × √GPUs ÷ weight first, except that runs go before all others whose finish-time ratio
+    /// is about to be the worst, and then those that have as long to go as all work together takes. Others give way.
+    ///
+    /// It needs estimates, and a tick a minute or so besides those at which something happens: runs become urgent with
+    /// time alone. Where nothing is known of most runs, [`FairShare`](Self::FairShare) or [`MaxMin`](Self::MaxMin) do
+    /// better.
+    #[default]
+    Balanced,
 }
 
 /// What a policy is made of.
@@ -50,12 +65,22 @@ pub(super) enum LineKind {
     Fixed,
     /// By shares, which change with each grant.
     Shares,
+    /// By what everybody, waiting or running, has got and is expected to need, which changes with time.
+    Standing,
 }
 
 impl QueuePolicy {
     /// All policies.
-    pub const ALL: [Self; 5] =
-        [Self::Fifo, Self::Backfill, Self::Priority, Self::FairShare, Self::ShortestRemaining];
+    pub const ALL: [Self; 8] = [
+        Self::Fifo,
+        Self::Backfill,
+        Self::Priority,
+        Self::FairShare,
+        Self::ShortestRemaining,
+        Self::MaxMin,
+        Self::FinishTimeFairness,
+        Self::Balanced,
+    ];
 
     /// The name by which a policy is configured.
     pub const fn name(self) -> &'static str {
@@ -65,6 +90,9 @@ impl QueuePolicy {
             Self::Priority => "priority",
             Self::FairShare => "fair-share",
             Self::ShortestRemaining => "shortest-remaining",
+            Self::MaxMin => "max-min",
+            Self::FinishTimeFairness => "finish-time-fairness",
+            Self::Balanced => "balanced",
         }
     }
 
@@ -75,6 +103,9 @@ impl QueuePolicy {
             Self::Backfill | Self::Priority => base,
             Self::FairShare => Rules { line: LineKind::Shares, ..base },
             Self::ShortestRemaining => Rules { reserves: false, displaces: true, ..base },
+            Self::MaxMin | Self::FinishTimeFairness | Self::Balanced => {
+                Rules { line: LineKind::Standing, reserves: false, displaces: true, ..base }
+            }
         }
     }
 }

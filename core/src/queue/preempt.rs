@@ -7,9 +7,10 @@ use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
 use super::job::Job;
+use super::order::{OrderKey, Standing};
 use super::pending::{Entry, JobKey, key};
 use super::plan::{Preemption, PreemptionReason, Reservation};
-use super::policy::QueuePolicy;
+use super::policy::{LineKind, QueuePolicy};
 use super::resources::Resources;
 use super::round::{Kept, Round};
 use super::running::{Held, RunningSet};
@@ -27,25 +28,31 @@ pub(super) struct Victims {
     /// Of each queue, the lowest priority first, then the youngest, then by id.
     by_queue: BTreeMap<Uuid, Vec<Uuid>>,
     /// By the order of the policy, the last first.
-    by_order: Vec<(JobKey, Uuid)>,
+    by_order: Vec<(OrderKey, Uuid)>,
     /// Those that a plan preempts already.
     taken: FxHashSet<Uuid>,
     failed: usize,
 }
 
 impl Victims {
-    fn new(running: &RunningSet, settings: &Settings, now: Timestamp) -> Self {
+    fn new(running: &RunningSet, settings: &Settings, standing: &Standing, now: Timestamp) -> Self {
         let mut by_queue: BTreeMap<Uuid, Vec<&Held>> = BTreeMap::new();
         let mut by_order = Vec::new();
-        let displaces = settings.policy.rules().displaces;
+        let rules = settings.policy.rules();
         for held in running.iter() {
             let run = &held.run;
             if run.may_be_preempted(now, run.job.min_runtime) {
                 by_queue.entry(run.job.queue).or_default().push(held);
             }
-            if displaces && run.may_be_preempted(now, settings.quantum) {
-                by_order.push((running_key(settings.policy, held, now), run.job.id));
+            if rules.displaces && rules.line == LineKind::Fixed && run.may_be_preempted(now, settings.quantum)
+            {
+                by_order.push((running_key(settings.policy, held, now).order(false), run.job.id));
             }
+        }
+        if rules.displaces && rules.line == LineKind::Standing {
+            let may =
+                |id| running.get(id).is_some_and(|held| held.run.may_be_preempted(now, settings.quantum));
+            by_order.extend(standing.running.iter().filter(|(_, id)| may(*id)));
         }
         let sorted = |mut held: Vec<&Held>| -> Vec<Uuid> {
             held.sort_unstable_by_key(|held| {
@@ -97,7 +104,9 @@ impl Round<'_> {
         if left == 0 || known || !self.preempts() {
             return false;
         }
-        let victims = self.victims.get_or_insert_with(|| Victims::new(self.running, self.settings, self.now));
+        let victims = self
+            .victims
+            .get_or_insert_with(|| Victims::new(self.running, self.settings, &self.standing, self.now));
         if victims.failed >= MOST_FAILED {
             return false;
         }
@@ -145,7 +154,9 @@ impl Round<'_> {
             kept.nodes.iter().for_each(|node| self.trial.open(*node));
             kept.victims.iter().for_each(|victim| self.give_up(*victim));
         }
-        kept.iter().for_each(|kept| self.trial.hold(&kept.placements));
+        for kept in &kept {
+            self.trial.hold(&kept.placements);
+        }
         self.kept = kept;
     }
 
@@ -268,7 +279,7 @@ impl Round<'_> {
     fn next_by_order(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
         loop {
             let (key, id) = victims.by_order.get(search.by_order)?;
-            if *key <= entry.key {
+            if self.turn.is_none_or(|turn| *key <= turn) {
                 return None;
             }
             search.by_order += 1;

@@ -123,7 +123,11 @@ impl Round<'_> {
         if !self.rules.reserves || self.reserved() >= self.settings.reservations.min(MOST_RESERVATIONS) {
             return false;
         }
+        if self.never.contains(&entry.kind.shape) {
+            return false;
+        }
         let Some(slot) = self.slot(entry) else {
+            self.never.insert(entry.kind.shape);
             return false;
         };
         let since = entry.job.not_before.map_or(entry.job.submitted, |at| at.max(entry.job.submitted));
@@ -143,8 +147,9 @@ impl Round<'_> {
         let ends = self.ends.get_or_insert_with(|| {
             let mut ends = Ends::new(self.running, self.now);
             for grant in &self.plan.grants {
-                let entry = self.pending.get(grant.job);
-                entry.into_iter().for_each(|entry| ends.add(entry, &grant.placements, self.now));
+                if let Some(entry) = self.pending.get(grant.job) {
+                    ends.add(entry, &grant.placements, self.now);
+                }
             }
             ends
         });

@@ -1,9 +1,12 @@
 //! One tick: [`Round`].
 
+use std::time::Duration;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
 use super::line::{Dead, Line, Next, Turn, View};
+use super::order::{OrderKey, Standing};
 use super::pending::{Entry, KindId, Pending, ShapeId};
 use super::plan::{Grant, Plan};
 use super::policy::Rules;
@@ -48,6 +51,8 @@ pub(super) struct Round<'a> {
     passed: FxHashMap<KindId, u32>,
     /// Whether a shape fits with this many holds passed over, all that there were.
     beside: FxHashMap<ShapeId, (usize, bool)>,
+    /// Shapes that do not fit whoever ends, beside what is kept.
+    pub(super) never: FxHashSet<ShapeId>,
     /// Shapes that do not fit, with these holds passed over.
     dead: FxHashSet<(ShapeId, u64)>,
     /// Shapes that a queue's quota refuses.
@@ -56,6 +61,10 @@ pub(super) struct Round<'a> {
     stopped: FxHashSet<Uuid>,
     /// Priorities up to which preemption for a shape of a queue is of no use.
     pub(super) hopeless: FxHashMap<(Uuid, ShapeId), i32>,
+    /// Everybody's place, where the order looks at everybody.
+    pub(super) standing: Standing,
+    /// The place of the run whose turn it is.
+    pub(super) turn: Option<OrderKey>,
     pub(super) victims: Option<Victims>,
     pub(super) ends: Option<Ends<'a>>,
 }
@@ -90,6 +99,7 @@ impl<'a> Round<'a> {
         (pending, running): (&'a Pending, &'a RunningSet),
         shares: Shares<'a>,
         trial: Trial<'a>,
+        standing: Standing,
     ) -> Self {
         Self {
             now,
@@ -106,10 +116,13 @@ impl<'a> Round<'a> {
             no_turn: Dead::default(),
             passed: FxHashMap::default(),
             beside: FxHashMap::default(),
+            never: FxHashSet::default(),
             dead: FxHashSet::default(),
             refused: FxHashSet::default(),
             stopped: FxHashSet::default(),
             hopeless: FxHashMap::default(),
+            standing,
+            turn: None,
             victims: None,
             ends: None,
         }
@@ -124,25 +137,53 @@ impl<'a> Round<'a> {
             && !self.no_turn.all()
             && let Some(turn) = line.turn(self.view())
         {
+            self.turn = Some(turn.order);
             let Some(next) = self.take(turn) else { break };
             line.settle(next);
             if next == Next::NoKind {
-                self.no_turn.add(turn.lane.kind);
-                line.died(turn.lane.kind, self.view());
+                self.pass_over(turn.lane.kind, &mut line);
             }
         }
     }
 
+    /// Nobody of a kind gets a turn any more, and nobody else who would fare as it did.
+    fn pass_over(&mut self, kind: KindId, line: &mut Line<'_>) {
+        let Some((blocked, _)) = self.pending.kind(kind) else { return };
+        self.no_turn.add(kind);
+        line.died(kind, self.view());
+        for other in self.no_turn.alike(self.pending, blocked) {
+            let least = self.pending.kind(other).and_then(|(kind, _)| kind.least());
+            let short = least.is_some_and(|least| self.ends_before_a_hold(least));
+            // Among those of the same place and no higher priority, only a shorter one may still find something.
+            if !short {
+                self.no_turn.add(other);
+                line.died(other, self.view());
+            }
+        }
+    }
+
+    /// Whether a run that takes so long ends before the last of the holds.
+    fn ends_before_a_hold(&self, long: Duration) -> bool {
+        let end = self.now.plus(long);
+        self.holds.iter().any(|hold| end <= hold.until)
+    }
+
     const fn view(&self) -> View<'_> {
-        View { pending: self.pending, shares: &self.shares, tree: self.trial.tree, dead: &self.no_turn }
+        View {
+            pending: self.pending,
+            shares: &self.shares,
+            tree: self.trial.tree,
+            dead: &self.no_turn,
+            standing: &self.standing,
+        }
     }
 
     /// One turn; none if nobody else gets one.
     fn take(&mut self, turn: Turn) -> Option<Next> {
-        let Some(entry) = self.pending.get(turn.key.id) else {
+        let Some(entry) = self.pending.get(turn.order.id) else {
             return Some(Next::Job);
         };
-        if self.settled.contains(&turn.key.id) {
+        if self.settled.contains(&turn.order.id) {
             return Some(Next::Job);
         }
         if self.stopped.contains(&turn.lane.queue) {
@@ -170,8 +211,7 @@ impl<'a> Round<'a> {
         let Some(least) = entry.kind.least() else {
             return false;
         };
-        let end = self.now.plus(least);
-        if self.holds.iter().all(|hold| hold.until < end) || !self.fits_beside_holds(entry) {
+        if !self.ends_before_a_hold(least) || !self.fits_beside_holds(entry) {
             return false;
         }
         let passed = self.passed.entry(entry.lane.kind).or_insert(0);
@@ -237,9 +277,13 @@ impl<'a> Round<'a> {
         let kept =
             self.holds.iter().enumerate().filter(open).flat_map(|(_, hold)| hold.nodes.iter().copied());
         let nodes: Vec<Uuid> = kept.collect();
-        nodes.iter().for_each(|node| self.trial.open(*node));
+        for node in &nodes {
+            self.trial.open(*node);
+        }
         let placed = self.trial.place_gang(&entry.job.ask);
-        nodes.iter().for_each(|node| self.trial.close(*node));
+        for node in &nodes {
+            self.trial.close(*node);
+        }
         if placed.is_err() {
             self.dead.insert((shape, passed));
         }
@@ -262,7 +306,9 @@ impl<'a> Round<'a> {
         let mut nodes: Vec<Uuid> = placements.iter().map(|placement| placement.node).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        nodes.iter().for_each(|node| self.trial.close(*node));
+        for node in &nodes {
+            self.trial.close(*node);
+        }
         nodes
     }
 }

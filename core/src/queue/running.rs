@@ -53,6 +53,10 @@ impl RunningSet {
         self.runs.values()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.runs.values_mut()
+    }
+
     /// What the runs hold on a node.
     pub(super) fn on_node(&self, node: Uuid) -> Resources {
         self.on_nodes.get(&node).copied().unwrap_or_default()

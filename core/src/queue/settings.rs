@@ -6,7 +6,7 @@ use super::policy::QueuePolicy;
 use super::usage::Decay;
 use crate::sched::Policy;
 
-/// How a queue decides. The default is fair shares with reservations and both kinds of preemption.
+/// How a queue decides. The default is the balanced order with both kinds of preemption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {

@@ -33,6 +33,10 @@ impl Accounts {
         self.0.entry(account).or_default().weight_milli = weight_milli;
     }
 
+    pub(super) fn weight_of(&self, account: Uuid) -> u32 {
+        self.0.get(&account).map_or(1000, |account| account.weight_milli)
+    }
+
     pub(super) fn add_use(&mut self, account: Uuid, period: i64, amount_seconds: Resources) {
         let account = self.0.entry(account).or_default();
         account.used.add(period, amount_seconds);

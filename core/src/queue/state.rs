@@ -5,8 +5,10 @@ use uuid::Uuid;
 use super::claims::Claims;
 use super::job::{Job, Running};
 use super::nodes::Nodes;
+use super::order::{Crowd, Standing, standing};
 use super::pending::Pending;
 use super::plan::Plan;
+use super::policy::LineKind;
 use super::resources::Resources;
 use super::round::Round;
 use super::running::RunningSet;
@@ -31,6 +33,7 @@ pub struct Queue {
     pending: Pending,
     running: RunningSet,
     claims: Claims,
+    crowd: Crowd,
 }
 
 /// Something that the queue cannot take in; nothing has changed.
@@ -84,6 +87,7 @@ impl Queue {
             accounts: Accounts::default(),
             running: RunningSet::default(),
             claims: Claims::default(),
+            crowd: Crowd::default(),
         }
     }
 
@@ -279,7 +283,9 @@ impl Queue {
             (std::mem::take(&mut round.plan), lapsed)
         };
         self.claims = claims;
-        lapsed.into_iter().for_each(|claimant| self.claims.drop_claimant(claimant));
+        for claimant in lapsed {
+            self.claims.drop_claimant(claimant);
+        }
         plan
     }
 
@@ -291,9 +297,16 @@ impl Queue {
     pub(super) fn round(&mut self, now: Timestamp) -> Round<'_> {
         self.pending.wake(now);
         self.accounts.refresh(now, &self.settings.decay);
+        let standing = if self.settings.policy.rules().line == LineKind::Standing {
+            let runs = (&mut self.pending, &mut self.running);
+            let gpu_milli = self.nodes.total.gpu_milli;
+            standing(self.settings.policy, now, gpu_milli, runs, &self.accounts, &mut self.crowd)
+        } else {
+            Standing::default()
+        };
         let shares = Shares::new(&self.accounts, self.nodes.total);
         let trial = Trial::new(&mut self.nodes.cluster, &mut self.scheduler, &mut self.tree);
-        Round::new(now, &self.settings, (&self.pending, &self.running), shares, trial)
+        Round::new(now, &self.settings, (&self.pending, &self.running), shares, trial, standing)
     }
 
     fn take_in(&mut self, run: Running) -> Result<(), Unacceptable> {

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::Resources;
 use super::gang::{GangMisfit, misfit};
+use super::order::OrderKey;
 use super::pending::Entry;
+use super::policy::LineKind;
 use super::round::Round;
 use super::share::Share;
 use super::state::Queue;
@@ -83,7 +85,10 @@ impl Queue {
 impl Round<'_> {
     /// How many of those that are due come before a run in its queue, and the first few of them.
     fn ahead_of(&self, entry: &Entry) -> (u64, Vec<Uuid>) {
-        let by_shares = self.rules.line == super::policy::LineKind::Shares;
+        if self.rules.line == LineKind::Standing {
+            return self.ahead_in_standing(entry);
+        }
+        let by_shares = self.rules.line == LineKind::Shares;
         let place = |other: &Entry| {
             let share =
                 if by_shares { self.shares.of_account(other.job.account, other.total) } else { Share::ZERO };
@@ -96,5 +101,16 @@ impl Round<'_> {
         let count = u64::try_from(ahead.len()).unwrap_or(u64::MAX);
         ahead.sort_unstable();
         (count, ahead.into_iter().take(NAMED).map(|(_, key)| key.id).collect())
+    }
+
+    /// The same where everybody has a place.
+    fn ahead_in_standing(&self, entry: &Entry) -> (u64, Vec<Uuid>) {
+        let waiting = self.standing.waiting.iter().filter(|(_, lane)| lane.queue == entry.job.queue);
+        let own = self.standing.waiting.iter().find(|(key, _)| key.id == entry.job.id);
+        let before = |key: &OrderKey| own.is_none_or(|(own, _)| key < own);
+        let mut ahead: Vec<OrderKey> = waiting.map(|(key, _)| *key).filter(before).collect();
+        ahead.sort_unstable();
+        let count = u64::try_from(ahead.len()).unwrap_or(u64::MAX);
+        (count, ahead.into_iter().take(NAMED).map(|key| key.id).collect())
     }
 }

@@ -96,7 +96,7 @@ fn nobody_is_passed_over_for_ever_where_nothing_is_known() {
     tick(&mut queue, at(2));
     submit(&mut queue, [job(3, 8), job(4, 1), job(5, 3)]);
     let patience = queue.settings().patience;
-    let plan = queue.tick(at(3).plus(patience - secs(1)));
+    let plan = queue.tick(at(2).plus(patience));
     assert_eq!((granted(&plan), plan.reservations.len()), (vec![4, 5], 0));
     // From now on the node is kept whose run began first.
     let now = at(3).plus(patience);

@@ -60,10 +60,10 @@ fn any_node(number: u64) -> impl Strategy<Value = NodeState> {
     ];
     (prop::collection::vec(gpu, 0..6), 0_i64..8, 0_i64..8, any::<bool>()).prop_map(
         move |(gpus, cpu_free, memory_free, schedulable)| NodeState {
-            gpus,
+            schedulable,
             cpu_free,
             memory_free,
-            schedulable,
+            gpus,
             ..node(number, 0)
         },
     )
@@ -89,7 +89,9 @@ fn any_ask() -> impl Strategy<Value = Ask> {
 
 fn cluster(nodes: &[NodeState]) -> Cluster {
     let mut cluster = Cluster::new();
-    nodes.iter().for_each(|node| cluster.upsert(node).unwrap());
+    for node in nodes {
+        cluster.upsert(node).unwrap();
+    }
     cluster
 }
 

@@ -8,5 +8,6 @@ mod preemption;
 mod properties;
 mod quotas;
 mod shares;
+mod standing;
 mod state;
 mod why;

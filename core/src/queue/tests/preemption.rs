@@ -19,7 +19,8 @@ fn urgent(priority: i32, job: Job) -> Job {
 /// Queues of so many GPUs, in which so many jobs run already, on as many nodes of eight as the quotas add up to.
 fn loaded(quotas: &[i64], jobs: impl IntoIterator<Item = Job>) -> Queue {
     let gpus: i64 = quotas.iter().sum();
-    let mut queue = queue(Settings::default(), siblings(quotas), u64::try_from(gpus / 8).unwrap());
+    let mut queue =
+        queue(Settings::new(QueuePolicy::FairShare), siblings(quotas), u64::try_from(gpus / 8).unwrap());
     for job in jobs {
         let (now, id) = (job.submitted, job.id);
         submit(&mut queue, [job]);
@@ -96,7 +97,7 @@ fn the_higher_priority_takes_from_the_lower_in_its_queue_only() {
     queue.withdraw(id(10));
     submit(&mut queue, [urgent(1, of(2, 11, 8))]);
     assert_eq!(stopped(&queue.tick(at(20))), []);
-    let off = Settings { preempt_by_priority: false, ..Settings::default() };
+    let off = Settings { preempt_by_priority: false, ..Settings::new(QueuePolicy::FairShare) };
     submit(&mut queue, [urgent(9, of(2, 12, 8))]);
     queue.set_settings(off);
     assert_eq!(stopped(&queue.tick(at(20))), []);

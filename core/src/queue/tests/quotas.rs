@@ -13,7 +13,9 @@ fn gpus_free(tree: &QueueTree, queue: u128) -> i64 {
 }
 
 fn charged(mut tree: QueueTree, charges: &[(u128, i64)]) -> QueueTree {
-    charges.iter().for_each(|(queue, gpus)| tree.charge(id(*queue), Resources::gpus_milli(*gpus)));
+    for (queue, gpus) in charges {
+        tree.charge(id(*queue), Resources::gpus_milli(*gpus));
+    }
     tree
 }
 

@@ -48,7 +48,7 @@ fn what_was_used_before_counts_as_if_it_were_held() {
 
 #[test]
 fn queues_that_would_borrow_come_after_those_that_would_not() {
-    let mut queue = queue(Settings::default(), siblings(&[1, 8]), 1);
+    let mut queue = queue(Settings::new(QueuePolicy::FairShare), siblings(&[1, 8]), 1);
     let of = |queue, number, gpus| Job { queue: id(queue), account: id(queue), ..job(number, gpus) };
     submit(&mut queue, [of(1, 1, 1), of(1, 2, 1), of(2, 3, 3), of(2, 4, 3)]);
     assert_eq!(granted(&queue.tick(at(9))), [1, 3, 4, 2]);
@@ -62,7 +62,7 @@ fn siblings_share_by_weight_at_every_level() {
     {
         tree.set(QueueNode::under(id(child), parent).weight_milli(weight)).unwrap();
     }
-    let mut queue = queue(Settings::default(), tree, 2);
+    let mut queue = queue(Settings::new(QueuePolicy::FairShare), tree, 2);
     for (start, name) in [(0_u64, 11), (100, 12), (200, 20)] {
         let of = |number| Job { queue: id(name), account: id(name), ..job(start + number, 1) };
         submit(&mut queue, (0..20).map(of));

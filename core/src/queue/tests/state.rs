@@ -20,7 +20,7 @@ fn a_plan_that_is_not_carried_out_is_made_again() {
 
 #[test]
 fn what_started_and_ended_leaves_no_trace() {
-    let mut queue = queue(Settings::default(), siblings(&[8, 8]), 2);
+    let mut queue = queue(Settings::new(QueuePolicy::FairShare), siblings(&[8, 8]), 2);
     let fresh = (queue.cluster().clone(), queue.tree().held(ALL));
     submit(&mut queue, [Job { queue: id(1), ..job(1, 8) }, Job { queue: id(2), ..gang(2, 2, 3) }]);
     assert_eq!(tick(&mut queue, at(5)), [2, 1]);

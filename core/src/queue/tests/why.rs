@@ -76,7 +76,7 @@ fn a_run_for_which_others_stop_is_told_for_whom_it_waits() {
 
 #[test]
 fn asking_changes_nothing() {
-    let mut queue = queue(Settings::default(), QueueTree::single(ALL), 2);
+    let mut queue = queue(Settings::new(QueuePolicy::FairShare), QueueTree::single(ALL), 2);
     submit(&mut queue, [job(1, 8), gang(2, 2, 8), Job { priority: 3, ..job(3, 5) }]);
     let before = (queue.cluster().clone(), queue.clone().tick(at(9)));
     for number in 1..=3 {
