@@ -130,7 +130,7 @@ async fn what_cannot_be_begun_is_refused(world: &World) {
     let lab = Lab::new(world).await;
     let row = world.cloud.store.get(&USER_ACCESS, lab.owner).await.unwrap().value.unwrap();
     let suspend = vec![("state", AccessState::Suspended.as_str().into())];
-    world.write(vec![Write::update(&USER_ACCESS, lab.owner, row.revision(), suspend)]).await.unwrap();
+    world.put(vec![Write::update(&USER_ACCESS, lab.owner, row.revision(), suspend)]).await;
     let denied = world.cloud.submit_run(lab.ask()).await;
     assert!(matches!(denied, Err(Error::Denied { .. })), "{denied:?}");
     assert_eq!(lab.counted(world).await, 0);

@@ -133,6 +133,7 @@ async fn with_everything(world: &World, statuses: u32) -> UserId {
             cpu_milli: CpuMilli::ZERO,
             memory_mib: MemoryMib::ZERO,
             storage_mib: StorageMib::ZERO,
+            gpu_milli: GpuMilli::ZERO,
         };
         let gpu = LeaseGpu { lease_id, of_gpu, gpu_id: None, milli: GpuMilli::from_u32(1000) };
         let renewal = LeaseRenewal { lease_id, token: 1, expires_at: now };
