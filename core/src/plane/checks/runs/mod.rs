@@ -1,5 +1,6 @@
 //! Runs of trainings: submitted, prepared, worked on, and ended.
 
+mod agents;
 mod ends;
 mod late;
 mod prepare;
@@ -33,6 +34,7 @@ pub async fn check_runs(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(prepare::check_prepare(&world)).await;
     Box::pin(worker::check_worker(&world)).await;
     Box::pin(ends::check_ends(&world)).await;
+    Box::pin(agents::check_agents(&world)).await;
     Box::pin(late::check_late(&world)).await;
     Box::pin(races::check_races(&world)).await;
     let report = world.cloud.audit().await.unwrap();
