@@ -34,7 +34,8 @@ async fn a_run_is_a_copy_that_no_edit_changes(world: &World) {
     let other = Json::new(&serde_json::json!({ "steps": 1 })).unwrap();
     let edit = TrainingEdit::new().config(other).trigger_word("other");
     world.cloud.edit_training(lab.training, kept.revision, edit).await.unwrap();
-    world.cloud.caption_image(images[0], 1, "something else").await.unwrap();
+    let image = world.cloud.repositories().training_images().require(images[0]).await.unwrap();
+    world.cloud.caption_image(image.id, image.revision, "something else").await.unwrap();
     assert_eq!(world.run(run.id).await, run);
     assert_eq!(run.config.to_value(), serde_json::json!({ "steps": 100 }));
     assert_eq!(world.copies(run.id).await, copies);
