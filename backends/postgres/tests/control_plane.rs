@@ -12,7 +12,7 @@ use apportion::entity::checks::check_repositories;
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
 use apportion::plane::checks::{
-    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_trainings,
+    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_runs, check_trainings,
 };
 use apportion::store::Store;
 use apportion::time::{ManualClock, SystemClock, Timestamp};
@@ -61,6 +61,14 @@ async fn rented_machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
     check_rentals(Arc::new(store), clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_hold() {
+    let url = ThrowawayPostgres::shared().unwrap().fresh_database().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap();
+    check_runs(Arc::new(store), clock).await;
 }
 
 /// Databases of which the last one is connected to again.

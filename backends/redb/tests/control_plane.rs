@@ -9,7 +9,7 @@ use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES};
 use apportion::id::{IdSource as _, TimeOrderedIds};
 use apportion::identity::checks::check_identity;
 use apportion::plane::checks::{
-    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_trainings,
+    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_runs, check_trainings,
 };
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
@@ -63,6 +63,14 @@ async fn rented_machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = RedbStore::open(folder.path().join("store.redb"), TABLES, clock.clone()).unwrap();
     check_rentals(Arc::new(store), clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = RedbStore::open(folder.path().join("store.redb"), TABLES, clock.clone()).unwrap();
+    check_runs(Arc::new(store), clock).await;
 }
 
 /// Files of which the last one is opened again.

@@ -13,7 +13,7 @@ use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES, UserId};
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
 use apportion::plane::checks::{
-    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_trainings,
+    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_runs, check_trainings,
 };
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
@@ -70,6 +70,14 @@ async fn rented_machines_hold() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let store = SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap();
     check_rentals(Arc::new(store), clock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let store = SqliteStore::open(folder.path().join("store.sqlite"), TABLES, clock.clone()).await.unwrap();
+    check_runs(Arc::new(store), clock).await;
 }
 
 /// Files of which the last one is opened again.

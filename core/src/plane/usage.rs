@@ -88,15 +88,15 @@ impl ControlPlane {
         let live = Scan::of(&INSTANCES).by("instances_owner_live_name").with(account);
         let live = live.range(named.0, named.1);
         let owned = |table, by| Scan::of(table).by(by).with(account);
-        let paged = |scan: Scan, page: PageRequest| Query::Scan(scan.after(page.after).limit(page.limit));
+        let some = |scan: Scan, page: PageRequest| Query::Scan(scan.after(page.after).limit(page.limit));
         // A run that has ended has no training any more.
         let runs = owned(&TRAINING_RUNS, "training_runs_owner").test(Test::new("training_id", Is::NotNull));
         let queries = vec![
             Query::Get { table: &QUOTAS, key: account.into() },
-            paged(live, pages.instances),
-            paged(owned(&COMPUTE_NODES, "compute_nodes_owner"), pages.nodes),
-            paged(owned(&TRAININGS, "trainings_owner"), pages.trainings),
-            paged(runs, pages.runs),
+            some(live, pages.instances),
+            some(owned(&COMPUTE_NODES, "compute_nodes_owner"), pages.nodes),
+            some(owned(&TRAININGS, "trainings_owner"), pages.trainings),
+            some(runs, pages.runs),
         ];
         let reads = self.store.read(queries).await.map_err(|error| Error::of_store(Quota::KIND, error))?;
         let mut answers = reads.answers.into_iter();

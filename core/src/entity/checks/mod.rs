@@ -31,7 +31,7 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     Box::pin(creation::a_create_is_repeatable_and_never_overwrites(&world)).await;
     creation::a_child_needs_its_parent(&world).await;
     creation::what_is_too_long_or_malformed_is_invalid(&world).await;
-    changes::an_update_changes_what_it_may(&world).await;
+    Box::pin(changes::an_update_changes_what_it_may(&world)).await;
     changes::a_narrow_update_changes_nothing_else(&world).await;
     changes::a_stale_revision_is_a_conflict(&world).await;
     changes::a_stale_revision_deletes_nothing(&world).await;

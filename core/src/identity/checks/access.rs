@@ -134,7 +134,7 @@ impl Things {
     }
 
     /// The thing that an operation is asked of.
-    fn of(&self, own: Set, operation: Operation, relation: Relation, shared: [Set; 2]) -> Thing {
+    fn of(&self, own: Set, operation: Operation, relation: Relation, shared: &[Set; 2]) -> Thing {
         if asked_of_the_cloud(operation) {
             return Thing::Cloud;
         }
@@ -264,7 +264,13 @@ async fn what_has_ended_lets_nobody_do_anything(world: &World) {
 }
 
 /// A user of a kind, with things of their own and grants of others', and as whom they ask.
-async fn actor(world: &World, actor: Actor, things: &Things, shared: [Set; 2], round: bool) -> (Caller, Set) {
+async fn actor(
+    world: &World,
+    actor: Actor,
+    things: &Things,
+    shared: &[Set; 2],
+    round: bool,
+) -> (Caller, Set) {
     let cloud = &world.cloud;
     let administrator = matches!(actor, Actor::Administrator | Actor::ReadingKey);
     let mut new = NewUser::new(format!("actor-{}@example.org", world.next()), "Ada");
@@ -343,7 +349,7 @@ async fn the_matrix_is_the_one_that_was_agreed_on(world: &World, round: bool) {
     }
     let mut actors = Vec::new();
     for kind in Actor::ALL {
-        actors.push((*kind, actor(world, *kind, &things, shared, round).await));
+        actors.push((*kind, actor(world, *kind, &things, &shared, round).await));
     }
     world.clock.advance(Duration::from_mins(2));
     let mut decisions = Vec::new();
@@ -351,7 +357,7 @@ async fn the_matrix_is_the_one_that_was_agreed_on(world: &World, round: bool) {
         let acting = world.cloud.acting(caller);
         for operation in Operation::ALL {
             for relation in Relation::ALL {
-                let thing = things.of(own, *operation, *relation, shared);
+                let thing = things.of(own, *operation, *relation, &shared);
                 let decision = acting.decision(*operation, thing).await.unwrap();
                 decisions.push((kind, *operation, *relation, decision));
             }

@@ -30,44 +30,36 @@ impl ControlPlane {
     #[tracing::instrument(skip_all)]
     pub async fn create_queue(&self, request: NewQueue) -> Result<Entry<RunQueue>> {
         let id = request.id.unwrap_or_else(|| self.new_id().into());
-        self.made_queue("queue.create", id, &request.terms).await
+        request.terms.check(id == Self::DEFAULT_QUEUE)?;
+        self.made_queue("queue.create", id, Some(&request.terms)).await
     }
 
     /// The queue that a run goes to where none is named. It is made, without limits, the first time that it is asked for, by
     /// whoever of any number of processes is first.
     #[tracing::instrument(skip_all)]
     pub async fn default_queue(&self) -> Result<Entry<RunQueue>> {
-        match self.repositories.get_entry(Self::DEFAULT_QUEUE).await? {
-            Some(kept) => Ok(kept),
-            None => {
-                self.decided("queue.default", RunQueue::KIND, || async move {
-                    let read = self.store.get(&RUN_QUEUES, Self::DEFAULT_QUEUE).await?;
-                    match read.value {
-                        Some(kept) => Ok(Decided::Done(queue_of(&kept)?)),
-                        None => {
-                            let queue = QueueTerms::new(DEFAULT).queue(Self::DEFAULT_QUEUE, read.now);
-                            Ok(self.new_queue("queue.default", queue, Vec::new(), read.now))
-                        }
-                    }
-                })
-                .await
-            }
+        if let Some(kept) = self.repositories.get_entry(Self::DEFAULT_QUEUE).await? {
+            return Ok(kept);
         }
+        self.made_queue("queue.default", Self::DEFAULT_QUEUE, None).await
     }
 
+    /// Makes a queue like that, unless it is there already; where nothing is wanted of it, whatever it is like.
     async fn made_queue(
         &self,
         operation: &'static str,
         id: QueueId,
-        terms: &QueueTerms,
+        wanted: Option<&QueueTerms>,
     ) -> Result<Entry<RunQueue>> {
-        terms.check(id == Self::DEFAULT_QUEUE)?;
+        let plain = QueueTerms::new(DEFAULT);
+        let terms = wanted.unwrap_or(&plain);
         self.decided(operation, RunQueue::KIND, || async move {
             let read = self.store.get(&RUN_QUEUES, id).await?;
             if let Some(kept) = &read.value {
                 let kept = queue_of(kept)?;
                 let taken = Error::AlreadyExists { kind: RunQueue::KIND, key: "id" };
-                return if QueueTerms::of(&kept) == *terms { Ok(Decided::Done(kept)) } else { Err(taken) };
+                let same = wanted.is_none_or(|wanted| QueueTerms::of(&kept) == *wanted);
+                return if same { Ok(Decided::Done(kept)) } else { Err(taken) };
             }
             let mut above = self.guards_above(id, terms.parent).await?;
             self.tells_of_change(&mut above, id, read.now).await?;

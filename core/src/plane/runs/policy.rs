@@ -25,8 +25,6 @@ pub struct RunPolicy {
     pub backoff: Duration,
     /// The longest pause: an hour unless said.
     pub longest_backoff: Duration,
-    /// How long a worker holds a lease without renewing it: a minute unless said.
-    pub lease: Duration,
 }
 
 impl Default for RunPolicy {
@@ -39,7 +37,6 @@ impl Default for RunPolicy {
             uploading: Duration::from_hours(2),
             backoff: Duration::from_secs(30),
             longest_backoff: Duration::from_hours(1),
-            lease: Duration::from_mins(1),
         }
     }
 }
@@ -78,12 +75,6 @@ impl RunPolicy {
     /// Sets the pause after the first failure, and the longest one.
     pub const fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         (self.backoff, self.longest_backoff) = (first, longest);
-        self
-    }
-
-    /// Says how long a lease lasts without being renewed.
-    pub const fn lease(mut self, limit: Duration) -> Self {
-        self.lease = limit;
         self
     }
 

@@ -32,7 +32,7 @@ impl ControlPlane {
             }
             (image.state, image.updated_at) = (image.state.on(TrainingImageEvent::Resize)?, now);
             let mut batch = self.batch("training_image.resize");
-            // Whoever copies the image for a run guards this row: no run counts it that was not seen here.
+            // Whoever copies the image for a run writes this row too: no run counts it that was not seen here.
             batch.push(Write::update(&TRAINING_IMAGES, id, row.revision(), image.plain()));
             for copy in rows.next().unwrap_or_default() {
                 self.count_down(&mut batch, &TrainingRunImage::from_row(&copy)?, now).await?;

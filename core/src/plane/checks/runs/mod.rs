@@ -1,5 +1,6 @@
 //! Runs of trainings: submitted, prepared, worked on, and ended.
 
+mod agents;
 mod ends;
 mod late;
 mod prepare;
@@ -33,6 +34,7 @@ pub async fn check_runs(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(prepare::check_prepare(&world)).await;
     Box::pin(worker::check_worker(&world)).await;
     Box::pin(ends::check_ends(&world)).await;
+    Box::pin(agents::check_agents(&world)).await;
     Box::pin(late::check_late(&world)).await;
     Box::pin(races::check_races(&world)).await;
     let report = world.cloud.audit().await.unwrap();
@@ -91,7 +93,7 @@ impl Lab {
             writes.push(Write::record(&TRAININGS, self.training, "image_bytes", 77));
             ids.push(id);
         }
-        world.write(writes).await.unwrap();
+        world.put(writes).await;
         ids
     }
 
@@ -131,9 +133,9 @@ impl Lab {
 }
 
 impl World {
-    async fn write(&self, writes: Vec<Write>) -> Result<()> {
+    async fn put(&self, writes: Vec<Write>) {
         let batch = Batch { writes, ..Batch::new(self.cloud.ids.next_id(), "check") };
-        self.cloud.store.commit(batch).await.map(drop).map_err(|error| Error::of_store("check", error))
+        self.cloud.store.commit(batch).await.unwrap();
     }
 
     async fn run(&self, id: RunId) -> Entry<TrainingRun> {

@@ -55,7 +55,13 @@ async fn of_many_images_at_once_one_is_the_last(world: &World) {
     let images = lab.images(world, 200, TrainingImageState::Uploaded).await;
     let run = lab.submit(world).await;
     world.advance().await;
-    assert_eq!(world.run(run).await.images_left, 200);
+    resize(&world.cloud, images[0]).await;
+    let run_of_many = world.run(run).await;
+    assert_eq!(
+        (run_of_many.state, run_of_many.images_left),
+        (RunState::Preparing, 199),
+        "it is not the last"
+    );
     let workers: Vec<_> = (0..64)
         .map(|worker| {
             let cloud = Arc::clone(&world.cloud);

@@ -34,7 +34,8 @@ async fn a_run_is_a_copy_that_no_edit_changes(world: &World) {
     let other = Json::new(&serde_json::json!({ "steps": 1 })).unwrap();
     let edit = TrainingEdit::new().config(other).trigger_word("other");
     world.cloud.edit_training(lab.training, kept.revision, edit).await.unwrap();
-    world.cloud.caption_image(images[0], 1, "something else").await.unwrap();
+    let image = world.cloud.repositories().training_images().require(images[0]).await.unwrap();
+    world.cloud.caption_image(image.id, image.revision, "something else").await.unwrap();
     assert_eq!(world.run(run.id).await, run);
     assert_eq!(run.config.to_value(), serde_json::json!({ "steps": 100 }));
     assert_eq!(world.copies(run.id).await, copies);
@@ -130,7 +131,7 @@ async fn what_cannot_be_begun_is_refused(world: &World) {
     let lab = Lab::new(world).await;
     let row = world.cloud.store.get(&USER_ACCESS, lab.owner).await.unwrap().value.unwrap();
     let suspend = vec![("state", AccessState::Suspended.as_str().into())];
-    world.write(vec![Write::update(&USER_ACCESS, lab.owner, row.revision(), suspend)]).await.unwrap();
+    world.put(vec![Write::update(&USER_ACCESS, lab.owner, row.revision(), suspend)]).await;
     let denied = world.cloud.submit_run(lab.ask()).await;
     assert!(matches!(denied, Err(Error::Denied { .. })), "{denied:?}");
     assert_eq!(lab.counted(world).await, 0);

@@ -36,9 +36,11 @@ async fn a_run_is_trained_uploaded_and_complete(world: &World) {
     let lab = Lab::new(world).await;
     lab.images(world, 2, TrainingImageState::Resized).await;
     let lease = lab.held(world).await;
+    world.clock.advance(Duration::from_secs(1));
     let began = world.cloud.begin_run(&lease).await.unwrap();
     assert_eq!((began.state, began.attempt), (RunState::Training, 1));
     assert_eq!(world.cloud.begin_run(&lease).await.unwrap(), began);
+    assert_eq!(world.pulse(lease.run).await.heard_at, began.updated_at, "it was heard");
     let told = StatusTold { done: Some(5), total: Some(100), ..StatusTold::default() };
     let first = world.cloud.tell(&lease, NewStatus::of("training").told(told.clone())).await.unwrap();
     assert_eq!((first.sequence, first.attempt, &first.told), (1, 1, &told));
@@ -55,12 +57,17 @@ async fn a_run_is_trained_uploaded_and_complete(world: &World) {
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     assert_eq!(world.run(lease.run).await.state, RunState::Uploading);
     let artifact = Artifact::new(key.clone(), 5, SHA256);
+    world.clock.advance(Duration::from_secs(1));
     let complete = world.cloud.complete_run(&lease, &artifact).await.unwrap();
     assert_eq!((complete.state, complete.artifact_key.as_ref()), (RunState::Completed, Some(&key)));
-    assert_eq!((complete.artifact_bytes, complete.held_ms), (Some(5), 10_000));
+    assert_eq!((complete.artifact_bytes, complete.held_ms), (Some(5), 12_000));
     assert_eq!(world.cloud.complete_run(&lease, &artifact).await.unwrap(), complete);
     assert_eq!(world.run(lease.run).await, complete);
     wrong_state(world.cloud.complete_run(&lease, &Artifact::new(key, 6, SHA256)).await);
+    // Only who had it is told what became of it.
+    for other in [RunLease { token: 2, ..lease }, RunLease { attempt: 2, ..lease }] {
+        wrong_state(world.cloud.complete_run(&other, &artifact).await);
+    }
     world.pins_nothing(lease.run).await;
     assert_eq!(world.lease(lease.lease).await.state, BindingState::Released);
     assert_eq!(lab.counted(world).await, 0);

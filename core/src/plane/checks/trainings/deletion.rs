@@ -150,7 +150,7 @@ async fn with_everything(world: &World, statuses: u32) -> UserId {
         memory_mib_seconds: 1,
     };
     writes.push(Write::Insert(used.to_row()));
-    world.put(writes).await;
+    world.write(writes).await;
     world.end_run(run).await;
     world.cloud.set_fair_share(owner, 500).await.unwrap();
     owner
@@ -166,7 +166,7 @@ async fn what_has_not_ended_stands_in_the_way(world: &World) {
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "training_runs" })), "{refused:?}");
     world.end_run(run).await;
     let held = lease(world, (run, owner), 1, false);
-    world.put(vec![Write::Insert(held.to_row())]).await;
+    world.write(vec![Write::Insert(held.to_row())]).await;
     assert_eq!(world.cloud.plan_user_deletion(owner).await.unwrap().stands, [Standing::HeldLeases(1)]);
     let refused = world.cloud.delete_user(owner).await;
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "gpu_leases" })), "{refused:?}");
@@ -174,12 +174,12 @@ async fn what_has_not_ended_stands_in_the_way(world: &World) {
         GpuLease { state: BindingState::Released, released_at: Some(world.clock.now()), ..held.clone() };
     let open = rental(world, held.id, RentalState::Releasing);
     let release = Write::update(&GPU_LEASES, held.id, 1, released.plain());
-    world.put(vec![release, Write::Insert(open.to_row())]).await;
+    world.write(vec![release, Write::Insert(open.to_row())]).await;
     assert!(world.training_row(training.id).await.is_some(), "nothing was deleted");
     let refused = world.cloud.delete_user(owner).await;
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "rentals" })), "{refused:?}");
     let ended = rental(world, held.id, RentalState::Released);
-    world.put(vec![Write::update(&RENTALS, open.id, 1, ended.plain())]).await;
+    world.write(vec![Write::update(&RENTALS, open.id, 1, ended.plain())]).await;
     world.cloud.delete_user(owner).await.unwrap();
 }
 

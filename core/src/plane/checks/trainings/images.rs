@@ -162,12 +162,12 @@ async fn what_was_not_uploaded_is_purged_once_and_what_was_is_not(world: &World)
     }
     world.clock.advance(Duration::from_hours(1));
     let intended = world.cloud.announce_image(world.new_image(training)).await.unwrap();
-    let purges = (0..4).map(|_| {
+    let processes = (0..4).map(|_| {
         let cloud = Arc::clone(&world.cloud);
         tokio::spawn(async move { cloud.purge_uploads(100).await.unwrap() })
     });
     let mut purged = Vec::new();
-    for some in join_all(purges).await {
+    for some in join_all(processes).await {
         purged.extend(
             some.unwrap().into_iter().filter(|image| image.training_id == training).map(|image| image.id),
         );
@@ -181,8 +181,17 @@ async fn what_was_not_uploaded_is_purged_once_and_what_was_is_not(world: &World)
     assert_eq!(world.image_row(intended.id).await.unwrap(), intended);
     world.clock.advance(Duration::from_hours(1));
     world.cloud.announce_image(world.new_image(training)).await.unwrap();
+    // Another process purges it between the look and the commit.
+    let cloud = Arc::clone(&world.cloud);
+    let cut = Cut::after(world.cloud.store(), 100);
+    let cut = cut.raced_by(async move { drop(cloud.purge_uploads(1).await.unwrap()) });
+    world.cloud.announce_image(world.new_image(training)).await.unwrap();
+    assert_eq!(world.over(Arc::new(cut)).purge_uploads(1).await.unwrap(), []);
+    world.clock.advance(Duration::from_hours(1));
+    world.cloud.announce_image(world.new_image(training)).await.unwrap();
     assert_eq!(world.cloud.purge_uploads(0).await.unwrap(), []);
     assert_eq!(world.cloud.purge_uploads(1).await.unwrap().len(), 1);
+    assert_eq!(world.cloud.purge_uploads(100).await.unwrap().len(), 1);
     assert_eq!(world.cloud.purge_uploads(100).await.unwrap(), []);
 }
 

@@ -78,7 +78,7 @@ async fn counters_that_drifted_are_found_and_mended(world: &World) {
     let training = world.training(owner).await.id;
     world.uploaded(training).await;
     world
-        .put(vec![
+        .write(vec![
             Write::record(&QUOTAS, owner, "trainings", 2),
             Write::record(&TRAININGS, training, "images", 3),
             Write::record(&TRAININGS, training, "image_bytes", -4),

@@ -111,12 +111,12 @@ async fn queues_make_no_ring(world: &World) {
             queue(world, named(world)).await,
             queue(world, named(world)).await,
         ];
-        let moves = (0..3).map(|at| {
+        let ring = (0..3).map(|at| {
             let (cloud, moved) = (Arc::clone(&world.cloud), three[at].clone());
             let terms = QueueTerms::of(&moved).parent(three[(at + 1) % 3].id);
             tokio::spawn(async move { cloud.change_queue(moved.id, moved.revision, terms).await })
         });
-        for answer in join_all(moves).await {
+        for answer in join_all(ring).await {
             match answer.unwrap() {
                 Ok(_) => {}
                 Err(Error::Invalid { field, .. }) => assert_eq!(field, "parent"),

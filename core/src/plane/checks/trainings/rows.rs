@@ -57,7 +57,7 @@ pub(crate) fn waiting_run(
 
 impl World {
     /// Writes rows as they are.
-    pub(super) async fn put(&self, writes: Vec<Write>) {
+    pub(super) async fn write(&self, writes: Vec<Write>) {
         let mut batch = Batch::new(self.id(), "check");
         batch.writes = writes;
         self.cloud.store().commit(batch).await.unwrap();
@@ -100,7 +100,7 @@ impl World {
             };
             writes.push(Write::Insert(copy.to_row()));
         }
-        self.put(writes).await;
+        self.write(writes).await;
         id
     }
 
@@ -118,7 +118,7 @@ impl World {
             let set = vec![("image_id", None::<Uuid>.into())];
             writes.push(Write::update(&TRAINING_RUN_IMAGES, row.key(), row.revision(), set));
         }
-        self.put(writes).await;
+        self.write(writes).await;
     }
 
     pub(super) async fn training_row(&self, id: TrainingId) -> Option<Entry<Training>> {
