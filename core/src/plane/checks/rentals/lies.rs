@@ -18,7 +18,7 @@ pub(super) async fn check_lies(world: &World) {
     a_machine_without_its_label_is_kept_by_its_name(world).await;
     what_it_lists_late_is_not_lost(world).await;
     for seed in 0..8 {
-        whatever_it_does_in_the_end_nothing_is_left_and_nothing_foreign_was_touched(world, seed).await;
+        check_any_lies(world, seed).await;
     }
 }
 
@@ -102,11 +102,8 @@ async fn what_it_lists_late_is_not_lost(world: &World) {
     }
 }
 
-/// Everything at once, in an order that the seed decides.
-async fn whatever_it_does_in_the_end_nothing_is_left_and_nothing_foreign_was_touched(
-    world: &World,
-    seed: u64,
-) {
+/// Everything at once, in an order that the seed decides: in the end nothing is left that nobody wants, and nothing foreign was touched.
+pub(in crate::plane::checks) async fn check_any_lies(world: &World, seed: u64) {
     let renting = Renting::seeded(world, seed);
     let mut random = Pcg64Mcg::seed_from_u64(seed);
     let labels = [None, Some("other/x".to_owned()), Some(format!("conform2/{}", world.id()))];
