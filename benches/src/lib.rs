@@ -1,6 +1,6 @@
 //! What is measured: decisions of the scheduler, durable launches through the whole control plane on each store and by a
 //! transaction that was written by hand, reads, heartbeats, reports of machines, an import, checks of sessions and API keys,
-//! and logins.
+//! logins, and ticks of the queue.
 //!
 //! `cargo bench -p benches` writes criterion's reports; `cargo run --release -p benches` prints the ratios that
 //! matter as small tables. Both need the programs of a PostgreSQL server, and tell how to install them.
@@ -13,6 +13,7 @@ pub mod import;
 pub mod launches;
 pub mod logins;
 pub mod members;
+pub mod queue;
 pub mod reads;
 pub mod refused;
 pub mod reports;

@@ -11,9 +11,9 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
-use crate::tables::{Size, checks, files, heartbeats, import, logins, postgres, reads, refused, reports};
+use crate::tables::{Size, checks, files, heartbeats, import, logins, postgres, queue, reads, refused, reports};
 
-/// Decisions of the scheduler, durable launches on each store, reads, heartbeats, an import, checks of sessions and keys, and logins,
+/// Decisions of the scheduler, ticks of the queue, durable launches on each store, reads, heartbeats, an import, checks of sessions and keys, and logins,
 /// as small tables.
 #[derive(Debug, Parser)]
 struct Cli {
@@ -40,6 +40,8 @@ enum What {
     Checks,
     Logins,
     Refused,
+    /// Ticks over many runs that wait.
+    Queue,
 }
 
 impl Cli {
@@ -52,6 +54,9 @@ fn main() -> Result<(), Failed> {
     let cli = Cli::parse();
     if cli.wants(What::Decisions) {
         decisions(&cli);
+    }
+    if cli.wants(What::Queue) {
+        queue::queue(Size::new(cli.quick))?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(stores(&cli));

@@ -6,6 +6,7 @@ pub(crate) mod heartbeats;
 pub(crate) mod import;
 pub(crate) mod logins;
 pub(crate) mod postgres;
+pub(crate) mod queue;
 pub(crate) mod reads;
 pub(crate) mod refused;
 pub(crate) mod reports;
@@ -37,6 +38,10 @@ pub(crate) struct Size {
     pub(crate) reported: u32,
     /// How many instances are brought in.
     pub(crate) imported: usize,
+    /// How many runs wait.
+    pub(crate) waiting: u32,
+    /// How many nodes of eight GPUs they wait for.
+    pub(crate) queue_nodes: u32,
 }
 
 impl Size {
@@ -54,6 +59,8 @@ impl Size {
                 nodes: 1_000,
                 reported: 200,
                 imported: 2_000,
+                waiting: 5_000,
+                queue_nodes: 100,
             }
         } else {
             Self {
@@ -67,6 +74,8 @@ impl Size {
                 nodes: 10_000,
                 reported: 1_000,
                 imported: 100_000,
+                waiting: 100_000,
+                queue_nodes: 1_250,
             }
         }
     }

@@ -54,12 +54,12 @@ impl Round<'_> {
                 continue;
             }
             let start = self.trial.mark();
-            self.free_stopping();
+            self.look_ahead();
             let fits = self.trial.tree.fits(entry.job.queue, entry.total).is_ok();
             let placed = if fits { self.trial.place_gang(&entry.job.ask).ok() } else { None };
             self.trial.back_to(start);
             if let Some(placements) = placed {
-                self.claim(entry, &placements);
+                self.claim(entry, placements, Vec::new());
             }
         }
         lapsed

@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use super::pending::{Cursor, JobKey, LaneKey, Pending};
+use super::pending::{Cursor, JobKey, KindId, LaneKey, Pending};
 use super::policy::LineKind;
 use super::share::Share;
 use super::shares::Shares;
@@ -30,32 +31,78 @@ pub(super) struct Turn {
 pub(super) enum Next {
     /// With the next of the lane when its turn comes.
     Job,
-    /// The same, unless too many of the lane were passed over.
-    Passed,
     /// Without the lane.
     NoLane,
+    /// Without any of its kind.
+    NoKind,
 }
 
-/// How many runs of a lane are passed over to find one that is short enough to go before a reservation.
-const LOOK_BEHIND: u32 = 16;
+/// What a turn is decided by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) pending: &'a Pending,
+    pub(super) shares: &'a Shares<'a>,
+    pub(super) tree: &'a QueueTree,
+    pub(super) dead: &'a Dead,
+}
+
+/// The kinds of which nobody else gets a turn.
+#[derive(Debug, Default)]
+pub(super) struct Dead {
+    kinds: Vec<bool>,
+    alive: usize,
+}
+
+impl Dead {
+    pub(super) fn new(pending: &Pending) -> Self {
+        let mut dead = Self { kinds: vec![true; pending.kinds()], alive: 0 };
+        for (lane, _) in pending.lanes() {
+            if let Some(kind) = dead.place(lane.kind) {
+                let new = std::mem::replace(kind, false);
+                dead.alive += usize::from(new);
+            }
+        }
+        dead
+    }
+
+    pub(super) fn add(&mut self, kind: KindId) {
+        if let Some(kind) = self.place(kind) {
+            let was = std::mem::replace(kind, true);
+            self.alive -= usize::from(!was);
+        }
+    }
+
+    /// Whether nobody gets a turn any more.
+    pub(super) const fn all(&self) -> bool {
+        self.alive == 0
+    }
+
+    fn has(&self, kind: KindId) -> bool {
+        usize::try_from(kind).ok().and_then(|kind| self.kinds.get(kind)).is_none_or(|dead| *dead)
+    }
+
+    fn place(&mut self, kind: KindId) -> Option<&mut bool> {
+        self.kinds.get_mut(usize::try_from(kind).ok()?)
+    }
+}
 
 impl<'a> Line<'a> {
-    pub(super) fn new(kind: LineKind, pending: &'a Pending, shares: &Shares<'_>, tree: &QueueTree) -> Self {
+    pub(super) fn new(kind: LineKind, pending: &'a Pending, view: View<'_>) -> Self {
         match kind {
             LineKind::Fixed => {
                 let mut line = FixedLine::default();
                 pending.lanes().for_each(|(lane, jobs)| line.add(Cursor::new(*lane, jobs)));
                 Self::Fixed(line)
             }
-            LineKind::Shares => Self::Shares(ShareLine::new(pending, shares, tree)),
+            LineKind::Shares => Self::Shares(ShareLine::new(pending, view)),
         }
     }
 
     /// The run whose turn it is, until it is settled.
-    pub(super) fn turn(&mut self, pending: &Pending, shares: &Shares<'_>, tree: &QueueTree) -> Option<Turn> {
+    pub(super) fn turn(&mut self, view: View<'_>) -> Option<Turn> {
         match self {
-            Self::Fixed(line) => line.turn(),
-            Self::Shares(line) => line.best(ROOT, pending, shares, tree),
+            Self::Fixed(line) => line.turn(view.dead),
+            Self::Shares(line) => line.best(ROOT, view),
         }
     }
 
@@ -64,6 +111,15 @@ impl<'a> Line<'a> {
         match self {
             Self::Fixed(line) => line.settle(next),
             Self::Shares(line) => line.settle(next),
+        }
+    }
+
+    /// Goes on without a kind, of which nobody gets a turn any more.
+    pub(super) fn died(&mut self, kind: KindId, view: View<'_>) {
+        match self {
+            // It is skipped when it comes to the top.
+            Self::Fixed(_) => {}
+            Self::Shares(line) => line.died(kind, view),
         }
     }
 }
@@ -83,17 +139,22 @@ impl<'a> FixedLine<'a> {
         }
     }
 
-    fn turn(&self) -> Option<Turn> {
-        let Reverse((key, at)) = *self.heads.peek()?;
-        Some(Turn { lane: self.lanes.get(at)?.lane, key })
+    /// The first of those whose kinds still get turns.
+    fn turn(&mut self, dead: &Dead) -> Option<Turn> {
+        loop {
+            let Reverse((key, at)) = *self.heads.peek()?;
+            let lane = self.lanes.get(at)?.lane;
+            if !dead.has(lane.kind) {
+                return Some(Turn { lane, key });
+            }
+            self.heads.pop();
+        }
     }
 
     fn settle(&mut self, next: Next) {
         let Some(Reverse((_, at))) = self.heads.pop() else { return };
         let Some(cursor) = self.lanes.get_mut(at) else { return };
-        cursor.passed = if next == Next::Passed { cursor.passed + 1 } else { 0 };
-        if next != Next::NoLane
-            && cursor.passed <= LOOK_BEHIND
+        if next == Next::Job
             && let Some(key) = cursor.next()
         {
             self.heads.push(Reverse((key, at)));
@@ -103,19 +164,24 @@ impl<'a> FixedLine<'a> {
 
 /// A knock-out from the accounts up to the roots, in which whoever would have the least share wins.
 ///
-/// Only what is on top of a heap is looked at again: a grant raises the shares of those who won, and of nobody else but
-/// an account that waits in several queues, which is noticed when it comes to the top.
+/// Entries are looked at again when they come to the top: a grant only raises shares. What may put somebody further to
+/// the front, that the run whose turn it would have been gets none, is told ([`died`](Self::died)).
 #[derive(Debug)]
 pub(super) struct ShareLine<'a> {
     places: Vec<Place<'a>>,
+    /// The accounts by the kind of the run whose turn it would be.
+    first: Vec<Vec<usize>>,
 }
 
 #[derive(Debug)]
 struct Place<'a> {
     who: Uuid,
+    parent: usize,
     lanes: FixedLine<'a>,
     /// Those that compete below; none below an account.
-    below: Option<BinaryHeap<Reverse<(Rank, usize)>>>,
+    below: Option<BinaryHeap<Reverse<(Rank, usize, u32)>>>,
+    /// Tells the entry of this place that counts from older ones.
+    stamp: u32,
 }
 
 /// What a knock-out is decided by.
@@ -130,101 +196,98 @@ struct Rank {
 const ROOT: usize = 0;
 
 impl<'a> ShareLine<'a> {
-    fn new(pending: &'a Pending, shares: &Shares<'_>, tree: &QueueTree) -> Self {
-        let mut line = Self { places: vec![Place::queue(Uuid::nil())] };
-        let mut queues = std::collections::BTreeMap::new();
-        let mut below: Vec<Vec<usize>> = vec![Vec::new()];
-        let mut last: Option<(Uuid, Uuid, usize)> = None;
+    fn new(pending: &'a Pending, view: View<'_>) -> Self {
+        let first = vec![Vec::new(); pending.kinds()];
+        let mut line = Self { places: vec![Place::queue(Uuid::nil(), ROOT)], first };
+        let mut queues: FxHashMap<Uuid, usize> = FxHashMap::default();
+        let mut last: Option<(Uuid, Uuid)> = None;
         for (lane, jobs) in pending.lanes() {
-            let account = match last {
-                Some((queue, account, at)) if (queue, account) == (lane.queue, lane.account) => at,
-                _ => {
-                    let mut child = line.push(Place::account(lane.account), &mut below);
-                    last = Some((lane.queue, lane.account, child));
-                    let account = child;
-                    for node in tree.path(lane.queue) {
-                        let (at, known) = match queues.get(&node.id) {
-                            Some(at) => (*at, true),
-                            None => (line.push(Place::queue(node.id), &mut below), false),
-                        };
-                        queues.insert(node.id, at);
-                        below.get_mut(at).into_iter().for_each(|below| below.push(child));
-                        child = at;
-                        if known {
-                            child = ROOT;
-                            break;
-                        }
-                    }
-                    if child != ROOT {
-                        below.first_mut().into_iter().for_each(|below| below.push(child));
-                    }
-                    account
+            if last != Some((lane.queue, lane.account)) {
+                last = Some((lane.queue, lane.account));
+                let path: Vec<Uuid> = view.tree.path(lane.queue).map(|node| node.id).collect();
+                let mut parent = ROOT;
+                for queue in path.into_iter().rev() {
+                    parent = *queues.entry(queue).or_insert_with(|| line.push(Place::queue(queue, parent)));
                 }
-            };
-            line.places
-                .get_mut(account)
-                .into_iter()
-                .for_each(|place| place.lanes.add(Cursor::new(*lane, jobs)));
+                line.push(Place::account(lane.account, parent));
+            }
+            let account = line.places.last_mut();
+            // The last place is the account's, unless a queue was added after it: then it is of another account.
+            account.into_iter().for_each(|place| place.lanes.add(Cursor::new(*lane, jobs)));
         }
-        line.fill(ROOT, &below, pending, shares, tree);
+        // Those below come after those above.
+        for at in (1..line.places.len()).rev() {
+            line.enter(at, view);
+        }
         line
     }
 
-    fn push(&mut self, place: Place<'a>, below: &mut Vec<Vec<usize>>) -> usize {
+    fn push(&mut self, place: Place<'a>) -> usize {
         self.places.push(place);
-        below.push(Vec::new());
         self.places.len() - 1
     }
 
-    /// Lets those below a place compete, from the bottom up.
-    fn fill(
-        &mut self,
-        at: usize,
-        below: &[Vec<usize>],
-        pending: &Pending,
-        shares: &Shares<'_>,
-        tree: &QueueTree,
-    ) {
-        for &child in below.get(at).into_iter().flatten() {
-            self.fill(child, below, pending, shares, tree);
-            if let Some(turn) = self.best(child, pending, shares, tree)
-                && let Some(rank) = self.rank(child, turn, pending, shares, tree)
-                && let Some(heap) = self.places.get_mut(at).and_then(|place| place.below.as_mut())
-            {
-                heap.push(Reverse((rank, child)));
+    /// Lets a place compete with those beside it, by what it has to offer now.
+    fn enter(&mut self, at: usize, view: View<'_>) {
+        let turn = self.best(at, view);
+        let rank = turn.and_then(|turn| self.rank(at, turn, view));
+        let Some(place) = self.places.get_mut(at) else { return };
+        place.stamp += 1;
+        let (stamp, parent, account) = (place.stamp, place.parent, place.below.is_none());
+        let Some(rank) = rank else { return };
+        if let Some(kind) = turn.filter(|_| account).map(|turn| turn.lane.kind)
+            && let Some(first) = usize::try_from(kind).ok().and_then(|kind| self.first.get_mut(kind))
+        {
+            first.push(at);
+        }
+        if let Some(heap) = self.places.get_mut(parent).and_then(|place| place.below.as_mut()) {
+            heap.push(Reverse((rank, at, stamp)));
+        }
+    }
+
+    /// Nobody of a kind gets a turn any more: whoever would have offered one of it offers something else.
+    fn died(&mut self, kind: KindId, view: View<'_>) {
+        let first = usize::try_from(kind).ok().and_then(|kind| self.first.get_mut(kind));
+        for mut at in first.map(std::mem::take).unwrap_or_default() {
+            while at != ROOT {
+                self.enter(at, view);
+                at = self.places.get(at).map_or(ROOT, |place| place.parent);
             }
         }
     }
 
     /// The winner below a place.
-    fn best(&mut self, at: usize, pending: &Pending, shares: &Shares<'_>, tree: &QueueTree) -> Option<Turn> {
+    fn best(&mut self, at: usize, view: View<'_>) -> Option<Turn> {
         loop {
-            let place = self.places.get(at)?;
-            let Some(heap) = &place.below else {
-                return place.lanes.turn();
+            let place = self.places.get_mut(at)?;
+            let Some(heap) = &mut place.below else {
+                return place.lanes.turn(view.dead);
             };
-            let Reverse((rank, child)) = *heap.peek()?;
-            let turn = self.best(child, pending, shares, tree);
-            let fresh = turn.and_then(|turn| self.rank(child, turn, pending, shares, tree));
-            if fresh == Some(rank) {
-                return turn;
+            let Reverse((rank, child, stamp)) = *heap.peek()?;
+            if self.places.get(child)?.stamp == stamp {
+                let turn = self.best(child, view);
+                if turn.and_then(|turn| self.rank(child, turn, view)) == Some(rank) {
+                    return turn;
+                }
+                self.enter(child, view);
             }
-            let heap = self.places.get_mut(at)?.below.as_mut()?;
-            heap.pop();
-            heap.extend(fresh.map(|fresh| Reverse((fresh, child))));
+            self.drop_entry(at, (rank, child, stamp));
         }
     }
 
-    fn rank(
-        &self,
-        at: usize,
-        turn: Turn,
-        pending: &Pending,
-        shares: &Shares<'_>,
-        tree: &QueueTree,
-    ) -> Option<Rank> {
+    /// Drops what was on top, if it still is.
+    fn drop_entry(&mut self, at: usize, entry: (Rank, usize, u32)) {
+        let heap = self.places.get_mut(at).and_then(|place| place.below.as_mut());
+        let Some(heap) = heap else { return };
+        if heap.peek() == Some(&Reverse(entry)) {
+            heap.pop();
+        }
+    }
+
+    fn rank(&self, at: usize, turn: Turn, view: View<'_>) -> Option<Rank> {
+        let View { pending, shares, tree, .. } = view;
+        let (_, amount) = *pending.kind(turn.lane.kind)?;
         let place = self.places.get(at)?;
-        let amount = pending.get(turn.key.id)?.total;
         let (borrows, share) = if place.below.is_some() {
             (tree.is_borrowing_with(place.who, amount), shares.of_queue(tree, place.who, amount))
         } else {
@@ -238,7 +301,7 @@ impl<'a> ShareLine<'a> {
         while let Some(place) = self.places.get_mut(at) {
             match &place.below {
                 Some(heap) => match heap.peek() {
-                    Some(Reverse((_, child))) => at = *child,
+                    Some(Reverse((_, child, _))) => at = *child,
                     None => return,
                 },
                 None => return place.lanes.settle(next),
@@ -248,11 +311,11 @@ impl<'a> ShareLine<'a> {
 }
 
 impl Place<'_> {
-    fn queue(who: Uuid) -> Self {
-        Self { who, lanes: FixedLine::default(), below: Some(BinaryHeap::new()) }
+    fn queue(who: Uuid, parent: usize) -> Self {
+        Self { who, parent, lanes: FixedLine::default(), below: Some(BinaryHeap::new()), stamp: 0 }
     }
 
-    fn account(who: Uuid) -> Self {
-        Self { below: None, ..Self::queue(who) }
+    fn account(who: Uuid, parent: usize) -> Self {
+        Self { below: None, ..Self::queue(who, parent) }
     }
 }

@@ -1,6 +1,8 @@
 //! What waits, so that a tick looks at few of many: [`Pending`].
 
 use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::hash::Hash;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
@@ -8,6 +10,7 @@ use uuid::Uuid;
 use super::job::{Ask, Job};
 use super::policy::{LineKind, QueuePolicy};
 use super::resources::Resources;
+use super::settings::Settings;
 use crate::time::Timestamp;
 
 /// The number of a shape.
@@ -22,15 +25,27 @@ pub(super) struct JobKey {
     pub(super) id: Uuid,
 }
 
-/// Runs that are alike to a tick: where the first of them does not fit, hardly another one does.
+/// The number of a kind.
+pub(super) type KindId = u32;
+
+/// What makes runs alike to a tick: where one of a kind finds no place, and nobody stops for it, hardly another one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    pub(super) queue: Uuid,
+    pub(super) shape: ShapeId,
+    /// A higher priority may preempt where a lower one may not.
+    pub(super) priority: i32,
+    /// How long they are expected to run: the binary logarithm of the seconds, [`UNKNOWN`] where that is not known or
+    /// does not matter.
+    pub(super) length: u8,
+}
+
+/// Runs of a kind and, where the order depends on it, of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct LaneKey {
     pub(super) queue: Uuid,
-    /// The account, where the order depends on it.
     pub(super) account: Uuid,
-    pub(super) shape: ShapeId,
-    /// How long they are expected to run: the binary logarithm of the seconds, [`UNKNOWN`] where that is not known.
-    pub(super) length: u8,
+    pub(super) kind: KindId,
 }
 
 /// The length of runs of which nothing is known.
@@ -42,6 +57,7 @@ pub(super) struct Entry {
     pub(super) job: Job,
     pub(super) key: JobKey,
     pub(super) lane: LaneKey,
+    pub(super) kind: Kind,
     /// What all members ask for together.
     pub(super) total: Resources,
 }
@@ -50,17 +66,58 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pending {
     policy: QueuePolicy,
+    /// Whether it matters how long a run is expected to run.
+    lengths: bool,
     jobs: FxHashMap<Uuid, Entry>,
     lanes: BTreeMap<LaneKey, BTreeSet<JobKey>>,
     /// Those that are not to be started yet, by when they are.
     later: BTreeSet<(Timestamp, Uuid)>,
-    shapes: FxHashMap<Ask, (ShapeId, usize)>,
-    free_shapes: Vec<ShapeId>,
+    shapes: Numbers<Ask>,
+    kinds: Numbers<Kind>,
+    /// The kinds by their numbers, with what each asks for.
+    known: Vec<(Kind, Resources)>,
+}
+
+/// Small numbers for what is equal, used again when nobody uses them.
+#[derive(Debug, Clone)]
+struct Numbers<T> {
+    by_value: FxHashMap<T, (u32, usize)>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { by_value: FxHashMap::default(), free: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Numbers<T> {
+    fn take(&mut self, value: &T) -> u32 {
+        if let Some((number, uses)) = self.by_value.get_mut(value) {
+            *uses += 1;
+            return *number;
+        }
+        let next = u32::try_from(self.by_value.len() + self.free.len()).unwrap_or(u32::MAX);
+        let number = self.free.pop().unwrap_or(next);
+        self.by_value.insert(value.clone(), (number, 1));
+        number
+    }
+
+    fn give_back(&mut self, value: &T) {
+        if let Some((number, uses)) = self.by_value.get_mut(value) {
+            *uses -= 1;
+            if *uses == 0 {
+                self.free.push(*number);
+                self.by_value.remove(value);
+            }
+        }
+    }
 }
 
 impl Pending {
-    pub(super) fn new(policy: QueuePolicy) -> Self {
-        Self { policy, ..Self::default() }
+    pub(super) fn new(settings: &Settings) -> Self {
+        let lengths = settings.policy.rules().reserves && settings.reservations > 0;
+        Self { policy: settings.policy, lengths, ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,7 +139,8 @@ impl Pending {
 
     /// Adds a run that is not there yet.
     pub(super) fn add(&mut self, job: Job) {
-        let entry = Entry { key: key(self.policy, &job), lane: self.lane(&job), total: job.ask.total(), job };
+        let (lane, kind) = self.lane(&job);
+        let entry = Entry { key: key(self.policy, &job), lane, kind, total: job.ask.total(), job };
         match entry.job.not_before {
             Some(at) => drop(self.later.insert((at, entry.job.id))),
             None => drop(self.lanes.entry(entry.lane).or_default().insert(entry.key)),
@@ -101,13 +159,8 @@ impl Pending {
         if let Some(at) = entry.job.not_before {
             self.later.remove(&(at, id));
         }
-        if let Some((shape, uses)) = self.shapes.get_mut(&entry.job.ask) {
-            *uses -= 1;
-            if *uses == 0 {
-                self.free_shapes.push(*shape);
-                self.shapes.remove(&entry.job.ask);
-            }
-        }
+        self.shapes.give_back(&entry.job.ask);
+        self.kinds.give_back(&entry.kind);
         Some(entry)
     }
 
@@ -123,28 +176,40 @@ impl Pending {
         }
     }
 
-    /// The same runs, ordered by another policy.
-    pub(super) fn reorder(&mut self, policy: QueuePolicy) {
+    /// The same runs, in another order.
+    pub(super) fn reorder(&mut self, settings: &Settings) {
         let jobs = std::mem::take(&mut self.jobs);
-        *self = Self::new(policy);
+        *self = Self::new(settings);
         jobs.into_values().for_each(|entry| self.add(entry.job));
     }
 
-    fn lane(&mut self, job: &Job) -> LaneKey {
-        let shape = if let Some((shape, uses)) = self.shapes.get_mut(&job.ask) {
-            *uses += 1;
-            *shape
-        } else {
-            let next = u32::try_from(self.shapes.len() + self.free_shapes.len()).unwrap_or(u32::MAX);
-            let shape = self.free_shapes.pop().unwrap_or(next);
-            self.shapes.insert(job.ask.clone(), (shape, 1));
-            shape
-        };
-        let account = match self.policy.rules().line {
+    /// The kind of a number, and what it asks for.
+    pub(super) fn kind(&self, number: KindId) -> Option<&(Kind, Resources)> {
+        self.known.get(usize::try_from(number).ok()?)
+    }
+
+    /// One more than the highest number of a kind.
+    pub(super) const fn kinds(&self) -> usize {
+        self.known.len()
+    }
+
+    fn lane(&mut self, job: &Job) -> (LaneKey, Kind) {
+        let rules = self.policy.rules();
+        let shape = self.shapes.take(&job.ask);
+        let length = if self.lengths { length(job) } else { UNKNOWN };
+        let kind = Kind { queue: job.queue, shape, priority: job.priority, length };
+        let number = self.kinds.take(&kind);
+        let known = (kind, job.ask.total());
+        match usize::try_from(number).ok().and_then(|number| self.known.get_mut(number)) {
+            Some(place) => *place = known,
+            // Numbers are dense: this is the next.
+            None => self.known.push(known),
+        }
+        let account = match rules.line {
             LineKind::Fixed => Uuid::nil(),
             LineKind::Shares => job.account,
         };
-        LaneKey { queue: job.queue, account, shape, length: length(job) }
+        (LaneKey { queue: job.queue, account, kind: number }, kind)
     }
 }
 
@@ -160,6 +225,14 @@ pub(super) fn key(policy: QueuePolicy, job: &Job) -> JobKey {
     JobKey { rank, submitted: job.submitted, id: job.id }
 }
 
+impl Kind {
+    /// The least that a run of this kind is expected to run; none where that is not known.
+    pub(super) fn least(&self) -> Option<Duration> {
+        // A second was added, so that it has a logarithm.
+        (self.length != UNKNOWN).then(|| Duration::from_secs((1_u64 << self.length.min(63)) - 1))
+    }
+}
+
 fn length(job: &Job) -> u8 {
     let seconds = job.remaining().map(|left| left.as_secs() + 1);
     seconds.and_then(|seconds| u8::try_from(seconds.ilog2()).ok()).unwrap_or(UNKNOWN)
@@ -170,13 +243,11 @@ fn length(job: &Job) -> u8 {
 pub(super) struct Cursor<'a> {
     pub(super) lane: LaneKey,
     rest: btree_set::Iter<'a, JobKey>,
-    /// How many of it were passed over.
-    pub(super) passed: u32,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(lane: LaneKey, jobs: &'a BTreeSet<JobKey>) -> Self {
-        Self { lane, rest: jobs.iter(), passed: 0 }
+        Self { lane, rest: jobs.iter() }
     }
 
     pub(super) fn next(&mut self) -> Option<JobKey> {

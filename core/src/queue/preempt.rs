@@ -1,7 +1,7 @@
 //! Preemption: whom a run that does not fit may stop.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
@@ -10,15 +10,16 @@ use super::job::Job;
 use super::pending::{Entry, JobKey, key};
 use super::plan::{Preemption, PreemptionReason, Reservation};
 use super::policy::QueuePolicy;
-use super::resources::Resource;
-use super::round::Round;
+use super::resources::Resources;
+use super::round::{Kept, Round};
 use super::running::{Held, RunningSet};
 use super::settings::Settings;
 use super::share::Share;
+use crate::sched::Placement;
 use crate::time::Timestamp;
 
 /// The most attempts at preemption in a tick that come to nothing.
-const MOST_FAILED: usize = 64;
+const MOST_FAILED: usize = 16;
 
 /// Those that may be preempted, in the orders in which they are.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ struct Victim {
 /// How far the candidates have been gone through.
 #[derive(Debug, Default)]
 struct Search {
+    /// Those that borrow, the biggest on top, and how far each has been gone through.
+    borrowers: Option<BinaryHeap<(Share, Reverse<Uuid>)>>,
     reclaimed: BTreeMap<Uuid, usize>,
     by_priority: usize,
     by_order: usize,
@@ -88,7 +91,7 @@ impl Round<'_> {
     /// Candidates are added in a fixed order until the run fits, and then each is put back that is not needed: so
     /// without any one of those that are left it would not fit.
     pub(super) fn preempt(&mut self, entry: &Entry) -> bool {
-        let place = (entry.lane.queue, entry.lane.shape);
+        let place = (entry.kind.queue, entry.kind.shape);
         let left = self.settings.most_preemptions.saturating_sub(self.plan.preemptions.len());
         let known = self.hopeless.get(&place).is_some_and(|priority| entry.job.priority <= *priority);
         if left == 0 || known || !self.preempts() {
@@ -99,7 +102,7 @@ impl Round<'_> {
             return false;
         }
         let start = self.trial.mark();
-        self.free_stopping();
+        self.look_ahead();
         // Nobody else need stop where those are enough that stop already.
         let found = if self.fits(entry) { None } else { self.search(entry, left) };
         let Some(chosen) = found else {
@@ -109,10 +112,11 @@ impl Round<'_> {
         };
         let placed = self.trial.place_gang(&entry.job.ask).unwrap_or_default();
         self.trial.back_to(start);
-        self.claim(entry, &placed);
+        let ids: Vec<Uuid> = chosen.iter().map(|victim| victim.id).collect();
         if let Some(victims) = &mut self.victims {
-            victims.taken.extend(chosen.iter().map(|victim| victim.id));
+            victims.taken.extend(&ids);
         }
+        self.claim(entry, placed, ids);
         let claimant = entry.job.id;
         let preemption = |victim: Victim| Preemption { victim: victim.id, claimant, reason: victim.reason };
         self.plan.preemptions.extend(chosen.into_iter().map(preemption));
@@ -120,18 +124,29 @@ impl Round<'_> {
     }
 
     /// Keeps a place for a run until others have stopped.
-    pub(super) fn claim(&mut self, entry: &Entry, placements: &[crate::sched::Placement]) {
-        let nodes = self.close(placements);
+    ///
+    /// Its nodes are closed to what starts now, whole: which of what is free on them now is its own, is not told apart.
+    pub(super) fn claim(&mut self, entry: &Entry, placements: Vec<Placement>, victims: Vec<Uuid>) {
+        let nodes = self.close(&placements);
         self.provide(entry);
+        self.kept.push(Kept { victims, placements, nodes: nodes.clone() });
         self.plan.reservations.push(Reservation { job: entry.job.id, at: None, nodes });
     }
 
-    /// Gives back what those hold that stop already.
-    pub(super) fn free_stopping(&mut self) {
-        for held in self.running.iter().filter(|held| held.run.stopping) {
+    /// Makes everything as it will be when all have stopped that do so already or by this plan, and those for whom
+    /// they do have what is kept for them.
+    pub(super) fn look_ahead(&mut self) {
+        for held in self.running.stopping() {
             self.trial.free(&held.run.placements);
             self.trial.release(held.run.job.queue, held.total);
         }
+        let kept = std::mem::take(&mut self.kept);
+        for kept in &kept {
+            kept.nodes.iter().for_each(|node| self.trial.open(*node));
+            kept.victims.iter().for_each(|victim| self.give_up(*victim));
+        }
+        kept.iter().for_each(|kept| self.trial.hold(&kept.placements));
+        self.kept = kept;
     }
 
     /// Whether a run would fit its queue's quota and the nodes.
@@ -207,29 +222,29 @@ impl Round<'_> {
         if self.rules.displaces { self.next_by_order(entry, victims, search) } else { None }
     }
 
+    /// The next of the biggest borrower. What is taken makes nobody a bigger one, so only the one on top is looked at.
     fn next_reclaimed(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
+        let lends = |queue| self.trial.tree.may_reclaim(entry.job.queue, entry.total, queue);
+        let share = |queue| self.shares.of_queue(self.trial.tree, queue, Resources::ZERO);
+        let heap = search.borrowers.get_or_insert_with(|| {
+            let queues = victims.by_queue.keys().filter(|queue| lends(**queue).is_some());
+            queues.map(|queue| (share(*queue), Reverse(*queue))).collect()
+        });
         loop {
-            let mut biggest: Option<(Share, Reverse<Uuid>, Resource)> = None;
-            for (&queue, candidates) in &victims.by_queue {
-                if search.reclaimed.get(&queue).is_some_and(|at| *at >= candidates.len()) {
-                    continue;
-                }
-                let tree = &self.trial.tree;
-                if let Some(resource) = tree.may_reclaim(entry.job.queue, entry.total, queue) {
-                    let share = self.shares.of_queue(tree, queue, super::Resources::ZERO);
-                    biggest = biggest.max(Some((share, Reverse(queue), resource)));
-                }
+            let (known, Reverse(borrower)) = heap.pop()?;
+            let Some(resource) = lends(borrower) else { continue };
+            if share(borrower) < known {
+                heap.push((share(borrower), Reverse(borrower)));
+                continue;
             }
-            let (_, Reverse(borrower), resource) = biggest?;
             let at = search.reclaimed.entry(borrower).or_insert(0);
             let candidate = victims.by_queue.get(&borrower).and_then(|candidates| candidates.get(*at));
+            let Some(held) = candidate.and_then(|id| self.running.get(*id)) else { continue };
             *at += 1;
-            if let Some(held) = candidate.and_then(|id| self.running.get(*id))
-                && held.total.get(resource) > 0
-                && self.is_free_to_take(held.run.job.id, victims, search)
-            {
-                let reason = PreemptionReason::Reclaim { borrower, resource };
-                return Some(Victim { id: held.run.job.id, reason });
+            heap.push((known, Reverse(borrower)));
+            let id = held.run.job.id;
+            if held.total.get(resource) > 0 && is_free_to_take(id, victims, &search.chosen) {
+                return Some(Victim { id, reason: PreemptionReason::Reclaim { borrower, resource } });
             }
         }
     }
@@ -242,7 +257,7 @@ impl Round<'_> {
                 return None;
             }
             search.by_priority += 1;
-            if self.is_free_to_take(held.run.job.id, victims, search) {
+            if is_free_to_take(held.run.job.id, victims, &search.chosen) {
                 let (claimant, victim) = (entry.job.priority, held.run.job.priority);
                 let reason = PreemptionReason::Priority { claimant, victim };
                 return Some(Victim { id: held.run.job.id, reason });
@@ -258,7 +273,7 @@ impl Round<'_> {
             }
             search.by_order += 1;
             let held = self.running.get(*id)?;
-            if self.is_free_to_take(*id, victims, search) && self.may_displace(entry, held) {
+            if is_free_to_take(*id, victims, &search.chosen) && self.may_displace(entry, held) {
                 return Some(Victim { id: *id, reason: PreemptionReason::Order });
             }
         }
@@ -274,8 +289,8 @@ impl Round<'_> {
         let (theirs, ours) = ((theirs.queue, held.total), (ours.queue, entry.total));
         !self.settings.reclaim || !self.trial.tree.could_take_back(theirs, ours)
     }
+}
 
-    fn is_free_to_take(&self, id: Uuid, victims: &Victims, search: &Search) -> bool {
-        !victims.taken.contains(&id) && !search.chosen.contains(&id)
-    }
+fn is_free_to_take(id: Uuid, victims: &Victims, chosen: &FxHashSet<Uuid>) -> bool {
+    !victims.taken.contains(&id) && !chosen.contains(&id)
 }

@@ -140,7 +140,14 @@ impl Round<'_> {
     /// When and where a run would start if everybody ended as expected. Nodes that are kept for others already are
     /// left to them for good, so this may be later than what comes.
     pub(super) fn slot(&mut self, entry: &Entry) -> Option<Slot> {
-        let ends = self.ends.get_or_insert_with(|| Ends::new(self.running, self.now));
+        let ends = self.ends.get_or_insert_with(|| {
+            let mut ends = Ends::new(self.running, self.now);
+            for grant in &self.plan.grants {
+                let entry = self.pending.get(grant.job);
+                entry.into_iter().for_each(|entry| ends.add(entry, &grant.placements, self.now));
+            }
+            ends
+        });
         ends.first_slot(&mut self.trial, &entry.job.ask, self.now)
     }
 

@@ -3,8 +3,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
-use super::line::{Line, Next, Turn};
-use super::pending::{Entry, Pending, ShapeId, UNKNOWN};
+use super::line::{Dead, Line, Next, Turn, View};
+use super::pending::{Entry, KindId, Pending, ShapeId};
 use super::plan::{Grant, Plan};
 use super::policy::Rules;
 use super::preempt::Victims;
@@ -18,6 +18,9 @@ use crate::time::Timestamp;
 
 /// The most reservations that are told apart when a run looks which of them it does not disturb.
 pub(super) const MOST_RESERVATIONS: usize = 64;
+
+/// How many of a kind are passed over to find one that is short enough to go before a reservation.
+const MOST_PASSED: u32 = 64;
 
 /// A decision in the making.
 ///
@@ -35,8 +38,16 @@ pub(super) struct Round<'a> {
     pub(super) plan: Plan,
     /// Nodes that are kept until a known moment.
     pub(super) holds: Vec<Hold>,
+    /// Places that are kept until others have stopped.
+    pub(super) kept: Vec<Kept>,
     /// Runs that are provided for: they wait for others to stop.
     pub(super) settled: FxHashSet<Uuid>,
+    /// Kinds of which nobody else gets a turn.
+    no_turn: Dead,
+    /// How many of a kind were passed over.
+    passed: FxHashMap<KindId, u32>,
+    /// Whether a shape fits with this many holds passed over, all that there were.
+    beside: FxHashMap<ShapeId, (usize, bool)>,
     /// Shapes that do not fit, with these holds passed over.
     dead: FxHashSet<(ShapeId, u64)>,
     /// Shapes that a queue's quota refuses.
@@ -53,6 +64,15 @@ pub(super) struct Round<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
     pub(super) until: Timestamp,
+    pub(super) nodes: Vec<Uuid>,
+}
+
+/// A place that is kept for a run until others have stopped.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    /// Those that are asked to stop by this plan. Those that were before are known to be stopping.
+    pub(super) victims: Vec<Uuid>,
+    pub(super) placements: Vec<Placement>,
     pub(super) nodes: Vec<Uuid>,
 }
 
@@ -81,7 +101,11 @@ impl<'a> Round<'a> {
             trial,
             plan: Plan::default(),
             holds: Vec::new(),
+            kept: Vec::new(),
             settled: FxHashSet::default(),
+            no_turn: Dead::default(),
+            passed: FxHashMap::default(),
+            beside: FxHashMap::default(),
             dead: FxHashSet::default(),
             refused: FxHashSet::default(),
             stopped: FxHashSet::default(),
@@ -94,15 +118,23 @@ impl<'a> Round<'a> {
     /// Gives everybody their turn.
     pub(super) fn run(&mut self) {
         let pending = self.pending;
-        let mut line = Line::new(self.rules.line, pending, &self.shares, self.trial.tree);
+        self.no_turn = Dead::new(pending);
+        let mut line = Line::new(self.rules.line, pending, self.view());
         while self.plan.grants.len() < self.settings.most_grants
-            && let Some(turn) = line.turn(pending, &self.shares, self.trial.tree)
+            && !self.no_turn.all()
+            && let Some(turn) = line.turn(self.view())
         {
-            match self.take(turn) {
-                Some(next) => line.settle(next),
-                None => break,
+            let Some(next) = self.take(turn) else { break };
+            line.settle(next);
+            if next == Next::NoKind {
+                self.no_turn.add(turn.lane.kind);
+                line.died(turn.lane.kind, self.view());
             }
         }
+    }
+
+    const fn view(&self) -> View<'_> {
+        View { pending: self.pending, shares: &self.shares, tree: self.trial.tree, dead: &self.no_turn }
     }
 
     /// One turn; none if nobody else gets one.
@@ -127,18 +159,45 @@ impl<'a> Round<'a> {
             self.stopped.insert(turn.lane.queue);
             return Some(Next::NoLane);
         }
-        Some(match blocked {
-            _ if provided => Next::Job,
-            Blocked::Quota => Next::NoLane,
-            // Those behind it may be short enough to end before a reservation.
-            Blocked::Capacity if turn.lane.length != UNKNOWN && !self.holds.is_empty() => Next::Passed,
-            Blocked::Capacity => Next::NoLane,
-        })
+        if provided || (blocked == Blocked::Capacity && self.may_pass(entry)) {
+            return Some(Next::Job);
+        }
+        Some(Next::NoKind)
+    }
+
+    /// Whether one of the kind of a run that does not fit may be short enough to end before a reservation.
+    fn may_pass(&mut self, entry: &Entry) -> bool {
+        let Some(least) = entry.kind.least() else {
+            return false;
+        };
+        let end = self.now.plus(least);
+        if self.holds.iter().all(|hold| hold.until < end) || !self.fits_beside_holds(entry) {
+            return false;
+        }
+        let passed = self.passed.entry(entry.lane.kind).or_insert(0);
+        *passed += 1;
+        *passed <= MOST_PASSED
+    }
+
+    /// Whether a run would fit if nothing were kept for others.
+    fn fits_beside_holds(&mut self, entry: &Entry) -> bool {
+        let count = self.holds.len();
+        if let Some((known, fits)) = self.beside.get(&entry.kind.shape)
+            && *known == count
+        {
+            return *fits;
+        }
+        let start = self.trial.mark();
+        self.holds.iter().flat_map(|hold| &hold.nodes).for_each(|node| self.trial.open(*node));
+        let fits = self.trial.has_room(&entry.job.ask);
+        self.trial.back_to(start);
+        self.beside.insert(entry.kind.shape, (count, fits));
+        fits
     }
 
     /// Starts a run, if that is possible.
     pub(super) fn attempt(&mut self, entry: &Entry) -> Result<(), Blocked> {
-        let place = (entry.lane.queue, entry.lane.shape);
+        let place = (entry.kind.queue, entry.kind.shape);
         if self.refused.contains(&place) {
             return Err(Blocked::Quota);
         }
@@ -163,7 +222,7 @@ impl<'a> Round<'a> {
     }
 
     fn place(&mut self, entry: &Entry) -> Option<Vec<Placement>> {
-        let shape = entry.lane.shape;
+        let shape = entry.kind.shape;
         if !self.dead.contains(&(shape, 0)) {
             if let Ok(placements) = self.trial.place_gang(&entry.job.ask) {
                 return Some(placements);

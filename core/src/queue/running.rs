@@ -1,6 +1,6 @@
 //! What runs: [`RunningSet`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
@@ -21,6 +21,7 @@ pub(super) struct Held {
 pub(super) struct RunningSet {
     runs: BTreeMap<Uuid, Held>,
     on_nodes: FxHashMap<Uuid, Resources>,
+    stopping: BTreeSet<Uuid>,
 }
 
 impl RunningSet {
@@ -32,8 +33,19 @@ impl RunningSet {
         self.runs.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Running> {
-        self.runs.get_mut(&id).map(|held| &mut held.run)
+    /// Says that a run was asked to stop. Answers whether it runs.
+    pub(super) fn stop(&mut self, id: Uuid) -> bool {
+        let Some(held) = self.runs.get_mut(&id) else {
+            return false;
+        };
+        held.run.stopping = true;
+        self.stopping.insert(id);
+        true
+    }
+
+    /// Those that were asked to stop.
+    pub(super) fn stopping(&self) -> impl Iterator<Item = &Held> {
+        self.stopping.iter().filter_map(|id| self.runs.get(id))
     }
 
     /// All that run, by their ids.
@@ -51,12 +63,16 @@ impl RunningSet {
             let held = self.on_nodes.entry(placement.node).or_default();
             *held = held.plus(Resources::of(&placement.demand));
         }
+        if run.stopping {
+            self.stopping.insert(run.job.id);
+        }
         let total = run.job.ask.total();
         self.runs.insert(run.job.id, Held { run, total });
     }
 
     pub(super) fn remove(&mut self, id: Uuid) -> Option<Held> {
         let held = self.runs.remove(&id)?;
+        self.stopping.remove(&id);
         for placement in &held.run.placements {
             if let Some(on_node) = self.on_nodes.get_mut(&placement.node) {
                 *on_node = on_node.minus(Resources::of(&placement.demand));

@@ -1,7 +1,5 @@
 //! Who has how much: [`Accounts`], and [`Shares`] during a tick.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
@@ -13,7 +11,7 @@ use crate::time::Timestamp;
 
 /// What accounts hold and have used.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Accounts(BTreeMap<Uuid, Account>);
+pub(super) struct Accounts(FxHashMap<Uuid, Account>);
 
 #[derive(Debug, Clone)]
 struct Account {

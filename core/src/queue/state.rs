@@ -77,7 +77,7 @@ impl Queue {
     pub fn new(settings: Settings, tree: QueueTree) -> Self {
         Self {
             scheduler: Scheduler::new(settings.placement, 0),
-            pending: Pending::new(settings.policy),
+            pending: Pending::new(&settings),
             settings,
             nodes: Nodes::default(),
             tree,
@@ -94,8 +94,9 @@ impl Queue {
 
     /// Lets it decide in another way from now on.
     pub fn set_settings(&mut self, settings: Settings) {
-        if settings.policy != self.settings.policy {
-            self.pending.reorder(settings.policy);
+        let order = |settings: &Settings| (settings.policy, settings.reservations > 0);
+        if order(&settings) != order(&self.settings) {
+            self.pending.reorder(&settings);
         }
         if settings.placement != self.settings.placement {
             let mix = self.scheduler.mix().clone();
@@ -212,10 +213,9 @@ impl Queue {
     /// A run was asked to stop, for the sake of another one if it was preempted. It holds everything until it has
     /// [ended](Self::end). Answers whether it runs.
     pub fn stopping(&mut self, run: Uuid, claimant: Option<Uuid>) -> bool {
-        let Some(running) = self.running.get_mut(run) else {
+        if !self.running.stop(run) {
             return false;
-        };
-        running.stopping = true;
+        }
         if let Some(claimant) = claimant.filter(|claimant| self.pending.get(*claimant).is_some()) {
             self.claims.add(claimant, run);
         }

@@ -56,8 +56,8 @@ impl Decay {
 
     /// What a period counts that lies so many periods back, in 2^−32. The present one, and any to come, counts whole.
     ///
-    /// The exponent is cut off to 16 binary places, and each of at most 16 products is cut off to 32, so the result is
-    /// below the true one by less than a 30,000th of it.
+    /// The exponent is cut off to 16 binary places, which makes the result too large by at most a 90,000th of it, and
+    /// each of at most 17 products to 32, which makes it too small by at most 17 units.
     pub fn weight(&self, periods_ago: i64) -> u64 {
         let exponent = (i128::from(periods_ago.max(0)) << 16) * i128::from(micros(self.period))
             / i128::from(micros(self.half_life));

@@ -6,6 +6,8 @@
 mod carry;
 mod convert;
 mod known;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -96,15 +96,13 @@ impl QueueTree {
 
     /// What is available of one resource, and the queue at whose level no more is.
     fn available_of(&self, queue: Uuid, resource: Resource) -> (i64, Uuid) {
-        let Some(at) = self.by_id.get(&queue) else {
-            return (0, queue);
-        };
-        let path: Vec<&Place> = self.up(*at).filter_map(|at| self.places.get(at)).collect();
-        let mut available = (i64::MAX, queue);
-        for place in path.into_iter().rev() {
-            available = place.available(resource, available);
-        }
-        available
+        self.place(queue).map_or((0, queue), |place| self.available_at(place, resource))
+    }
+
+    fn available_at(&self, place: &Place, resource: Resource) -> (i64, Uuid) {
+        let parent = place.parent.and_then(|parent| self.places.get(parent));
+        let above = parent.map_or((i64::MAX, place.node.id), |parent| self.available_at(parent, resource));
+        place.available(resource, above)
     }
 
     fn apply(
