@@ -52,7 +52,6 @@ async fn what_it_promises_and_has_not_is_lost(world: &World) {
 async fn of_what_it_rents_twice_one_is_kept(world: &World) {
     for loses_answer in [0, 1000] {
         let renting = Renting::seeded(world, 3);
-        let (rental, _) = renting.intend(1).await;
         while renting.provider.there(&renting.prefix()).is_empty() {
             renting.lies(|lies| (lies.twice, lies.loses_answer) = (1000, loses_answer));
             renting.intend(1).await;
@@ -61,9 +60,10 @@ async fn of_what_it_rents_twice_one_is_kept(world: &World) {
         for _ in 0..2 {
             renting.pass().await;
         }
-        let row = renting.row(rental).await;
-        let there = renting.provider.there(&format!("{}{rental}", renting.prefix()));
-        assert_eq!(named(&there), row.instance_id.as_deref().into_iter().collect::<Vec<_>>());
+        for row in renting.rows().await {
+            let there = renting.provider.there(&format!("{}{}", renting.prefix(), row.id));
+            assert_eq!(named(&there), row.instance_id.as_deref().into_iter().collect::<Vec<_>>());
+        }
         renting.end().await;
     }
 }
