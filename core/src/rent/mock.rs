@@ -1,5 +1,4 @@
 //! A provider in memory that fails and lies as real ones do: [`MockProvider`].
-#![expect(clippy::missing_panics_doc, reason = "only a poisoned lock panics")]
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -167,4 +167,15 @@ mod tests {
         let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
         check_rentals(store, clock).await;
     }
+
+    #[tokio::test]
+    async fn in_the_end_nothing_is_left_of_what_was_rented_whatever_the_provider_does() {
+        for seed in 100..300 {
+            let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+            let store = Arc::new(MemoryStore::new(TABLES, Arc::<ManualClock>::clone(&clock)).unwrap());
+            let cloud = Arc::new(plane_over(store, &clock));
+            let world = World { cloud, clock, made: AtomicU64::new(0) };
+            Box::pin(rentals::check_any_lies(&world, seed)).await;
+        }
+    }
 }

@@ -15,6 +15,8 @@ use crate::rent::ListedMachine;
 use fixture::{GRACE, Renting};
 
 pub(super) use fixture::options;
+#[cfg(test)]
+pub(super) use lies::check_any_lies;
 
 pub(super) async fn check_rentals(world: &World) {
     a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world).await;

@@ -2,7 +2,7 @@
 
 use super::{ControlPlane, Held};
 use crate::amount::GpuMilli;
-use crate::entity::{Entity as _, GPU_LEASES, GPUS, Gpu, GpuHealth, LEASE_GPUS, LeaseGpu, Rental};
+use crate::entity::{Entity as _, GPU_LEASES, GPUS, Gpu, GpuHealth, LEASE_GPUS, LeaseGpu, RENTALS, Rental};
 use crate::error::{Error, Result};
 use crate::plane::retry::lost_race;
 use crate::store::{Batch, Row, Scan, StoreExt as _, Value, Write};
@@ -57,9 +57,9 @@ impl ControlPlane {
             return Ok(true);
         }
         let mut batch = self.batch("rental.gpus_gone");
-        let of_gpu =
-            |gpu: &Row| Scan::of(&LEASE_GPUS).by("lease_gpus_gpu").with(gpu.key().values()[0].clone());
-        let holders = self.store.scan_many(gpus.iter().map(of_gpu).collect()).await?.value;
+        let of_gpu = |gpu: &Row| Ok(Scan::of(&LEASE_GPUS).by("lease_gpus_gpu").with(gpu.id::<Gpu>("id")?));
+        let holders = gpus.iter().map(of_gpu).collect::<Result<Vec<_>>>()?;
+        let holders = self.store.scan_many(holders).await?.value;
         for holder in holders.iter().flat_map(|page| &page.rows) {
             let set = vec![("gpu_id", Value::Null)];
             batch.push(Write::update(&LEASE_GPUS, holder.key(), holder.revision(), set));
@@ -67,7 +67,7 @@ impl ControlPlane {
         for gpu in &gpus {
             batch.push(Write::delete(&GPUS, gpu.key(), gpu.revision()));
         }
-        batch.push(Write::guard(&crate::entity::RENTALS, held.rental.id, held.rental.revision));
+        batch.push(Write::guard(&RENTALS, held.rental.id, held.rental.revision));
         match self.store.commit(batch).await {
             Ok(_) => Ok(true),
             Err(error) if lost_race(&error) => Ok(false),

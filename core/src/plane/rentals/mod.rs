@@ -75,12 +75,13 @@ impl ControlPlane {
         let leases = self.store.get_many(keys).await?.value;
         let mut keys = Vec::with_capacity(rentals.len());
         for lease in &leases {
-            keys.push((&TRAINING_RUNS, Key::from(there(lease)?.id::<TrainingRun>("of_run")?)));
+            keys.push((&TRAINING_RUNS, Key::from(there(lease.as_ref())?.id::<TrainingRun>("of_run")?)));
         }
         let runs = self.store.get_many(keys).await?;
         let mut held = Vec::with_capacity(rentals.len());
         for ((rental, lease), run) in rentals.iter().zip(&leases).zip(&runs.value) {
-            let (rental, lease, run) = (entry(rental)?, entry(there(lease)?)?, entry(there(run)?)?);
+            let (rental, lease, run) =
+                (entry(rental)?, entry(there(lease.as_ref())?)?, entry(there(run.as_ref())?)?);
             held.push(Held { rental, lease, run, now: runs.now });
         }
         Ok(held)
@@ -93,8 +94,8 @@ impl ControlPlane {
 }
 
 /// A row that is there as long as what refers to it is; both may just have been deleted.
-fn there(row: &Option<Row>) -> Result<&Row> {
-    row.as_ref().ok_or_else(|| Error::Conflict { what: Rental::KIND.to_owned() })
+fn there(row: Option<&Row>) -> Result<&Row> {
+    row.ok_or_else(|| Error::Conflict { what: Rental::KIND.to_owned() })
 }
 
 fn entry<E: crate::entity::Entity>(row: &Row) -> Result<Entry<E>> {

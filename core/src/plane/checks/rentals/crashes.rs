@@ -83,7 +83,7 @@ async fn a_process_that_dies_between_two_batches_leaves_nothing_behind(world: &W
             let there = renting.provider.there(&renting.prefix());
             assert_eq!(there.len(), 1, "it was rented, and that was not recorded");
             assert_eq!(renting.pass().await.seen, 1);
-            assert_eq!(renting.row(rental).await.instance_id.as_deref(), Some(named(&there)[0]));
+            assert_eq!(renting.row(rental).await.instance_id.as_deref(), named(&there).first().copied());
         }
         renting.end().await;
     }
@@ -124,7 +124,7 @@ async fn who_is_overtaken_does_not_ask(world: &World) {
     renting.intend(1).await;
     let (cloud, provider) = (Arc::clone(&world.cloud), Arc::clone(&renting.provider));
     let other = async move {
-        let _ = cloud.rent_pending(&*provider).await.unwrap();
+        cloud.rent_pending(&*provider).await.unwrap();
     };
     let cut: Arc<dyn Store> = Arc::new(Cut::after(world.cloud.store(), 100).raced_by(other));
     let asked = world.over(cut).rent_pending(&*renting.provider).await.unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::entity::{
     BindingEvent, BindingState, DisplayName, Entity as _, Entry, GPU_LEASES, GPUS, Gpu, GpuLease, LEASE_GPUS,
-    LeaseGpu, LeaseId, RUN_QUEUE_USES, Rental, RentalFilter, RentalId, RunAsk, RunQueue, RunState,
-    TRAINING_RUNS, Training, TrainingRun, UserId,
+    LeaseGpu, LeaseId, PageRequest, RUN_QUEUE_USES, Rental, RentalFilter, RentalId, RunAsk, RunQueue,
+    RunState, TRAINING_RUNS, Training, TrainingRun, UserId,
 };
 use crate::error::Result;
 use crate::plane::checks::World;
@@ -237,7 +237,7 @@ impl<'w> Renting<'w> {
     pub(super) async fn rows(&self) -> Vec<Rental> {
         let provider = Some(self.provider.name().to_owned());
         let all = RentalFilter { provider, state: None };
-        let page = self.world.cloud.repositories().rentals().list(all, Default::default()).await.unwrap();
+        let page = self.world.cloud.repositories().rentals().list(all, PageRequest::default()).await.unwrap();
         page.entries.into_iter().map(|entry| entry.value).collect()
     }
 
