@@ -12,9 +12,9 @@ use super::retry::{Retry, lost_race};
 use super::security::next_epoch;
 use crate::entity::{
     API_KEY_USES, API_KEYS, COMMANDS, COMPUTE_NODES, ComputeNode, Entity as _, FOREIGN_INSTANCES, GPUS,
-    IMAGES, INSTANCES, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES, NODE_HEARTBEATS,
-    NODE_LEDGERS, NODE_LIFECYCLES, NodeEvent, NodeId, NodeLifecycle, NodeState, PORT_MAPS, QUOTAS,
-    USER_ACCESS,
+    IMAGES, INSTANCES, LEASE_NODES, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, MANAGED_INSTANCES,
+    NODE_HEARTBEATS, NODE_LEDGERS, NODE_LIFECYCLES, NodeEvent, NodeId, NodeLifecycle, NodeState, PORT_MAPS,
+    QUOTAS, USER_ACCESS,
 };
 use crate::error::{Error, Result};
 use crate::store::{
@@ -37,6 +37,9 @@ const GOES: [(&Table, &str); 8] = [
 const LAST: [&Table; 4] = [&NODE_HEARTBEATS, &NODE_LEDGERS, &NODE_LIFECYCLES, &COMPUTE_NODES];
 /// The most rows that go in one step.
 const AT_ONCE: usize = MAX_PAGE as usize;
+/// What stands in the way: a table, and the order by node of those of its rows that are live.
+const STANDS: [(&Table, &str); 2] = [(&INSTANCES, "instances_node"), (&LEASE_NODES, "lease_nodes_node")];
+
 /// The most keys of an agent that go at once, each with its use.
 const KEYS_AT_ONCE: u32 = 450;
 
@@ -47,7 +50,7 @@ pub struct NodeDeletion {
     /// What goes with the node, and the node itself: the name of a table, and how many of its rows. Of a table with more than
     /// 100,000 as many are told.
     pub goes: Vec<(&'static str, usize)>,
-    /// What stands in the way: live instances. Nothing is deleted while there is any of it.
+    /// What stands in the way: live instances and held leases. Nothing is deleted while there is any of it.
     pub stands: Vec<Standing>,
 }
 
@@ -55,7 +58,8 @@ pub struct NodeDeletion {
 struct Found {
     /// As in [`LAST`]; the first one only where an agent has ever joined.
     last: [Option<Row>; 4],
-    live: bool,
+    /// The table of something that stands in the way.
+    live: Option<&'static str>,
     pages: Vec<Vec<Row>>,
     now: Timestamp,
 }
@@ -67,8 +71,8 @@ impl ControlPlane {
     /// `NotFound`.
     pub async fn plan_node_deletion(&self, node: NodeId) -> Result<NodeDeletion> {
         let count = |table, order| Query::Count(Scan::of(table).by(order).with(node).examine(MAX_EXAMINED));
-        let mut queries: Vec<Query> =
-            vec![count(&INSTANCES, "instances_node"), count(&API_KEYS, "api_keys_node")];
+        let mut queries: Vec<Query> = STANDS.iter().map(|(table, order)| count(table, order)).collect();
+        queries.push(count(&API_KEYS, "api_keys_node"));
         queries.extend(GOES.iter().map(|(table, order)| count(table, order)));
         queries.extend(LAST.iter().map(|table| Query::Get { table, key: node.into() }));
         let counts = self.store.read(queries).await?.answers.into_iter().map(|answer| match answer {
@@ -76,7 +80,8 @@ impl ControlPlane {
             answer => answer.into_rows().len(),
         });
         let mut counts = counts.collect::<Vec<_>>().into_iter();
-        let (live, keys) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
+        let mut next = || counts.next().unwrap_or(0);
+        let (live, leases, keys) = (next(), next(), next());
         let mut goes = vec![(API_KEY_USES.name, keys), (API_KEYS.name, keys)];
         goes.extend(
             GOES.iter().map(|(table, _)| table.name).chain(LAST.iter().map(|table| table.name)).zip(counts),
@@ -85,7 +90,9 @@ impl ControlPlane {
             return Err(Error::not_found(ComputeNode::KIND, node));
         }
         goes.retain(|(_, rows)| *rows > 0);
-        let stands = (live > 0).then_some(Standing::LiveInstances(live)).into_iter().collect();
+        let live = (live > 0).then_some(Standing::LiveInstances(live));
+        let leases = (leases > 0).then_some(Standing::HeldLeases(leases));
+        let stands = live.into_iter().chain(leases).collect();
         Ok(NodeDeletion { goes, stands })
     }
 
@@ -198,13 +205,16 @@ impl ControlPlane {
     }
 
     async fn of_node_deletion(&self, node: NodeId, pages: Vec<Query>) -> Result<Found> {
-        let live = Query::Scan(Scan::of(&INSTANCES).by("instances_node").with(node).limit(1));
-        let mut queries = vec![live];
+        let one = |(table, order): &(&'static Table, &'static str)| {
+            Query::Scan(Scan::of(table).by(order).with(node).limit(1))
+        };
+        let mut queries: Vec<Query> = STANDS.iter().map(one).collect();
         queries.extend(LAST.iter().map(|table| Query::Get { table, key: node.into() }));
         queries.extend(pages);
         let reads = self.store.read(queries).await?;
         let mut answers = reads.answers.into_iter();
-        let live = answers.next().and_then(Answer::into_row).is_some();
+        let stands = STANDS.map(|(table, _)| answers.next().and_then(Answer::into_row).map(|_| table.name));
+        let live = stands.into_iter().flatten().next();
         let last = LAST.map(|_| answers.next().and_then(Answer::into_row));
         if last.iter().last().is_none_or(Option::is_none) {
             return Err(gone(node));
@@ -215,10 +225,10 @@ impl ControlPlane {
 
 impl Found {
     fn refused(&self) -> Result<()> {
-        if self.live {
-            return Err(Error::StillUsed { kind: ComputeNode::KIND, by: INSTANCES.name });
+        match self.live {
+            Some(by) => Err(Error::StillUsed { kind: ComputeNode::KIND, by }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn state(&self) -> Result<NodeState> {
@@ -271,7 +281,7 @@ fn gone(node: NodeId) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::TABLES;
+    use crate::entity::{GPU_LEASES, TABLES};
 
     #[test]
     fn everything_that_refers_to_a_node_goes_or_stands_in_the_way() {
@@ -280,7 +290,10 @@ mod tests {
                 let goes =
                     GOES.iter().any(|(goes, order)| (goes.name, *order) == (table.name, reference.name));
                 let with_it = LAST.iter().any(|last| last.name == table.name) || table.name == API_KEYS.name;
-                assert!(goes || with_it || table.name == INSTANCES.name, "{}", reference.name);
+                // What a worker took on a node holds something of it.
+                let stands = STANDS.iter().any(|(stands, _)| stands.name == table.name)
+                    || table.name == GPU_LEASES.name;
+                assert!(goes || with_it || stands, "{}", reference.name);
             }
         }
     }

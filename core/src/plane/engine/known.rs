@@ -14,6 +14,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::plane::leases::{node_of, tree_of};
 use crate::plane::view::View;
+use crate::sched::Tag;
 use crate::queue::{Queue, QueueTree, Resources, Running, Settings};
 use crate::store::{
     Cursor, Key, MAX_CHANGES, Record, Row, Scan, Snapshot, SnapshotExt as _, Store, StoreError,
@@ -31,6 +32,8 @@ pub(super) struct Known {
     pub(super) view: View,
     /// The run of each lease that holds something.
     pub(super) leases: FxHashMap<Uuid, Uuid>,
+    /// The kinds of the tasks that leases are of on each node: the view knows those of instances only.
+    kinds: FxHashMap<Uuid, Vec<(Uuid, Tag)>>,
     models: Models,
     uses: FxHashMap<(Uuid, i64), Resources>,
     changed: Changed,
@@ -76,7 +79,7 @@ impl Known {
         let queue = Queue::new(settings, tree_of(&queues)?);
         let changed = Changed::default();
         let mut known =
-            Self { queue, view, leases: FxHashMap::default(), models, uses: FxHashMap::default(), changed };
+            Self { queue, view, leases: FxHashMap::default(), kinds: FxHashMap::default(), models, uses: FxHashMap::default(), changed };
         for node in known.view.cluster.iter().map(|node| node.id).collect::<Vec<_>>() {
             known.changed.nodes.insert(node);
         }
@@ -289,9 +292,14 @@ impl Known {
             self.give_room(on, &job.ask);
             self.changed.nodes.insert(on.node);
         }
+        let kinds: Vec<(Uuid, Tag)> =
+            placements.iter().filter_map(|at| Some((at.node, at.demand.tag()?))).collect();
         let running = Running { job, started: lease.created_at, placements, stopping };
         if self.queue.restore(running).is_ok() {
             self.leases.insert(id, lease.of_run.uuid());
+            for (node, kind) in kinds {
+                self.kinds.entry(node).or_default().push((id, kind));
+            }
         }
         Ok(())
     }
@@ -341,13 +349,21 @@ impl Known {
             .running(lease)
             .map(|run| run.placements.iter().map(|at| at.node).collect())
             .unwrap_or_default();
+        for node in &nodes {
+            if let Some(kinds) = self.kinds.get_mut(node) {
+                kinds.retain(|(of, _)| *of != lease);
+            }
+        }
         self.changed.nodes.extend(nodes);
     }
 
     /// Lets the queue see a node as it is.
     fn take_node(&mut self, node: Uuid) -> Result<()> {
         match self.view.state(node) {
-            Some(state) => {
+            Some(mut state) => {
+                for (_, kind) in self.kinds.get(&node).into_iter().flatten() {
+                    state.running.add(*kind, 1);
+                }
                 self.queue.upsert_node(&state).map_err(|error| does_not_fit("node_ledgers", &error))?;
             }
             None => drop(self.queue.remove_node(node)),

@@ -141,7 +141,9 @@ impl World {
         };
         let pulse = RunPulse { run_id: run.id, sequence: 0, heard_at: now };
         let rows = [training.to_row(), run.to_row(), pulse.to_row()];
-        self.commit(rows.map(Write::Insert).into()).await;
+        let counted =
+            ["trainings", "runs"].map(|column| Write::admit(&crate::entity::QUOTAS, self.ada, column, 1));
+        self.commit(rows.map(Write::Insert).into_iter().chain(counted).collect()).await;
         run.id
     }
 

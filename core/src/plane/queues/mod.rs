@@ -124,7 +124,10 @@ impl ControlPlane {
         if changed == Self::DEFAULT_QUEUE {
             return Ok(());
         }
-        let default = self.default_queue().await?;
+        // Before there is one, nothing is granted.
+        let Some(default) = self.repositories.get_entry::<RunQueue>(Self::DEFAULT_QUEUE).await? else {
+            return Ok(());
+        };
         let guards_it = |write: &Write| {
             matches!(write, Write::Guard { table, key, .. }
                 if table.name == RUN_QUEUES.name && key.as_uuid() == Some(Self::DEFAULT_QUEUE.uuid()))

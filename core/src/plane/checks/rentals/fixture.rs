@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::entity::{
     BindingEvent, BindingState, DisplayName, Entity as _, Entry, GPU_LEASES, GPUS, Gpu, GpuLease, LEASE_GPUS,
-    LeaseGpu, LeaseId, PageRequest, RUN_QUEUE_USES, Rental, RentalFilter, RentalId, RunAsk, RunQueue,
+    LeaseGpu, LeaseId, PageRequest, QUOTAS, RUN_QUEUE_USES, Rental, RentalFilter, RentalId, RunAsk, RunQueue,
     RunState, TRAINING_RUNS, Training, TrainingRun, UserId,
 };
 use crate::error::Result;
@@ -70,7 +70,8 @@ impl<'w> Renting<'w> {
         let used = NewRow::new(&RUN_QUEUE_USES).set("queue_id", queue.id);
         let there = [queue.to_row(), used].map(Write::Ensure);
         let new = [training.to_row(), run.to_row()].map(Write::Insert);
-        self.commit(there.into_iter().chain(new).collect()).await;
+        let counted = ["trainings", "runs"].map(|column| Write::admit(&QUOTAS, owner, column, 1));
+        self.commit(there.into_iter().chain(new).chain(counted).collect()).await;
         let grant = Grant { run: run.id, nodes: Vec::new() };
         let lease = self.world.cloud.grant_runs(&[grant]).await.pop().unwrap().unwrap();
         let offer = Offer::new("o", gpus, "A100", 1_000_000);
