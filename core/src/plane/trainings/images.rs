@@ -112,7 +112,7 @@ impl ControlPlane {
         .await
     }
 
-    /// Says what is to be seen on the image that still has this revision; see [`caption`](crate::training::caption) for the form
+    /// Says what is to be seen on the image that still has this revision; see [`caption`](fn@crate::training::caption) for the form
     /// that it is brought into. No run is changed by it.
     ///
     /// # Errors
