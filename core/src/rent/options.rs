@@ -28,8 +28,8 @@ impl RentalOptions {
     pub fn new(deployment: impl Into<String>) -> Self {
         Self {
             deployment: deployment.into(),
-            grace: Duration::from_secs(60),
-            ready_within: Duration::from_secs(900),
+            grace: Duration::from_mins(1),
+            ready_within: Duration::from_mins(15),
         }
     }
 

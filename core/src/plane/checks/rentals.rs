@@ -12,7 +12,7 @@ use crate::entity::{RentalState, RunCause, RunState};
 use crate::error::Error;
 use crate::plane::Asked;
 use crate::rent::ListedMachine;
-use fixture::{GRACE, Renting};
+use fixture::{GRACE, Renting, prefix};
 
 pub(super) use fixture::options;
 #[cfg(test)]
@@ -50,7 +50,7 @@ async fn a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world: &W
         renting.audit().await;
         assert_eq!(renting.pass().await.listed, 1);
         assert_eq!(renting.row(rental).await, row, "nothing is to be done");
-        world.clock.advance(Duration::from_secs(3600));
+        world.clock.advance(Duration::from_hours(1));
         renting.give_up(lease).await;
         let pass = renting.pass().await;
         assert_eq!((pass.unwanted, pass.given_back, pass.ended), (1, 1, 0));
@@ -61,8 +61,8 @@ async fn a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world: &W
         assert!(renting.gpus(rental).await.is_empty());
         assert!(renting.is_released(lease).await);
         let held = row.held(row.ended_at.unwrap());
-        assert!(held >= Duration::from_secs(3600) && held < Duration::from_secs(3700), "{held:?}");
-        assert_eq!(renting.provider.there(&renting.prefix()), []);
+        assert!(held >= Duration::from_hours(1) && held < Duration::from_secs(3700), "{held:?}");
+        assert_eq!(renting.provider.there(&prefix()), []);
     }
 }
 
@@ -110,7 +110,7 @@ async fn many_processes_ask_once_for_each_machine(world: &World) {
     for pass in passes {
         assert_eq!(pass.await.unwrap().given_back, 0);
     }
-    assert_eq!(renting.provider.there(&renting.prefix()).len(), 6);
+    assert_eq!(renting.provider.there(&prefix()).len(), 6);
     renting.end().await;
 }
 
@@ -132,7 +132,7 @@ async fn what_is_refused_ends_its_lease_and_the_run_begins_again(world: &World) 
 async fn what_is_not_there_in_time_is_given_up(world: &World) {
     let renting = Renting::new(world);
     let (rental, lease) = renting.intend(1).await;
-    world.clock.advance(Duration::from_secs(3600));
+    world.clock.advance(Duration::from_hours(1));
     assert_eq!(renting.ask().await, Asked::default(), "it is too late to ask");
     let pass = renting.pass().await;
     assert_eq!((pass.unwanted, pass.ended), (1, 1));

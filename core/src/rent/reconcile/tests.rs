@@ -8,7 +8,7 @@ use crate::rent::Offer;
 const GRACE: Duration = Duration::from_secs(30);
 
 fn options() -> RentalOptions {
-    RentalOptions::new("here").ready_within(Duration::from_secs(600))
+    RentalOptions::new("here").ready_within(Duration::from_mins(10))
 }
 
 fn id(number: u128) -> RentalId {

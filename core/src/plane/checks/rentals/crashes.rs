@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::fixture::{GRACE, READY, Renting};
+use super::fixture::{GRACE, READY, Renting, prefix};
 use super::named;
 use crate::entity::{RENTALS, RentalState};
 use crate::plane::checks::World;
@@ -43,7 +43,7 @@ async fn a_process_that_dies_while_it_asks_leaves_nothing_behind(world: &World) 
         assert_eq!((row.state, row.tries, row.answered_at), (RentalState::Renting, 1, None));
         renting.lies(|_| ());
         assert_eq!(renting.ask().await.asked, 0, "it may have been rented: it is not asked for again");
-        let there = renting.provider.there(&renting.prefix());
+        let there = renting.provider.there(&prefix());
         let pass = renting.pass().await;
         assert_eq!(pass.seen, u64::try_from(there.len()).unwrap());
         let row = renting.row(rental).await;
@@ -80,7 +80,7 @@ async fn a_process_that_dies_between_two_batches_leaves_nothing_behind(world: &W
                 let _ = other.janitor_pass(&*renting.provider).await;
             }
         } else if batches == 1 {
-            let there = renting.provider.there(&renting.prefix());
+            let there = renting.provider.there(&prefix());
             assert_eq!(there.len(), 1, "it was rented, and that was not recorded");
             assert_eq!(renting.pass().await.seen, 1);
             assert_eq!(renting.row(rental).await.instance_id.as_deref(), named(&there).first().copied());
@@ -96,7 +96,7 @@ async fn an_answer_to_what_is_not_wanted_any_more_gives_it_back(world: &World) {
         let (rental, lease) = renting.intend(1).await;
         renting.lies(|lies| lies.hangs = 1000);
         assert!(renting.until_hung(world.cloud.rent_pending(&*renting.provider)).await.is_none());
-        let there = renting.provider.there(&renting.prefix());
+        let there = renting.provider.there(&prefix());
         for machine in &there {
             renting.provider.breaks(&machine.instance_id, false);
         }
@@ -109,7 +109,7 @@ async fn an_answer_to_what_is_not_wanted_any_more_gives_it_back(world: &World) {
             assert_eq!(renting.row(rental).await.state, RentalState::Released);
         }
         // Now it answers.
-        let late = renting.provider.late(&format!("{}{rental}", renting.prefix()));
+        let late = renting.provider.late(&format!("{}{rental}", prefix()));
         let answer = Ok(RentedMachine::new(late.clone()));
         let not_wanted = world.cloud.hears_late(rental, &answer).await.unwrap();
         assert_eq!(not_wanted.is_some(), ended, "a row that has ended wants nothing");
@@ -143,7 +143,7 @@ async fn an_answer_to_a_lease_that_is_over_makes_no_gpus(world: &World) {
         } else {
             renting.give_up(lease).await;
         }
-        let machine = renting.provider.late(&format!("{}{rental}", renting.prefix()));
+        let machine = renting.provider.late(&format!("{}{rental}", prefix()));
         let answer = Ok(RentedMachine::new(machine));
         assert_eq!(world.cloud.hears_late(rental, &answer).await.unwrap(), None);
         assert_eq!(renting.row(rental).await.state, RentalState::Releasing);
@@ -181,7 +181,7 @@ async fn a_no_to_what_is_there_ends_nothing(world: &World) {
     assert_eq!(world.cloud.hears_late(rental, &answer).await.unwrap(), None);
     assert_eq!(renting.row(rental).await.state, RentalState::Rented);
     assert!(!renting.is_released(lease).await);
-    let other = RentedMachine::new(renting.provider.late(&format!("{}{rental}", renting.prefix())));
+    let other = RentedMachine::new(renting.provider.late(&format!("{}{rental}", prefix())));
     let not_wanted = world.cloud.hears_late(rental, &Ok(other.clone())).await.unwrap();
     assert_eq!(not_wanted, Some(other.instance_id), "it has one already");
     renting.end().await;
@@ -239,7 +239,7 @@ async fn what_is_rented_while_a_provider_lists_is_known(world: &World) {
     let provider = Interrupted { inner: Arc::clone(&renting.provider), meanwhile };
     let pass = world.cloud.janitor_pass(&provider).await.unwrap();
     assert_eq!((pass.listed, pass.given_back), (1, 0), "its row is older than it");
-    assert_eq!(renting.provider.there(&renting.prefix()).len(), 1);
+    assert_eq!(renting.provider.there(&prefix()).len(), 1);
     renting.end().await;
 }
 

@@ -22,11 +22,16 @@ use crate::time::Timestamp;
 /// How long a machine has to be missing.
 pub(in crate::plane::checks) const GRACE: Duration = Duration::from_secs(30);
 /// How long the provider has.
-pub(super) const READY: Duration = Duration::from_secs(300);
+pub(super) const READY: Duration = Duration::from_mins(5);
 
 /// What the control planes of checks know about renting.
 pub(in crate::plane::checks) fn options() -> RentalOptions {
     RentalOptions::new("conform").grace(GRACE).ready_within(READY)
+}
+
+/// What the labels begin with.
+pub(super) fn prefix() -> String {
+    options().prefix()
 }
 
 /// A provider of its own, and what is rented of it.
@@ -44,10 +49,6 @@ impl<'w> Renting<'w> {
     pub(super) fn seeded(world: &'w World, seed: u64) -> Self {
         let provider = Arc::new(MockProvider::new(format!("mock-{}", world.fresh()), seed));
         Self { world, provider }
-    }
-
-    pub(super) fn prefix(&self) -> String {
-        options().prefix()
     }
 
     /// From now on the provider is honest but for this.
@@ -253,7 +254,7 @@ impl<'w> Renting<'w> {
             assert!(self.is_released(row.of_lease).await);
             assert!(self.gpus(row.id).await.is_empty());
         }
-        assert_eq!(self.provider.there(&self.prefix()), []);
+        assert_eq!(self.provider.there(&prefix()), []);
         self.audit().await;
     }
 

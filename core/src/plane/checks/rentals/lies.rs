@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
-use super::fixture::{GRACE, Renting};
+use super::fixture::{GRACE, Renting, prefix};
 use super::named;
 use crate::entity::RentalState;
 use crate::plane::checks::World;
@@ -29,9 +29,9 @@ async fn what_it_denies_and_has_is_given_back(world: &World) {
     assert_eq!(renting.ask().await.refused, 1);
     assert_eq!(renting.row(rental).await.state, RentalState::Failed);
     assert!(renting.is_released(lease).await);
-    assert_eq!(renting.provider.there(&renting.prefix()).len(), 1);
+    assert_eq!(renting.provider.there(&prefix()).len(), 1);
     assert_eq!(renting.pass().await.given_back, 1);
-    assert_eq!(renting.provider.there(&renting.prefix()), []);
+    assert_eq!(renting.provider.there(&prefix()), []);
     assert!(renting.gpus(rental).await.is_empty());
 }
 
@@ -52,7 +52,7 @@ async fn what_it_promises_and_has_not_is_lost(world: &World) {
 async fn of_what_it_rents_twice_one_is_kept(world: &World) {
     for loses_answer in [0, 1000] {
         let renting = Renting::seeded(world, 3);
-        while renting.provider.there(&renting.prefix()).is_empty() {
+        while renting.provider.there(&prefix()).is_empty() {
             renting.lies(|lies| (lies.twice, lies.loses_answer) = (1000, loses_answer));
             renting.intend(1).await;
             renting.ask().await;
@@ -61,7 +61,7 @@ async fn of_what_it_rents_twice_one_is_kept(world: &World) {
             renting.pass().await;
         }
         for row in renting.rows().await {
-            let there = renting.provider.there(&format!("{}{}", renting.prefix(), row.id));
+            let there = renting.provider.there(&format!("{}{}", prefix(), row.id));
             assert_eq!(named(&there), row.instance_id.as_deref().into_iter().collect::<Vec<_>>());
         }
         renting.end().await;
@@ -137,7 +137,7 @@ pub(in crate::plane::checks) async fn check_any_lies(world: &World, seed: u64) {
     }
     renting.settle().await;
     renting.audit().await;
-    let there = renting.provider.there(&renting.prefix());
+    let there = renting.provider.there(&prefix());
     let mut wanted = Vec::new();
     for row in renting.rows().await {
         let gpus = renting.gpus(row.id).await;
