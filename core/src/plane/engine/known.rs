@@ -14,8 +14,8 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::plane::leases::{node_of, tree_of};
 use crate::plane::view::View;
-use crate::sched::Tag;
 use crate::queue::{Queue, QueueTree, Resources, Running, Settings};
+use crate::sched::Tag;
 use crate::store::{
     Cursor, Key, MAX_CHANGES, Record, Row, Scan, Snapshot, SnapshotExt as _, Store, StoreError,
     StoreExt as _, Table,
@@ -78,8 +78,15 @@ impl Known {
             .await?;
         let queue = Queue::new(settings, tree_of(&queues)?);
         let changed = Changed::default();
-        let mut known =
-            Self { queue, view, leases: FxHashMap::default(), kinds: FxHashMap::default(), models, uses: FxHashMap::default(), changed };
+        let mut known = Self {
+            queue,
+            view,
+            leases: FxHashMap::default(),
+            kinds: FxHashMap::default(),
+            models,
+            uses: FxHashMap::default(),
+            changed,
+        };
         for node in known.view.cluster.iter().map(|node| node.id).collect::<Vec<_>>() {
             known.changed.nodes.insert(node);
         }

@@ -34,14 +34,14 @@ impl Queues {
         let default = queues.iter().find(|row| row.key().as_uuid() == Some(RunQueue::DEFAULT.uuid()));
         all.revision = default.ok_or_else(|| Error::not_found(RunQueue::KIND, "default"))?.revision();
         for row in uses {
-            let used = RunQueueUse::from_row(row)?;
+            let charged = RunQueueUse::from_row(row)?;
             let amount = Resources {
-                gpu_milli: used.gpu_milli.get(),
-                cpu_milli: used.cpu_milli.get(),
-                memory_mib: used.memory_mib.get(),
+                gpu_milli: charged.gpu_milli.get(),
+                cpu_milli: charged.cpu_milli.get(),
+                memory_mib: charged.memory_mib.get(),
             };
-            all.tree.charge(used.queue_id.uuid(), amount);
-            all.epochs.insert(used.queue_id.uuid(), row.int("epoch")?);
+            all.tree.charge(charged.queue_id.uuid(), amount);
+            all.epochs.insert(charged.queue_id.uuid(), row.int("epoch")?);
         }
         Ok(all)
     }

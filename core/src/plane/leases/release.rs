@@ -56,23 +56,25 @@ impl ControlPlane {
         let nodes = self.store.scan_all(of(&LEASE_NODES, "lease_nodes_lease")).await?;
         let gpus = self.store.scan_all(of(&LEASE_GPUS, "lease_gpus_lease")).await?;
         let Entry { value: mut lease, revision } = lease;
-        give_back(batch, &nodes, &gpus)?;
-        batch.writes.extend(of_account(&lease, -1));
-        if let Some(queue) = lease.queue_id {
-            batch.writes.extend(of_queue(queue.uuid(), held(&lease), -1));
-        }
-        // It was charged in advance; what of that was not used comes back. What was used and not charged yet is charged.
-        let unused = spent(held(&lease), lease.created_at, (now, lease.charged_until), &Decay::default());
-        for (period, unused) in unused {
-            batch.writes.extend(uses(&lease, period, unused, -1));
-        }
-        self.charge_use(batch, &lease, (lease.charged_until, now));
+        let before = lease.clone();
         lease.state = lease.state.on(BindingEvent::Free)?;
         (lease.run_id, lease.queue_id, lease.node_id) = (None, None, None);
         (lease.charged_until, lease.released_at) = (now, Some(now));
+        // First of all: of two that release it, the second one is told so, and not what is missing of its use.
+        batch.push(Write::update(&GPU_LEASES, lease.id, revision, lease.plain()));
+        give_back(batch, &nodes, &gpus)?;
+        batch.writes.extend(of_account(&before, -1));
+        if let Some(queue) = before.queue_id {
+            batch.writes.extend(of_queue(queue.uuid(), held(&before), -1));
+        }
+        // It was charged in advance; what of that was not used comes back. What was used and not charged yet is charged.
+        let unused = spent(held(&before), before.created_at, (now, before.charged_until), &Decay::default());
+        for (period, unused) in unused {
+            batch.writes.extend(uses(&before, period, unused, -1));
+        }
+        self.charge_use(batch, &before, (before.charged_until, now));
         let millis = u64::try_from(lease.held(now).as_millis()).unwrap_or(u64::MAX);
         run.held_ms = run.held_ms.saturating_add(millis);
-        batch.push(Write::update(&GPU_LEASES, lease.id, revision, lease.plain()));
         batch.push(self.lease_log("lease.release", &lease, lease.reason.as_deref().unwrap_or("ended"), now));
         Ok(())
     }

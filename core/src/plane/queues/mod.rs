@@ -159,10 +159,13 @@ impl ControlPlane {
     /// Deletes a queue.
     ///
     /// # Errors
-    /// `NotFound`, so also the second time; `StillUsed` while another queue is a part of it, a run waits in it, or a lease is
+    /// `NotFound`, so also the second time; `StillUsed` for the default queue, and while another queue is a part of it, a run waits in it, or a lease is
     /// charged to it.
     #[tracing::instrument(skip(self))]
     pub async fn delete_queue(&self, id: QueueId) -> Result<()> {
+        if id == Self::DEFAULT_QUEUE {
+            return Err(Error::StillUsed { kind: RunQueue::KIND, by: "runs that name no queue" });
+        }
         self.decided("queue.delete", RunQueue::KIND, || async move {
             let keys = vec![(&RUN_QUEUES, id.into()), (&RUN_QUEUE_USES, id.into())];
             let read = self.store.get_many(keys).await?;

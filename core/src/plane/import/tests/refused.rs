@@ -185,14 +185,14 @@ fn what_a_refusal_means_for_an_instance_is_this_table() {
     it.ports.push(ImportedPort::new(Family::Ipv6, Protocol::Udp, 7, NOW));
     let port = it.port_id(&it.ports[1]);
     let told = |refusal: Refusal| {
-        let (part, why) = it.refused(&refusal)?;
+        let (field, why) = it.refused(&refusal)?;
         let what = match why {
             Error::AlreadyExists { kind, key } => format!("{kind} {key}"),
             Error::NotFound { kind, .. } => format!("no {kind}"),
             Error::Invalid { field, .. } => format!("invalid {field}"),
             other => other.to_string(),
         };
-        Some((part.unwrap_or_default(), what))
+        Some((field.unwrap_or_default(), what))
     };
     let second = it.gpus[1];
     let table = [
