@@ -170,9 +170,10 @@ fn taken_back(queue: &Queue, plan: &Plan) -> Option<(Uuid, Uuid)> {
         next.grants.retain(|grant| grant.job == claimant);
         next.preemptions.clear();
         carry_out(&mut after, next, at(NOW));
-        let back = after.tick(at(NOW)).preemptions;
+        let Plan { preemptions, grants, .. } = after.tick(at(NOW));
         // Not after somebody else has changed what is so.
-        let mut own = back.iter().take_while(|at| victims.contains(&at.claimant));
+        let alone = grants.is_empty();
+        let mut own = preemptions.iter().take_while(|at| alone && victims.contains(&at.claimant));
         let back = own.find(|at| at.victim == claimant);
         back.map(|at| (at.claimant, at.victim))
     })
