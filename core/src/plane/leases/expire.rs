@@ -112,7 +112,7 @@ impl ControlPlane {
         let Entry { value: mut lease, revision } = lease;
         let until = now.plus(SLICE);
         let mut batch = self.batch("lease.charge");
-        self.charge_use(&mut batch, &lease, (lease.charged_until, until));
+        Self::charge_use(&mut batch, &lease, (lease.charged_until, until));
         lease.charged_until = until;
         batch.push(Write::update(&GPU_LEASES, lease.id, revision, vec![("charged_until", until.into())]));
         batch

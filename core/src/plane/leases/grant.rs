@@ -132,7 +132,7 @@ impl ControlPlane {
         }
         queues.charge(&mut batch, queue, &lease)?;
         batch.writes.extend(of_account(&lease, 1));
-        self.charge_use(&mut batch, &lease, (now, lease.charged_until));
+        Self::charge_use(&mut batch, &lease, (now, lease.charged_until));
         let told = format!("attempt {} on {} nodes", run.attempt, grant.nodes.len());
         batch.push(self.lease_log("run.grant", &lease, &told, now));
         Ok((lease, batch))

@@ -91,7 +91,7 @@ impl ControlPlane {
     }
 
     /// Adds to what an account has used, from one moment to another.
-    fn charge_use(&self, batch: &mut Batch, lease: &GpuLease, span: (Timestamp, Timestamp)) {
+    fn charge_use(batch: &mut Batch, lease: &GpuLease, span: (Timestamp, Timestamp)) {
         for (period, used) in spent(held(lease), lease.created_at, span, &Decay::default()) {
             let none = AccountUse {
                 account_id: lease.account_id,

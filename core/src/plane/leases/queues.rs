@@ -118,7 +118,7 @@ pub(in crate::plane) fn node_of(row: &Row) -> Result<QueueNode> {
     }
     Ok(QueueNode {
         id: queue.id.uuid(),
-        parent: queue.parent_id.map(|parent| parent.uuid()),
+        parent: queue.parent_id.map(QueueId::uuid),
         weight_milli: queue.weight_milli,
         quotas: Quotas {
             gpu_milli: quota!(gpu_milli, gpu_milli_borrowing, gpu_milli_lending),

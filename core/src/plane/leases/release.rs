@@ -72,7 +72,7 @@ impl ControlPlane {
         for (period, unused) in unused {
             batch.writes.extend(uses(&before, period, unused, -1));
         }
-        self.charge_use(batch, &before, (before.charged_until, now));
+        Self::charge_use(batch, &before, (before.charged_until, now));
         let millis = u64::try_from(lease.held(now).as_millis()).unwrap_or(u64::MAX);
         run.held_ms = run.held_ms.saturating_add(millis);
         batch.push(self.lease_log("lease.release", &lease, lease.reason.as_deref().unwrap_or("ended"), now));

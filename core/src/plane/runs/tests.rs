@@ -138,7 +138,7 @@ proptest! {
         failures in 0_u32..5,
         max_failures in 0_u32..5,
     ) {
-        let run = TrainingRun { state, failures, max_failures, ..sample() };
+        let run = TrainingRun { state, max_failures, failures, ..sample() };
         let event = match after_failure(&run, cause, NOW, &RunPolicy::default()) {
             Next::Requeue(_) => RunEvent::Requeue,
             Next::End(event) => event,

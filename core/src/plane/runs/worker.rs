@@ -80,10 +80,11 @@ impl ControlPlane {
     pub async fn complete_run(&self, lease: &RunLease, artifact: &Artifact) -> Result<Entry<TrainingRun>> {
         artifact.check()?;
         self.decided("run.complete", TrainingRun::KIND, || async move {
-            if let Some(run) = self.let_go_by(lease).await? {
-                if run.state == RunState::Completed && artifact.is_of(&run) {
-                    return Ok(Decided::Done(run));
-                }
+            if let Some(run) = self.let_go_by(lease).await?
+                && run.state == RunState::Completed
+                && artifact.is_of(&run)
+            {
+                return Ok(Decided::Done(run));
             }
             let shown = self.shown(lease).await?;
             let mut run = shown.run.value.clone();
@@ -121,10 +122,10 @@ impl ControlPlane {
             return Err(Error::invalid("cause", "a worker says crashed, invalid or hardware"));
         }
         self.decided("run.fail", TrainingRun::KIND, || async move {
-            if let Some(run) = self.let_go_by(lease).await? {
-                if run.cause == Some(cause) {
-                    return Ok(Decided::Done(run));
-                }
+            if let Some(run) = self.let_go_by(lease).await?
+                && run.cause == Some(cause)
+            {
+                return Ok(Decided::Done(run));
             }
             let shown = self.shown(lease).await?;
             let mut run = shown.run.value.clone();

@@ -1,4 +1,10 @@
 //! Runs of trainings: submitted, prepared, worked on, and ended.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unchecked_time_subtraction,
+    reason = "a check fails by panicking"
+)]
 
 mod agents;
 mod ends;
@@ -199,6 +205,7 @@ impl World {
 }
 
 /// Refuses what is not refused for the state of something.
+#[expect(clippy::needless_pass_by_value, reason = "it is asked of what was just answered")]
 fn wrong_state<T: std::fmt::Debug>(answer: Result<T>) {
     assert!(matches!(answer, Err(Error::WrongState { .. })), "{answer:?}");
 }

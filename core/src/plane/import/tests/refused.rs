@@ -9,6 +9,11 @@ use crate::entity::{
 use crate::plane::import::is_lost;
 use crate::store::{Cause, Key, Refusal, StoreError, Table};
 
+/// A field, and what makes it one that is refused.
+type Spoil<T> = (&'static str, fn(&mut T));
+/// The same, where it depends on what is around it.
+type Spoils<'s, T> = &'s dyn Fn(&mut T);
+
 #[test]
 fn what_has_happened_now_is_not_in_the_future() {
     assert_eq!(refused_field(&user()), "");
@@ -21,7 +26,7 @@ fn what_has_happened_now_is_not_in_the_future() {
 fn a_user_whose_confirmation_is_under_way_or_who_is_of_the_future_is_refused() {
     let hash = || Some(SecretText::new("x"));
     let confirming = "email_confirmation_hash";
-    let spoils: [(&str, fn(&mut User)); 2] =
+    let spoils: [Spoil<User>; 2] =
         [("created_at", |user| user.created_at = LATE), ("updated_at", |user| user.updated_at = LATE)];
     for (field, spoil) in spoils {
         let mut user = user();
@@ -33,7 +38,7 @@ fn a_user_whose_confirmation_is_under_way_or_who_is_of_the_future_is_refused() {
     users[1].user.email_confirmation_expires = Some(LATE);
     users[2].user.code_confirmation = hash();
     users[3].user.code_confirmation_expires = Some(EARLY);
-    assert_eq!(users.each_ref().map(|user| refused_field(user)), [confirming; 4]);
+    assert_eq!(users.each_ref().map(refused_field), [confirming; 4]);
     let mut suspended = user().suspended();
     assert_eq!(refused_field(&suspended), "");
     suspended.user.permission = UserPermission::Administrator;
@@ -42,7 +47,7 @@ fn a_user_whose_confirmation_is_under_way_or_who_is_of_the_future_is_refused() {
 
 #[test]
 fn an_image_that_waits_for_something_or_is_of_the_future_is_refused() {
-    let spoils: [(&str, fn(&mut Image)); 4] = [
+    let spoils: [Spoil<Image>; 4] = [
         ("command_id", |image| image.command_id = Some(id(9))),
         ("created_at", |image| image.created_at = LATE),
         ("updated_at", |image| image.updated_at = LATE),
@@ -57,7 +62,7 @@ fn an_image_that_waits_for_something_or_is_of_the_future_is_refused() {
 
 #[test]
 fn a_node_with_impossible_gpus_or_of_the_future_is_refused() {
-    let spoils: [(&str, fn(&mut ImportedNode)); 8] = [
+    let spoils: [Spoil<ImportedNode>; 8] = [
         ("created_at", |node| node.profile.created_at = LATE),
         ("updated_at", |node| node.profile.updated_at = LATE),
         ("gpus", |node| node.gpus = (0..17).map(gpu).collect()),
@@ -85,7 +90,7 @@ fn an_instance_that_holds_what_nothing_can_or_is_of_the_future_is_refused() {
         (it.state, it.desired, it.ports) = (InstanceState::Lost, DesiredState::Running, Vec::new());
     };
     let port = |port: u16| ImportedPort::new(Family::Ipv4, Protocol::Tcp, port, NOW);
-    let spoils: [(&str, &dyn Fn(&mut ImportedInstance)); 20] = [
+    let spoils: [(&str, Spoils<'_, ImportedInstance>); 20] = [
         ("created_at", &|it| it.created_at = LATE),
         ("updated_at", &|it| it.updated_at = LATE),
         ("gpus", &|it| it.gpus = (100..117).map(id).collect()),
