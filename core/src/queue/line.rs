@@ -127,7 +127,7 @@ impl<'a> Line<'a> {
         match self {
             Self::Fixed(line) => line.settle(next),
             Self::Shares(line) => line.settle(next),
-            Self::Standing(line) => drop(line.0.pop()),
+            Self::Standing(line) => drop(line.places.pop()),
         }
     }
 
@@ -181,20 +181,30 @@ impl<'a> FixedLine<'a> {
 
 /// Those that wait, in the order of their places at this moment.
 #[derive(Debug)]
-pub(super) struct StandingLine(BinaryHeap<Reverse<(OrderKey, LaneKey)>>);
+pub(super) struct StandingLine {
+    places: BinaryHeap<Reverse<(OrderKey, LaneKey)>>,
+    /// How many came to the top in vain since all were looked through for such.
+    vain: usize,
+}
 
 impl StandingLine {
     fn new(standing: &Standing) -> Self {
-        Self(standing.waiting.iter().copied().map(Reverse).collect())
+        Self { places: standing.waiting.iter().copied().map(Reverse).collect(), vain: 0 }
     }
 
     fn turn(&mut self, dead: &Dead) -> Option<Turn> {
         loop {
-            let Reverse((order, lane)) = *self.0.peek()?;
+            let Reverse((order, lane)) = *self.places.peek()?;
             if !dead.has(lane.kind) {
                 return Some(Turn { lane, order });
             }
-            self.0.pop();
+            self.places.pop();
+            self.vain += 1;
+            // Taking many off the top costs more than looking through all.
+            if self.vain > self.places.len() / 32 {
+                self.vain = 0;
+                self.places.retain(|Reverse((_, lane))| !dead.has(lane.kind));
+            }
         }
     }
 }
@@ -293,11 +303,16 @@ impl<'a> ShareLine<'a> {
     /// Nobody of a kind gets a turn any more: whoever would have offered one of it offers something else.
     fn died(&mut self, kind: KindId, view: View<'_>) {
         let first = usize::try_from(kind).ok().and_then(|kind| self.first.get_mut(kind));
-        for mut at in first.map(std::mem::take).unwrap_or_default() {
-            while at != ROOT {
-                self.enter(at, view);
-                at = self.places.get(at).map_or(ROOT, |place| place.parent);
-            }
+        let accounts = first.map(std::mem::take).unwrap_or_default();
+        for account in &accounts {
+            self.enter(*account, view);
+        }
+        // They are all of one queue, since their kind is.
+        let above = |line: &Self, at: usize| line.places.get(at).map_or(ROOT, |place| place.parent);
+        let mut at = accounts.first().map_or(ROOT, |account| above(self, *account));
+        while at != ROOT {
+            self.enter(at, view);
+            at = above(self, at);
         }
     }
 
