@@ -16,6 +16,7 @@ use super::round::{Kept, Round};
 use super::running::{Held, RunningSet};
 use super::settings::Settings;
 use super::share::Share;
+use super::tree::QueueTree;
 use crate::sched::Placement;
 use crate::time::Timestamp;
 
@@ -90,6 +91,8 @@ struct Search {
     by_priority: usize,
     by_order: usize,
     chosen: FxHashSet<Uuid>,
+    /// The quotas before anybody gave way, where that matters.
+    before: Option<QueueTree>,
 }
 
 impl Round<'_> {
@@ -170,7 +173,8 @@ impl Round<'_> {
     }
 
     fn search(&mut self, entry: &Entry, most: usize) -> Option<Vec<Victim>> {
-        let mut search = Search::default();
+        let before = (self.rules.displaces && self.settings.reclaim).then(|| self.trial.tree.clone());
+        let mut search = Search { before, ..Search::default() };
         let mut chosen: Vec<Victim> = Vec::new();
         let mut look_at = 1;
         let fits = loop {
@@ -284,7 +288,9 @@ impl Round<'_> {
             }
             search.by_order += 1;
             let held = self.running.get(*id)?;
-            if is_free_to_take(*id, victims, &search.chosen) && self.may_displace(entry, held) {
+            if is_free_to_take(*id, victims, &search.chosen)
+                && self.may_displace(entry, held, search.before.as_ref())
+            {
                 return Some(Victim { id: *id, reason: PreemptionReason::Order });
             }
         }
@@ -292,13 +298,13 @@ impl Round<'_> {
 
     /// Whether a run may take another's place by the order alone: not if the other one could take it back by its
     /// priority or its queue's quota, or they would do so for ever.
-    fn may_displace(&self, entry: &Entry, held: &Held) -> bool {
+    fn may_displace(&self, entry: &Entry, held: &Held, before: Option<&QueueTree>) -> bool {
         let (ours, theirs) = (&entry.job, &held.run.job);
         if ours.queue == theirs.queue {
             return !self.settings.preempt_by_priority || theirs.priority <= ours.priority;
         }
         let (theirs, ours) = ((theirs.queue, held.total), (ours.queue, entry.total));
-        !self.settings.reclaim || !self.trial.tree.could_take_back(theirs, ours)
+        before.is_none_or(|before| !self.trial.tree.could_take_back(before, theirs, ours))
     }
 }
 

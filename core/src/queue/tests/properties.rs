@@ -171,7 +171,9 @@ fn taken_back(queue: &Queue, plan: &Plan) -> Option<(Uuid, Uuid)> {
         next.preemptions.clear();
         carry_out(&mut after, next, at(NOW));
         let back = after.tick(at(NOW)).preemptions;
-        let back = back.iter().find(|at| at.victim == claimant && victims.contains(&at.claimant));
+        // Not after somebody else has changed what is so.
+        let mut own = back.iter().take_while(|at| victims.contains(&at.claimant));
+        let back = own.find(|at| at.victim == claimant);
         back.map(|at| (at.claimant, at.victim))
     })
 }

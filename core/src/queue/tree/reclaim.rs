@@ -21,15 +21,19 @@ impl QueueTree {
 
     /// Whether a run that holds `held` in queue `victim` could take its place back, if it lost it to one that asks for
     /// `asked` in queue `claimant`.
+    ///
+    /// `before` is the tree before anybody else gave way: some of those may stay after all, and then the claimant's
+    /// side uses more than it does here.
     pub(in super::super) fn could_take_back(
         &self,
+        before: &Self,
         (victim, held): (Uuid, Resources),
         (claimant, asked): (Uuid, Resources),
     ) -> bool {
         let Some((theirs, ours)) = self.sides(victim, claimant) else {
             return false;
         };
-        let lent = |(resource, held)| held > 0 && self.all_borrow(&ours, resource, asked.get(resource));
+        let lent = |(resource, held)| held > 0 && before.all_borrow(&ours, resource, asked.get(resource));
         self.all_within(&theirs, held, Resources::ZERO) && held.iter().any(lent)
     }
 
