@@ -37,13 +37,13 @@ pub fn run(args: &QueueArgs) -> Result<String, AppError> {
     }
     let mut text = table(&policies).to_string();
     let gangs = match setup.gangs {
-        Gangs::Any => "a job's on any nodes",
-        Gangs::OneNode => "a job's on one node",
+        Gangs::Any => "those of a job on any nodes",
+        Gangs::OneNode => "those of a job on one node",
     };
     // A string takes every write.
     let _ = writeln!(
         text,
-        "\n{trace}: {} jobs on {} GPUs, {} a node, {gangs}; nobody can be done before {} s",
+        "\n{trace}: {} jobs on {} GPUs, {} a node, {gangs}; no makespan can be below {} s",
         count(u64::try_from(jobs.len()).unwrap_or(u64::MAX)),
         count(setup.gpus.into()),
         setup.per_node,
