@@ -160,8 +160,9 @@ fn could_start(queue: &Queue, plan: &Plan, gone: &[Uuid], claimant: Uuid) -> boo
 
 /// Somebody who takes back from a claimant what a plan took for it, if nothing else has happened.
 fn taken_back(queue: &Queue, plan: &Plan) -> Option<(Uuid, Uuid)> {
-    let claimants: BTreeSet<Uuid> = plan.preemptions.iter().map(|at| at.claimant).collect();
-    claimants.into_iter().find_map(|claimant| {
+    // The first alone, and where nobody starts: those behind it are decided on what it leaves.
+    let first = plan.preemptions.first().filter(|_| plan.grants.is_empty()).map(|at| at.claimant);
+    first.and_then(|claimant| {
         let mut after = queue.clone();
         let own: Vec<_> = plan.preemptions.iter().filter(|at| at.claimant == claimant).cloned().collect();
         let victims: BTreeSet<Uuid> = own.iter().map(|at| at.victim).collect();
@@ -170,9 +171,10 @@ fn taken_back(queue: &Queue, plan: &Plan) -> Option<(Uuid, Uuid)> {
         next.grants.retain(|grant| grant.job == claimant);
         next.preemptions.clear();
         carry_out(&mut after, next, at(NOW));
-        let back = after.tick(at(NOW)).preemptions;
+        let Plan { preemptions, grants, .. } = after.tick(at(NOW));
         // Not after somebody else has changed what is so.
-        let mut own = back.iter().take_while(|at| victims.contains(&at.claimant));
+        let alone = grants.is_empty();
+        let mut own = preemptions.iter().take_while(|at| alone && victims.contains(&at.claimant));
         let back = own.find(|at| at.victim == claimant);
         back.map(|at| (at.claimant, at.victim))
     })
