@@ -137,7 +137,7 @@ fn a_result_that_could_not_be_written_is_refused_at_once() {
 fn policies_are_repeatable_and_each_runs_once() {
     let policies = |line: &str| match parse(line).unwrap().command {
         Some(Command::Inflate(args)) => args.policies(),
-        None => panic!("not inflate"),
+        Some(Command::Queue(_)) | None => panic!("not inflate"),
     };
     assert_eq!(policies("replay inflate"), Policy::ALL);
     let line = "replay inflate --policy fgd --policy random --policy fgd";
