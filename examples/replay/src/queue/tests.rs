@@ -1,3 +1,6 @@
+use apportion::queue::QueuePolicy;
+
+use super::course::nodes;
 use super::figures::{QueueFigures, least_makespan_s};
 use super::*;
 use crate::jobs::{JobCount, generate};
