@@ -304,7 +304,11 @@ impl Round<'_> {
             return !self.settings.preempt_by_priority || theirs.priority <= ours.priority;
         }
         let (theirs, ours) = ((theirs.queue, held.total), (ours.queue, entry.total));
-        before.is_none_or(|before| !self.trial.tree.could_take_back(before, theirs, ours))
+        // What a queue has a quota of, no order takes: it might be taken back once others have started.
+        let quota = |queue| self.trial.tree.path(queue).any(|node| node.quotas.gpu_milli.nominal.is_some());
+        before.is_none_or(|before| {
+            !quota(theirs.0) && !quota(ours.0) && !self.trial.tree.could_take_back(before, theirs, ours)
+        })
     }
 }
 
