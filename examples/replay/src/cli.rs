@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::generate::{DEFAULT_PODS, PUBLISHED_NODES};
 
+mod queue;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use queue::{DisciplineArg, QueueArgs};
 use store::schema_name;
 pub use store::{DatabaseUrl, DurabilityArg, StoreArg, StoreAt};
 
@@ -34,6 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the published experiment, which fills the cluster until nothing fits, and compares the policies.
     Inflate(InflateArgs),
+    /// Replays training jobs through the queue in virtual time, and compares the policies.
+    Queue(QueueArgs),
 }
 
 /// Where the cluster and the workload come from, how they are replayed, and where the results go.

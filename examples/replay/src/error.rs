@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use apportion::store::{BadDeclaration, StoreError};
 
 use crate::cli::UsageError;
+use crate::queue::QueueReplayError;
 use crate::report::ReportError;
 use crate::trace::TraceError;
 
@@ -32,6 +33,9 @@ pub enum AppError {
     /// The experiment fills GPUs, and there are none.
     #[error("no node has a GPU: the experiment has nothing to fill")]
     NoGpus,
+    /// The jobs cannot be replayed through the queue.
+    #[error(transparent)]
+    Queue(#[from] QueueReplayError),
     /// There is no folder for a store that is thrown away.
     #[error("no temporary folder can be made")]
     Temporary(#[source] std::io::Error),
@@ -127,6 +131,7 @@ impl AppError {
             Self::Usage(_)
             | Self::Trace(_)
             | Self::NoGpus
+            | Self::Queue(QueueReplayError::TooLarge { .. })
             | Self::NotAReplay
             | Self::OtherInputs { .. }
             | Self::SchemaInUse { .. }

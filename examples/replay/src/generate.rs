@@ -32,7 +32,8 @@ mod figures;
 #[cfg(test)]
 mod tests;
 
-use figures::{CPU_ONLY, Kind, LIFETIMES, MODELS, QOS, SHAPES, SHARES, Weighted};
+pub(crate) use figures::Weighted;
+use figures::{CPU_ONLY, Kind, LIFETIMES, MODELS, QOS, SHAPES, SHARES};
 
 /// The nodes of the published cluster.
 pub const PUBLISHED_NODES: usize = 1_523;
@@ -77,7 +78,7 @@ pub struct Workload {
 /// Generates a cluster and a workload; see the module's documentation for what is drawn.
 pub fn generate(size: &Size) -> Workload {
     let nodes = cluster(size.nodes);
-    let mut draw = Draw(Pcg64::seed_from_u64(size.seed));
+    let mut draw = Draw::new(size.seed);
     let mut drafts: Vec<Draft> = (0..size.pods).map(|_| Draft::draw(&mut draw, &nodes)).collect();
     drafts.sort_by_key(|draft| draft.created_s);
     let gpus: u64 = nodes.iter().map(|node| u64::from(node.gpus)).sum();
@@ -198,15 +199,20 @@ fn peak_milli(drafts: &[Draft], stretch: u64) -> u64 {
 }
 
 /// The generator's dice.
-struct Draw(Pcg64);
+pub(crate) struct Draw(Pcg64);
 
 impl Draw {
+    /// Dice that fall the same for the same seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Pcg64::seed_from_u64(seed))
+    }
+
     /// A number below `end`. The bias of the remainder is below 2^-32 for every `end` used here.
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0.next_u64().checked_rem(end).unwrap_or_default()
     }
 
-    fn weighted<T>(&mut self, choices: &'static [Weighted<T>]) -> Option<&'static T> {
+    pub(crate) fn weighted<T>(&mut self, choices: &'static [Weighted<T>]) -> Option<&'static T> {
         let mut left = self.below(choices.iter().map(|(weight, _)| weight).sum());
         choices.iter().find_map(|(weight, choice)| {
             let hit = left < *weight;
@@ -233,14 +239,20 @@ impl Draw {
     }
 
     fn lifetime_s(&mut self) -> u64 {
+        self.quantile(1, LIFETIMES)
+    }
+
+    /// A number of a distribution that begins at `least` and is given by millionths up to which it is below a number,
+    /// linear between them.
+    pub(crate) fn quantile(&mut self, least: u64, until: &[(u64, u64)]) -> u64 {
         let per_million = self.below(1_000_000);
-        let mut from = (0, 1);
-        for &(until, until_s) in LIFETIMES {
-            let (start, start_s) = from;
-            if per_million < until {
-                return start_s + (until_s - start_s) * (per_million - start) / (until - start);
+        let mut from = (0, least);
+        for &(millionths, number) in until {
+            let (start, begun) = from;
+            if per_million < millionths {
+                return begun + (number - begun) * (per_million - start) / (millionths - start);
             }
-            from = (until, until_s);
+            from = (millionths, number);
         }
         from.1
     }

@@ -1,4 +1,4 @@
-//! The parts of `replay`: a trace or a generated workload, the published experiment, and what is made of the results.
+//! The parts of `replay`: a trace or a generated workload, the published experiment, the queue in virtual time, and what is made of the results.
 
 pub mod cli;
 pub mod error;
@@ -7,7 +7,10 @@ pub mod generate;
 pub mod inflate;
 pub mod inflate_cli;
 pub mod input;
+pub mod jobs;
 pub mod published;
+pub mod queue;
+pub mod queue_cli;
 pub mod report;
 pub mod run;
 pub mod table;

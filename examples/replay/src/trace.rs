@@ -274,17 +274,17 @@ fn deletion(row: &Row<'_>) -> Result<Option<i64>, TraceError> {
 }
 
 /// The names seen so far, with their lines.
-struct Names {
+pub(crate) struct Names {
     column: &'static str,
     lines: BTreeMap<String, u64>,
 }
 
 impl Names {
-    fn new(column: &'static str) -> Self {
+    pub(crate) fn new(column: &'static str) -> Self {
         Self { column, lines: BTreeMap::new() }
     }
 
-    fn take(&mut self, row: &Row<'_>) -> Result<String, TraceError> {
+    pub(crate) fn take(&mut self, row: &Row<'_>) -> Result<String, TraceError> {
         let name = row.text(self.column).to_owned();
         if name.is_empty() {
             return Err(row.bad(self.column, "must not be empty"));

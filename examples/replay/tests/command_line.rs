@@ -118,3 +118,37 @@ fn the_experiment_prints_a_table_and_writes_its_runs() {
         assert!(runs[5][name].is_number(), "{name}");
     }
 }
+
+const JOBS: &str =
+    "job_id,arrival_s,duration_s,num_gpus,mode,model\na,0,100,1,static,m\nb,10,50,2,gns,m\nc,20,30,1,gns,m\n";
+
+#[test]
+fn the_queue_prints_a_table_of_its_policies_and_writes_their_figures() {
+    let folder = folder(NODES, PODS);
+    std::fs::write(folder.path().join("jobs.csv"), JOBS).unwrap();
+    let cluster = ["queue", "--jobs", "jobs.csv", "--gpus", "2", "--per-node", "2", "--gangs", "one-node"];
+    let rest = ["--policy", "fifo", "--policy", "balanced", "--json", "queue.json"];
+    let output = replay(folder.path(), &[&cluster[..], &rest].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("\nfifo  ") && table.contains("\nbalanced (default)  "), "{table}");
+    assert!(table.contains("\ntrace jobs: 3 jobs on 2 GPUs, 2 a node"), "{table}");
+    let figures: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("queue.json")).unwrap()).unwrap();
+    assert_eq!((&figures["least_makespan_s"], &figures["trace"]), (&115.into(), &"trace jobs".into()));
+    let fifo = &figures["policies"][0];
+    assert_eq!((&fifo["policy"], &fifo["makespan_s"]), (&"fifo".into(), &180.into()));
+    for name in ["completion_mean_s", "completion_p99_s", "worst_rho", "utilisation_pct", "preemptions"] {
+        assert!(fifo[name].is_number(), "{name}");
+    }
+}
+
+#[test]
+fn jobs_that_cannot_be_replayed_end_with_2_and_nothing_written() {
+    let folder = folder(NODES, PODS);
+    std::fs::write(folder.path().join("jobs.csv"), JOBS).unwrap();
+    let small = ["queue", "--jobs", "jobs.csv", "--gpus", "1", "--json", "queue.json"];
+    refuses(folder.path(), &small, "error: job b needs 2 GPUs, and can have at most 1");
+    std::fs::write(folder.path().join("jobs.csv"), "job_id,arrival_s\n").unwrap();
+    refuses(folder.path(), &["queue", "--jobs", "jobs.csv"], "line 1: column duration_s is missing");
+}

@@ -2,6 +2,7 @@ use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::queue::{Discipline, Gangs};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))
@@ -136,9 +137,32 @@ fn a_result_that_could_not_be_written_is_refused_at_once() {
 fn policies_are_repeatable_and_each_runs_once() {
     let policies = |line: &str| match parse(line).unwrap().command {
         Some(Command::Inflate(args)) => args.policies(),
-        None => panic!("not inflate"),
+        Some(Command::Queue(_)) | None => panic!("not inflate"),
     };
     assert_eq!(policies("replay inflate"), Policy::ALL);
     let line = "replay inflate --policy fgd --policy random --policy fgd";
     assert_eq!(policies(line), [Policy::Random, Policy::Fgd]);
+}
+
+fn queue(line: &str) -> QueueArgs {
+    let Some(Command::Queue(args)) = parse(line).unwrap().command else { panic!("{line}") };
+    args
+}
+
+#[test]
+fn the_queue_is_replayed_under_all_policies_where_none_is_named() {
+    let args = queue("replay queue");
+    assert_eq!((args.jobs_count, args.gpus, args.per_node, args.tick, args.quantum), (120, 32, 4, 60, 300));
+    assert_eq!(args.disciplines(), Discipline::all());
+    let args = queue("replay queue --policy balanced --policy skipping --policy balanced --gangs one-node");
+    assert_eq!(
+        args.disciplines().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["skipping", "balanced"]
+    );
+    assert_eq!(args.setup().gangs, Gangs::OneNode);
+    for line in ["replay queue --policy best", "replay queue --gpus 0", "replay queue --per-node 17"] {
+        assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ValueValidation, "{line}");
+    }
+    let line = "replay queue --jobs a --jobs-count 3";
+    assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ArgumentConflict);
 }

@@ -1,7 +1,7 @@
 //! The figures that the generator draws from.
 
 /// A choice and how often it is taken, relative to the other choices.
-pub(super) type Weighted<T> = (u64, T);
+pub(crate) type Weighted<T> = (u64, T);
 
 /// Nodes of one size.
 pub(super) struct Shape {

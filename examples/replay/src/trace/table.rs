@@ -124,7 +124,7 @@ impl Row<'_> {
         }
     }
 
-    fn count(&self, column: &'static str) -> Result<i64, TraceError> {
+    pub(crate) fn count(&self, column: &'static str) -> Result<i64, TraceError> {
         match self.text(column).parse::<i64>() {
             Err(_) => Err(self.bad(column, "is not a whole number")),
             Ok(count) if count < 0 => Err(self.bad(column, "is negative")),
