@@ -30,11 +30,14 @@ const MAX_REASON: usize = 512;
 pub struct Abandoned {
     /// How many instances were given up.
     pub instances: usize,
+    /// How many leases of training runs were: what each held is free, or, where it held something of another node too, is to be
+    /// freed by its worker.
+    pub leases: usize,
 }
 
 impl ControlPlane {
     /// Says that a node is gone, for a reason that is recorded: its instances are lost, and what they held of quotas, GPUs and ports
-    /// is free. It takes nothing until an agent joins as it again.
+    /// is free; and so are the leases of training runs on it, whose runs go on elsewhere or fail. It takes nothing until an agent joins as it again.
     ///
     /// Instances are given up some at a time: cut off in the middle, it goes on when it is asked again.
     ///
@@ -55,10 +58,11 @@ impl ControlPlane {
             }
             let of_node = Scan::of(&INSTANCES).by("instances_node").with(node).limit(AT_ONCE);
             let rows = self.store.scan(of_node).await?.value.rows;
+            let still_dead = Write::guard(&NODE_LIFECYCLES, node, life.revision());
             if rows.is_empty() {
+                abandoned.leases += self.abandon_leases_on(node, &still_dead, reason).await?;
                 return Ok(abandoned);
             }
-            let still_dead = Write::guard(&NODE_LIFECYCLES, node, life.revision());
             let given_up = self.abandon_all(&rows, &still_dead, reason).await?;
             abandoned.instances += given_up;
             if given_up == 0 {

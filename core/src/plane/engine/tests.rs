@@ -296,3 +296,26 @@ async fn a_run_of_higher_priority_gets_the_place_of_a_lower_one_when_that_has_st
     assert_eq!(leases.list(reserved, crate::entity::PageRequest::default()).await.unwrap().entries.len(), 1);
     world.clean().await;
 }
+
+#[tokio::test]
+async fn a_node_that_is_given_up_frees_what_is_leased_there_and_its_runs_go_on_elsewhere() {
+    let world = World::new(2).await;
+    let (plane, scheduler) = (&world.plane, &world.scheduler);
+    let alone = world.submit(RunQueue::DEFAULT, 0, gang(1, 4)).await;
+    let wide = world.submit(RunQueue::DEFAULT, 0, gang(2, 2)).await;
+    scheduler.tick().await.unwrap();
+    let mut claimed = plane.claim_run(&Worker::new("w"), MINUTE).await.unwrap().unwrap();
+    if claimed.run.id != alone {
+        claimed = plane.claim_run(&Worker::new("w"), MINUTE).await.unwrap().unwrap();
+    }
+    let node = claimed.gpus[0].node.unwrap();
+    let abandoned = plane.mark_node_dead(node, "it burned").await.unwrap();
+    assert_eq!((abandoned.instances, abandoned.leases), (0, 1));
+    assert_eq!(plane.mark_node_dead(node, "it burned").await.unwrap().leases, 0, "once is enough");
+    assert_eq!(world.state(alone).await, RunState::Queued);
+    assert!(plane.renew_lease(&claimed.lease, MINUTE).await.is_err());
+    world.clean().await;
+    // The other node is taken by the gang, whose members are there both.
+    assert_eq!((world.state(wide).await, world.used(world.ada).await), (RunState::Starting, 4000));
+    assert!(scheduler.tick().await.unwrap().granted.is_empty());
+}

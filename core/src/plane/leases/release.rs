@@ -126,6 +126,51 @@ impl ControlPlane {
         .await
     }
 
+    /// Gives up the leases that hold something of a node, while that is so; answers how many. One that holds something of other
+    /// nodes too is taken from its run, and held until its worker says that nothing of it runs there.
+    pub(in crate::plane) async fn abandon_leases_on(
+        &self,
+        node: NodeId,
+        while_so: &Write,
+        reason: &str,
+    ) -> Result<usize> {
+        let parts = self.store.scan_all(Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node)).await?;
+        let mut given_up = 0;
+        for part in parts {
+            let id: LeaseId = part.id("lease_id")?;
+            let taken = self
+                .decided("lease.abandon", GpuLease::KIND, || async move {
+                    let (mut lease, run, now) = self.lease_and_run(id).await?;
+                    if lease.value.state == BindingState::Released {
+                        return Ok(Decided::Done(false));
+                    }
+                    let all =
+                        self.store.scan_all(Scan::of(&LEASE_NODES).by("lease_nodes_lease").with(id)).await?;
+                    let reserved = lease.value.state == BindingState::Reserved;
+                    let mut batch = if reserved
+                        || all.iter().all(|part| part.key().values().get(1) == Some(&node.into()))
+                    {
+                        lease.value.reason = Some(cut(reason));
+                        self.lost("lease.abandon", run, lease, RunCause::Hardware, now).await?
+                    } else if lease.value.run_id.is_some() {
+                        let mut batch = self.batch("lease.abandon");
+                        let Entry { value: mut run, revision } = run;
+                        self.give_up_lease(&mut batch, &mut run, reason, now).await?;
+                        let run = Entry::new(run, revision);
+                        self.attempt_over(&mut batch, run, RunCause::Hardware, Some(reason), now).await?;
+                        batch
+                    } else {
+                        return Ok(Decided::Done(false));
+                    };
+                    batch.push(while_so.clone());
+                    Ok(Decided::Commit(true, batch))
+                })
+                .await?;
+            given_up += usize::from(taken);
+        }
+        Ok(given_up)
+    }
+
     /// Takes in, as the agent of a node, which leases something still runs of there; what others hold that earlier sessions of the
     /// agent took is released. Answers how many were.
     ///
