@@ -58,7 +58,7 @@ struct WorkArguments {
     /// Milliseconds between two questions what is to be done.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
-    /// For how many milliseconds a program that is to end may go on before it is killed.
+    /// For how many milliseconds a program that is to end may go on before it is killed: at most a quarter of the lease.
     #[arg(long, default_value_t = 10_000)]
     grace_ms: u64,
     /// The program that trains, with its arguments; the training of this template where none is named.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use apportion::entity::LeaseId;
 use apportion::plane::{ClaimedRun, NodeSession};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::control::{Refused, Remote};
 use attempt::Attempt;
@@ -42,7 +43,7 @@ pub struct Settings {
     pub lease: Duration,
     /// How long after one question what is to be done it asks the next.
     pub poll: Duration,
-    /// How long a program that was asked to end may go on.
+    /// How long a program that was asked to end may go on: at most a quarter of the lease.
     pub grace: Duration,
 }
 
@@ -79,7 +80,8 @@ struct Running {
 
 impl Worker {
     /// A worker that has not begun. Only one works in a folder at a time.
-    pub fn open(control: Remote, settings: Settings) -> Result<Self, Error> {
+    pub fn open(control: Remote, mut settings: Settings) -> Result<Self, Error> {
+        settings.grace = settings.grace.min(settings.lease / 4);
         let kept = Kept::open(&settings.state)?;
         Ok(Self { control: Arc::new(control), settings: Arc::new(settings), kept })
     }
@@ -142,21 +144,26 @@ impl Worker {
         self.control.heartbeat(session).await?;
         // Also frees what was stopped while nobody could be told.
         self.control.report(session, running.stops.keys().copied().collect()).await?;
-        while let Some(claimed) = self.control.claim(session, self.name(), self.settings.lease).await? {
-            self.begin(claimed, running);
+        loop {
+            let asked = Instant::now();
+            match self.control.claim(session, self.name(), self.settings.lease).await? {
+                Some(claimed) => self.begin(claimed, asked, running),
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 
-    fn begin(&self, claimed: ClaimedRun, running: &mut Running) {
+    fn begin(&self, claimed: ClaimedRun, claimed_at: Instant, running: &mut Running) {
         let lease = claimed.lease.lease;
         let (stop, stopped) = tokio::sync::oneshot::channel();
         running.stops.insert(lease, stop);
         let attempt = Attempt {
             control: Arc::clone(&self.control),
+            renewals: self.control.another(),
             settings: Arc::clone(&self.settings),
             kept: self.kept.clone(),
             claimed,
+            claimed_at,
         };
         running.tasks.spawn(async move {
             attempt.run(stopped).await;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::entity::{RunCause, RunState, StatusTold};
-use apportion::plane::{Artifact, RunLease};
-use apportion::time::{ManualClock, Timestamp};
+use apportion::plane::{Artifact, LeaseStanding, RunLease};
+use apportion::time::{ManualClock, SystemClock, Timestamp};
 use serde_json::json;
 use trainer::control::{Refused, Remote};
 use world::World;
@@ -19,7 +19,10 @@ async fn heard(worker: &Remote, held: &RunLease, key: &str) -> usize {
     let artifact = Artifact::new(key, 3, "a".repeat(64));
     let told = StatusTold::default();
     let answers = [
-        worker.renew(held, LEASE).await.map(drop),
+        worker.renew(held, LEASE).await.and_then(|standing| match standing {
+            LeaseStanding::Stop(reason) => Err(Refused::Over { reason }),
+            _ => Ok(()),
+        }),
         worker.begin(held).await,
         worker.tell(held, "late".to_owned(), "training".to_owned(), told).await.map(drop),
         worker.uploading(held).await.map(drop),
@@ -79,5 +82,25 @@ async fn a_late_write_of_a_killed_worker_is_refused() {
     let told = world.told(run.id).await;
     let told: Vec<_> = told.iter().map(|status| (status.sequence, status.message_id.as_deref())).collect();
     assert_eq!(told, [(1, Some("1")), (2, Some("2"))], "what was told twice is there once");
+    assert!(world.is_back_to_zero().await);
+}
+
+#[tokio::test]
+async fn the_agent_of_another_machine_is_not_heard_whatever_it_knows() {
+    let world = World::new(Arc::new(SystemClock::new())).await;
+    let run = world.submit(json!({})).await;
+    world.turn().await;
+    let (worker, other) = (world.remote(), world.other().await);
+    let (session, others) = (worker.join().await.unwrap(), other.join().await.unwrap());
+    assert_eq!(other.claim(others, "other", LEASE).await.unwrap(), None);
+    let held = worker.claim(session, "worker", LEASE).await.unwrap().unwrap().lease;
+    let none = |answer: Result<(), Refused>| matches!(answer, Err(Refused::Denied { code, .. }) if code == "not_found");
+    assert!(none(other.begin(&held).await));
+    assert!(none(other.renew(&held, LEASE).await.map(drop)));
+    world.plane.abort_run(run, "not wanted").await.unwrap();
+    assert!(none(other.release(&held).await));
+    assert_eq!(other.report(others, Vec::new()).await.unwrap(), 0);
+    assert!(!world.is_back_to_zero().await);
+    worker.release(&held).await.unwrap();
     assert!(world.is_back_to_zero().await);
 }

@@ -19,7 +19,7 @@ fn trained(config: &Config) -> (Vec<f64>, Vec<u8>) {
 
 #[test]
 fn the_loss_goes_down() {
-    for (seed, rank) in (1..=20).flat_map(|seed| [(seed, 1), (seed, 4), (seed, 8)]) {
+    for (seed, rank) in (1..=5).flat_map(|seed| [(seed, 1), (seed, 4), (seed, 8)]) {
         let (losses, _) = trained(&Config { seed, rank, ..Config::default() });
         let (first, last) = (losses[0], losses[losses.len() - 1]);
         assert!(last < first / 5.0, "seed {seed}, rank {rank}: {losses:?}");

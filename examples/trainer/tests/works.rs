@@ -113,7 +113,7 @@ async fn a_worker_that_is_stopped_ends_its_runs_and_says_so() {
     assert!(world.is_back_to_zero().await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_ends_what_a_killed_one_has_left() {
     let world = world().await;
     let run = world.submit(json!({})).await;

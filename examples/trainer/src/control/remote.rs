@@ -43,6 +43,11 @@ impl Remote {
         Self { address: address.into(), key: key.into(), line: Mutex::new(None) }
     }
 
+    /// The same, over another connection.
+    pub fn another(&self) -> Self {
+        Self::new(&self.address, &self.key)
+    }
+
     /// Begins a new life as the agent of the node: what was said in an earlier one counts no longer.
     pub async fn join(&self) -> Result<NodeSession> {
         self.ask(Ask::Join).await

@@ -36,7 +36,7 @@ impl Workers {
         std::fs::write(state.join("key"), machine.key.expose())?;
         let worker = Command::new(std::env::current_exe()?)
             .args(["work", "--control", &self.address, "--name", machine.name])
-            .args(["--lease-ms", &LEASE.as_millis().to_string(), "--poll-ms", "150", "--grace-ms", "2000"])
+            .args(["--lease-ms", &LEASE.as_millis().to_string(), "--poll-ms", "150", "--grace-ms", "500"])
             .arg("--key")
             .arg(state.join("key"))
             .arg("--storage")

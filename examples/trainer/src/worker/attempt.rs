@@ -8,7 +8,7 @@ use apportion::plane::{ClaimedRun, LeaseStanding, RunLease};
 use futures_util::StreamExt as _;
 use tokio::process::ChildStdout;
 use tokio::sync::oneshot::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::kept::{Kept, Record};
@@ -25,9 +25,13 @@ const TRIES: u32 = 5;
 /// A run that was taken, and what is needed to carry it out.
 pub(super) struct Attempt {
     pub(super) control: Arc<Remote>,
+    /// A connection of its own, so that nothing else that is asked holds up a renewal.
+    pub(super) renewals: Remote,
     pub(super) settings: Arc<Settings>,
     pub(super) kept: Kept,
     pub(super) claimed: ClaimedRun,
+    /// A moment before it was taken.
+    pub(super) claimed_at: Instant,
 }
 
 /// Why an attempt is over.
@@ -148,23 +152,23 @@ impl Attempt {
     }
 
     /// Holds on to the lease, and answers why the program is to stop: because the control plane says so, or because it was not reached
-    /// for so long that the lease may be over.
+    /// for so long that there is only time to end before the lease is over.
     async fn keep(&self) -> String {
         let lease = self.settings.lease;
-        let mut until = Instant::now() + lease / 2;
+        // By the worker's own clock, from before it asked: the control plane cannot be further.
+        let mut asked = self.claimed_at;
+        let mut pause = lease / 4;
         loop {
-            tokio::time::sleep(lease / 4).await;
-            let asked = Instant::now();
-            match tokio::time::timeout(lease / 4, self.control.renew(self.held(), lease)).await {
-                Ok(Ok(LeaseStanding::Held(_))) => until = asked + lease,
+            tokio::time::sleep(pause).await;
+            let (now, latest) = (Instant::now(), asked + lease * 3 / 4);
+            match timeout_at(latest, self.renewals.renew(self.held(), lease)).await {
+                Ok(Ok(LeaseStanding::Held(_))) => (asked, pause) = (now, lease / 4),
                 Ok(Ok(LeaseStanding::Stop(why))) => return why,
-                Ok(Err(Refused::Unreachable { .. })) | Err(_) => {}
                 Ok(Ok(standing)) => return format!("{standing:?}"),
+                Ok(Err(Refused::Unreachable { .. })) if Instant::now() < latest => pause = lease / 16,
+                Ok(Err(Refused::Unreachable { reason })) => return reason,
                 Ok(Err(refused)) => return refused.to_string(),
-            }
-            // By the worker's own clock, from before it asked: the control plane cannot be further.
-            if Instant::now() + lease / 4 >= until {
-                return "the control plane was not reached for too long".to_owned();
+                Err(_) => return "the control plane was not reached for too long".to_owned(),
             }
         }
     }

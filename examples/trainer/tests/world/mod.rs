@@ -21,17 +21,17 @@ use tokio::net::TcpListener;
 use trainer::control::{Remote, serve};
 use trainer::service::{Pace, look};
 
-pub struct World {
-    pub folder: TempDir,
-    pub plane: Arc<ControlPlane>,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) plane: Arc<ControlPlane>,
     scheduler: RunScheduler,
     owner: UserId,
-    pub key: SecretText,
-    pub address: String,
+    pub(crate) key: SecretText,
+    pub(crate) address: String,
 }
 
 impl World {
-    pub async fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) async fn new(clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = RedbStore::open(folder.path().join("cloud.redb"), TABLES, clock).unwrap();
         let policy = RunPolicy::default().backoff(Duration::from_millis(10), Duration::from_millis(10));
@@ -50,34 +50,41 @@ impl World {
         Self { folder, plane, scheduler, owner, key, address }
     }
 
-    pub fn remote(&self) -> Remote {
+    pub(crate) fn remote(&self) -> Remote {
         Remote::new(&self.address, self.key.expose())
     }
 
-    pub async fn submit(&self, config: serde_json::Value) -> RunId {
+    /// The agent of another machine.
+    pub(crate) async fn other(&self) -> Remote {
+        let node = self.plane.register_node(NewNode::new(self.owner, "rack-2")).await.unwrap().id;
+        let key = self.plane.create_api_key(self.owner, NewApiKey::agent("rack-2", node)).await.unwrap();
+        Remote::new(&self.address, key.secret.expose())
+    }
+
+    pub(crate) async fn submit(&self, config: serde_json::Value) -> RunId {
         let training = NewTraining::new(self.owner, "t", "sks").config(Json::new(&config).unwrap());
         let training = self.plane.create_training(training).await.unwrap();
         self.plane.submit_run(NewRun::of(training.id)).await.unwrap().id
     }
 
     /// Does once what the control plane does all the time, and answers how many runs got GPUs.
-    pub async fn turn(&self) -> usize {
+    pub(crate) async fn turn(&self) -> usize {
         look(&self.plane, Pace::default()).await.unwrap();
         self.scheduler.tick().await.unwrap().granted.len()
     }
 
-    pub async fn run(&self, id: RunId) -> Entry<TrainingRun> {
+    pub(crate) async fn run(&self, id: RunId) -> Entry<TrainingRun> {
         self.plane.repositories().training_runs().require(id).await.unwrap()
     }
 
-    pub async fn told(&self, id: RunId) -> Vec<TrainingStatus> {
+    pub(crate) async fn told(&self, id: RunId) -> Vec<TrainingStatus> {
         let told =
             self.plane.repositories().training_statuses().list(id, PageRequest::default()).await.unwrap();
         told.entries.into_iter().map(|status| status.value).collect()
     }
 
     /// Every GPU is free, and every counter is what it should be.
-    pub async fn is_back_to_zero(&self) -> bool {
+    pub(crate) async fn is_back_to_zero(&self) -> bool {
         let gpus = self.plane.repositories().gpus();
         let gpus = gpus.list(GpuFilter::default(), PageRequest::default()).await.unwrap().entries;
         gpus.iter().all(|gpu| gpu.used_milli.is_zero()) && self.plane.audit().await.unwrap().is_clean()
