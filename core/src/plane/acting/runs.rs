@@ -1,16 +1,20 @@
 //! Runs of trainings on behalf of a caller. Whoever may not see a run is told that there is none.
 
+use std::time::Duration;
+
 use super::merged::{Place, Places};
 use super::views::View;
 use super::{Acting, Thing};
 use crate::access::{Operation, Reach};
 use crate::entity::{
-    Entry, LEASE_NODES, ListPage, PageRequest, RunCause, RunId, TRAINING_RUNS, TrainingRun,
+    Entry, LEASE_NODES, LeaseId, ListPage, PageRequest, RunCause, RunId, TRAINING_RUNS, TrainingRun,
     TrainingRunFilter, TrainingStatus,
 };
 use crate::error::Result;
 use crate::identity::Via;
-use crate::plane::{Artifact, ControlPlane, NewRun, NewStatus, RunLease};
+use crate::plane::{
+    Artifact, ClaimedRun, ControlPlane, LeaseStanding, NewRun, NewStatus, NodeSession, RunLease, Worker,
+};
 use crate::store::{Count, Scan, StoreExt as _, Test};
 
 impl Acting {
@@ -93,6 +97,39 @@ impl Acting {
         info: Option<&str>,
     ) -> Result<Entry<TrainingRun>> {
         self.as_worker(lease, |plane| async move { plane.fail_run(lease, cause, info).await }).await
+    }
+
+    /// The worker holds on to a lease; see [`ControlPlane::renew_lease`](crate::ControlPlane::renew_lease).
+    pub async fn renew_lease(&self, shown: &RunLease, lease: Duration) -> Result<LeaseStanding> {
+        self.as_worker(shown, |plane| async move { plane.renew_lease(shown, lease).await }).await
+    }
+
+    /// The worker says that nothing uses a lease any more; see [`ControlPlane::release_lease`](crate::ControlPlane::release_lease).
+    pub async fn release_lease(&self, shown: &RunLease) -> Result<()> {
+        self.as_worker(shown, |plane| async move { plane.release_lease(shown).await }).await
+    }
+
+    /// The agent of a node takes a lease that was given there, as the worker of this name; see
+    /// [`ControlPlane::claim_run`](crate::ControlPlane::claim_run).
+    pub async fn claim_run(
+        &self,
+        session: NodeSession,
+        worker: &str,
+        lease: Duration,
+    ) -> Result<Option<ClaimedRun>> {
+        self.run_as_agent("run.claim", |plane, node| async move {
+            plane.claim_run(&Worker::new(worker).on(node, session), lease).await
+        })
+        .await
+    }
+
+    /// The agent of a node says which leases something still runs of there; see
+    /// [`ControlPlane::report_leases`](crate::ControlPlane::report_leases).
+    pub async fn report_leases(&self, session: NodeSession, running: &[LeaseId]) -> Result<usize> {
+        self.run_as_agent("lease.report", |plane, node| async move {
+            plane.report_leases(node, session, running).await
+        })
+        .await
     }
 
     /// Does what a worker says: the agent of a node that the lease is on, or who may do the work of any run.
