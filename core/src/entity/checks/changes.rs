@@ -114,7 +114,7 @@ pub(super) async fn a_stale_revision_deletes_nothing(world: &World) {
 pub(super) async fn what_is_still_used_is_not_deleted(world: &World) {
     let repositories = &world.repositories;
     let kept = world.kept().await;
-    assert_used(repositories.users().delete(kept.user.id, 1).await, "compute_nodes");
+    assert_used(repositories.users().delete(kept.user.id, 1).await, "fair_shares");
     // What goes with a user has not gone either.
     world.holds(&kept.user, 1).await;
     world.holds(&kept.access, 1).await;

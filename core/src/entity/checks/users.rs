@@ -44,7 +44,7 @@ pub(super) async fn a_user_comes_and_goes_with_its_companions(world: &World) {
 
     let terminal = world.bare();
     world.keep(&terminal).await;
-    assert_used(repositories.users().delete(terminal.user.id, 1).await, "compute_nodes");
+    assert_used(repositories.users().delete(terminal.user.id, 1).await, "fair_shares");
 }
 
 pub(super) async fn an_address_belongs_to_one_user(world: &World) {
