@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,11 +120,17 @@ async fn a_worker_ends_what_a_killed_one_has_left() {
     let state = world.folder.path().join("state");
     let key = world.folder.path().join("key");
     std::fs::write(&key, world.key.expose()).unwrap();
+    // Killed also where the test fails, so that nobody waits for what it prints.
     let start = || {
-        let mut worker = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        let mut worker = tokio::process::Command::new(env!("CARGO_BIN_EXE_trainer"));
         worker.args(["work", "--poll-ms", "20", "--control", &world.address]).arg("--key").arg(&key);
         worker.arg("--state").arg(&state).arg("--storage").arg(world.folder.path().join("storage"));
-        worker.args(["--grace-ms", "500", "--", "sleep", "1000"]).stdout(Stdio::null()).spawn().unwrap()
+        worker
+            .args(["--grace-ms", "500", "--", "sleep", "1000"])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     };
     let mut worker = start();
     until(&world, run, RunState::Training).await;
@@ -132,8 +138,7 @@ async fn a_worker_ends_what_a_killed_one_has_left() {
     let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
     let left = i32::try_from(record["process"]["pid"].as_i64().unwrap()).unwrap();
     let left = Pid::from_raw(left).unwrap();
-    worker.kill().unwrap();
-    worker.wait().unwrap();
+    worker.kill().await.unwrap();
     test_kill_process_group(left).unwrap();
 
     let mut worker = start();
@@ -144,8 +149,9 @@ async fn a_worker_ends_what_a_killed_one_has_left() {
     let runs = |stat: String| !stat.contains(") Z ");
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", left.as_raw_nonzero()));
     assert!(!stat.is_ok_and(runs), "it runs on, on a gpu that another one has");
-    kill_process(Pid::from_child(&worker), Signal::TERM).unwrap();
-    assert!(worker.wait().unwrap().success());
+    let pid = Pid::from_raw(i32::try_from(worker.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(worker.wait().await.unwrap().success());
 }
 
 #[tokio::test]
