@@ -8,11 +8,13 @@ use super::super::World;
 use super::super::cut::Cut;
 use crate::ControlPlane;
 use crate::amount::GpuMilli;
-use crate::entity::{Entry, FAIR_SHARES, Limits, PageRequest, QueueId, RUN_QUEUE_USES, RunQueue};
+use crate::entity::{
+    Entry, FAIR_SHARES, Limits, PageRequest, QueueId, RUN_QUEUE_USES, RunQueue, TRAINING_RUNS,
+};
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::plane::{NewQueue, NewUser, QueueQuota, QueueTerms};
-use crate::store::StoreExt as _;
+use crate::store::{StoreExt as _, Write};
 
 pub(super) async fn check_queues(world: &World) {
     the_default_queue_is_made_once(world).await;
@@ -142,11 +144,12 @@ async fn a_queue_that_is_used_stays(world: &World) {
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
     let training = world.training(world.user().await).await;
     let run = world.live_run(&training, &[]).await;
-    let waits = world.cloud.delete_queue(ControlPlane::DEFAULT_QUEUE).await;
+    let own = queue(world, named(world)).await.id;
+    world.write(vec![Write::update(&TRAINING_RUNS, run, 1, vec![("queue_id", own.into())])]).await;
+    let waits = world.cloud.delete_queue(own).await;
     assert!(matches!(waits, Err(Error::StillUsed { by: "training_runs", .. })), "{waits:?}");
     world.end_run(run).await;
-    world.cloud.delete_queue(ControlPlane::DEFAULT_QUEUE).await.unwrap();
-    world.cloud.default_queue().await.unwrap();
+    world.cloud.delete_queue(own).await.unwrap();
 }
 
 async fn an_account_has_one_weight(world: &World) {
