@@ -94,5 +94,5 @@ fn wanted_of(known: &Known, grant: &queue::Grant) -> Option<Grant> {
         }
         nodes.push(GrantNode { node: on.node.into(), lifecycle_revision, members: on.members, gpus });
     }
-    Some(Grant { run: RunId::new(grant.job), nodes })
+    Some(Grant { run: RunId::new(grant.job), nodes, rental: None })
 }

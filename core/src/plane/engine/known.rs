@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::plane::leases::{node_of, tree_of};
 use crate::plane::view::View;
 use crate::queue::{Queue, QueueTree, Resources, Running, Settings};
+use crate::rent::OfferQuery;
 use crate::sched::Tag;
 use crate::store::{
     Cursor, Key, MAX_CHANGES, Record, Row, Scan, Snapshot, SnapshotExt as _, Store, StoreError,
@@ -34,6 +35,8 @@ pub(super) struct Known {
     pub(super) leases: FxHashMap<Uuid, Uuid>,
     /// The kinds of the tasks that leases are of on each node: the view knows those of instances only.
     kinds: FxHashMap<Uuid, Vec<(Uuid, Tag)>>,
+    /// The runs that wait and for which a machine may be rented, with what that has to be.
+    pub(super) rentable: BTreeMap<Uuid, OfferQuery>,
     models: Models,
     uses: FxHashMap<(Uuid, i64), Resources>,
     changed: Changed,
@@ -83,6 +86,7 @@ impl Known {
             view,
             leases: FxHashMap::default(),
             kinds: FxHashMap::default(),
+            rentable: BTreeMap::new(),
             models,
             uses: FxHashMap::default(),
             changed,
@@ -264,13 +268,16 @@ impl Known {
         let rows = read(store, &TRAINING_RUNS, needed.iter().map(|id| (*id).into())).await?;
         for id in runs {
             self.queue.withdraw(*id);
+            self.rentable.remove(id);
         }
         for lease in live {
             self.take_lease(store, &lease, rows.get(&lease.of_run.into())).await?;
         }
         for id in runs {
             let Some(row) = rows.get(&(*id).into()) else { continue };
-            if let Some(job) = pending(&TrainingRun::from_row(row)?, &self.models) {
+            let run = TrainingRun::from_row(row)?;
+            if let Some(job) = pending(&run, &self.models) {
+                self.rentable.extend(OfferQuery::of(&run.ask).map(|query| (*id, query)));
                 // A queue that was deleted meanwhile is told by the feed, and the run with it.
                 drop(self.queue.submit(job));
             }

@@ -6,8 +6,7 @@
 mod carry;
 mod convert;
 mod known;
-#[cfg(test)]
-mod tests;
+mod rent;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,8 +8,8 @@ use super::{RunLease, entry_of, not_over, over};
 use crate::amount::GpuMilli;
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS,
-    LEASE_NODES, LEASE_RENEWALS, LeaseGpu, LeaseId, NodeId, TRAINING_RUN_IMAGES, TRAINING_RUNS, TrainingRun,
-    TrainingRunImage,
+    LEASE_NODES, LEASE_RENEWALS, LeaseGpu, LeaseId, NodeId, RENTALS, TRAINING_RUN_IMAGES, TRAINING_RUNS,
+    TrainingRun, TrainingRunImage,
 };
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
@@ -32,12 +32,21 @@ pub struct Worker {
     /// The node as whose agent it works, with its session: it takes only what was given there, and only while its session is
     /// the last one. Without, it takes anything.
     pub node: Option<(NodeId, NodeSession)>,
+    /// The lease that it takes, and no other one: that of the rented machine that it works on.
+    pub lease: Option<LeaseId>,
 }
 
 impl Worker {
-    /// A worker that takes anything.
+    /// A worker that takes anything but what is on rented machines.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), node: None }
+        Self { name: name.into(), node: None, lease: None }
+    }
+
+    /// A worker on a machine that is rented for a lease.
+    #[must_use]
+    pub const fn of(mut self, lease: LeaseId) -> Self {
+        self.lease = Some(lease);
+        self
     }
 
     /// A worker that takes what was given on a node, as its agent.
@@ -180,29 +189,33 @@ impl ControlPlane {
             .by("gpu_leases_state")
             .with(BindingState::Reserved.as_str())
             .limit(LOOKED_AT);
-        let mut rows = match worker.node {
-            None => self.store.scan(reserved).await?.value.rows,
-            Some((node, _)) => {
-                let parts =
-                    self.store.scan_all(Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node)).await?;
+        let is_free =
+            |row: &Row| row.text("state").is_ok_and(|state| state == BindingState::Reserved.as_str());
+        let mut rows: Vec<Row> = match (worker.lease, worker.node) {
+            (Some(lease), _) => {
+                self.store.get(&GPU_LEASES, lease).await?.value.into_iter().filter(is_free).collect()
+            }
+            (None, None) => self.store.scan(reserved).await?.value.rows,
+            (None, Some((node, _))) => {
+                let parts = Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node);
+                let parts = self.store.scan_all(parts).await?;
                 let keys = parts.iter().map(|part| Ok((&GPU_LEASES, part.id::<()>("lease_id")?.into())));
                 let keys = keys.collect::<Result<Vec<_>>>()?;
                 let leases = self.store.get_many(keys).await?.value;
-                leases
-                    .into_iter()
-                    .flatten()
-                    .filter(|row| {
-                        row.text("state").is_ok_and(|state| state == BindingState::Reserved.as_str())
-                    })
-                    .collect()
+                leases.into_iter().flatten().filter(is_free).collect()
             }
         };
-        if rows.is_empty() {
-            return Ok(None);
+        while !rows.is_empty() {
+            let chosen = usize::try_from(self.ids.next_id().as_u64_pair().1).unwrap_or(0) % rows.len();
+            let row = rows.swap_remove(chosen);
+            // Who works on a rented machine says so; nobody else can use what is there.
+            let rented = Scan::of(&RENTALS).by("rentals_lease").with(row.id::<()>("id")?).limit(1);
+            let read = self.store.scan(rented).await?;
+            if read.value.rows.is_empty() || worker.lease.is_some() {
+                return Ok(Some((row, read.now)));
+            }
         }
-        let chosen = usize::try_from(self.ids.next_id().as_u64_pair().1).unwrap_or(0) % rows.len();
-        let row = rows.swap_remove(chosen);
-        Ok(Some((row, self.store.read(Vec::new()).await?.now)))
+        Ok(None)
     }
 
     async fn claimed(&self, given: &GpuLease, until: Timestamp) -> Result<ClaimedRun> {

@@ -11,6 +11,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::plane::ControlPlane;
 use crate::plane::retry::lost_race;
+use crate::rent::Offer;
 use crate::store::{Answer, Batch, Change, Query, Row, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
@@ -20,6 +21,15 @@ pub(in crate::plane) struct Grant {
     pub(in crate::plane) run: RunId,
     /// Where; nothing where it gets a rented machine.
     pub(in crate::plane) nodes: Vec<GrantNode>,
+    /// The machine that is to be rented for it.
+    pub(in crate::plane) rental: Option<GrantRental>,
+}
+
+/// A machine that is to be rented.
+#[derive(Clone, Debug)]
+pub(in crate::plane) struct GrantRental {
+    pub(in crate::plane) provider: String,
+    pub(in crate::plane) offer: Offer,
 }
 
 /// What a run is to get of one node.
@@ -129,6 +139,12 @@ impl ControlPlane {
         batch.push(Write::Insert(renewal.to_row()));
         for node in &grant.nodes {
             take_node(&mut batch, &lease, &run, node)?;
+        }
+        if let Some(GrantRental { provider, offer }) = &grant.rental {
+            // The row is there before anybody is asked: whatever is rented for it is found by its label.
+            let id = self.new_id().into();
+            let rental = self.rental_options()?.intend(id, lease.id, provider, offer, now);
+            batch.push(Write::Insert(rental.to_row()));
         }
         queues.charge(&mut batch, queue, &lease)?;
         batch.writes.extend(of_account(&lease, 1));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use claim::{ClaimedRun, LeaseStanding, LeasedGpu, Worker};
 pub use expire::LeasesSwept;
-pub(in crate::plane) use grant::{Grant, GrantNode};
+pub(in crate::plane) use grant::{Grant, GrantNode, GrantRental};
 pub(in crate::plane) use queues::{node_of, tree_of};
 
 use super::ControlPlane;

@@ -52,7 +52,7 @@ impl Held {
 }
 
 impl ControlPlane {
-    fn rental_options(&self) -> Result<&RentalOptions> {
+    pub(in crate::plane) fn rental_options(&self) -> Result<&RentalOptions> {
         let options = self.rentals.as_deref();
         let options =
             options.ok_or_else(|| Error::invalid("rentals", "the host has said nothing about renting"))?;

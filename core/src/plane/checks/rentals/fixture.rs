@@ -73,7 +73,7 @@ impl<'w> Renting<'w> {
         let new = [training.to_row(), run.to_row()].map(Write::Insert);
         let counted = ["trainings", "runs"].map(|column| Write::admit(&QUOTAS, owner, column, 1));
         self.commit(there.into_iter().chain(new).chain(counted).collect()).await;
-        let grant = Grant { run: run.id, nodes: Vec::new() };
+        let grant = Grant { run: run.id, nodes: Vec::new(), rental: None };
         let lease = self.world.cloud.grant_runs(&[grant]).await.pop().unwrap().unwrap();
         let offer = Offer::new("o", gpus, "A100", 1_000_000);
         let rental = options().intend(

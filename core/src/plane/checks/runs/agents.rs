@@ -28,7 +28,7 @@ async fn taken_on(world: &World, lab: &Lab, node: NodeId) -> RunLease {
     let session = world.cloud.join_node(node).await.unwrap();
     let lifecycle = world.cloud.store.get(&NODE_LIFECYCLES, node).await.unwrap().value.unwrap();
     let on = GrantNode { node, lifecycle_revision: lifecycle.revision(), members: 1, gpus: Vec::new() };
-    let granted = world.cloud.grant_runs(&[Grant { run, nodes: vec![on] }]).await;
+    let granted = world.cloud.grant_runs(&[Grant { run, nodes: vec![on], rental: None }]).await;
     let lease = granted.into_iter().next().unwrap().unwrap().id;
     let worker = Worker::new("agent").on(node, session);
     let claimed = world.cloud.claim_run(&worker, HOUR).await.unwrap().unwrap();

@@ -167,7 +167,7 @@ impl World {
 
     /// Leases GPUs for a run that waits for them, which no worker has taken yet.
     async fn grant(&self, id: RunId) -> LeaseId {
-        let granted = self.cloud.grant_runs(&[Grant { run: id, nodes: Vec::new() }]).await;
+        let granted = self.cloud.grant_runs(&[Grant { run: id, nodes: Vec::new(), rental: None }]).await;
         granted.into_iter().next().unwrap().unwrap().id
     }
 
