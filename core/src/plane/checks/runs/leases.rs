@@ -265,14 +265,14 @@ async fn who_finds_no_room_gets_a_rented_machine(world: &World) {
     provider.offer(Offer::new("dear", 8, "H100", 90_000_000));
     let ask = |most| RunAsk { rent_micros: Some(most), ..gang(1, 8) };
     let run = pool.submit(world, |run| run.ask(ask(10_000_000))).await;
-    let poor = pool.submit(world, |run| run.ask(ask(1))).await;
+    let unpaid = pool.submit(world, |run| run.ask(ask(1))).await;
     let small =
         pool.submit(world, |run| run.ask(RunAsk { rent_micros: Some(10_000_000), ..gang(1, 4) })).await;
     let rented = pool.scheduler.rent_waiting(&provider).await.unwrap();
     assert_eq!(
         rented.iter().map(|(run, _)| *run).collect::<Vec<_>>(),
         [run],
-        "{poor} cannot pay, {small} has room"
+        "{unpaid} cannot pay, {small} has room"
     );
     assert_eq!(pool.scheduler.rent_waiting(&provider).await.unwrap(), [], "once is enough");
     assert_eq!(pool.granted().await, [small]);
