@@ -17,7 +17,7 @@ use apportion_throwaway_postgres::ThrowawayPostgres;
 use live::is_as_declared;
 use walls::{clock, fill, tables};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 1;
 const STARTS: usize = 40;
 const PROCESSES: usize = 8;
 const CHILD: &str = "APPORTION_FIRST_START_CHILD";
@@ -35,7 +35,7 @@ fn main() {
         by_processes(&url);
         runtime.block_on(it_was_made_once(&url));
     }
-    println!("{ROUNDS} times {STARTS} first starts by tasks, and by {PROCESSES} processes");
+    println!("{ROUNDS} time {STARTS} first starts by tasks, and by {PROCESSES} processes");
 }
 
 fn database() -> String {
