@@ -11,7 +11,7 @@ use apportion::entity::{
     TrainingRun, TrainingRunFilter, TrainingStatus, UserId,
 };
 use apportion::plane::{NewApiKey, NewNode, NewRun, NewTraining, NewUser, Options, RunPolicy};
-use apportion::queue::Settings;
+use apportion::queue::{QueuePolicy, Settings};
 use apportion::store::Json;
 use apportion::time::SystemClock;
 use apportion_redb::RedbStore;
@@ -82,7 +82,7 @@ impl Cloud {
 
     /// Begins to give out GPUs.
     pub(super) fn schedule(&self) {
-        tokio::spawn(schedule(Arc::clone(&self.plane), Settings::default(), self.pace));
+        tokio::spawn(schedule(Arc::clone(&self.plane), Settings::new(QueuePolicy::FairShare), self.pace));
     }
 
     /// Makes a training and submits a run of it.
