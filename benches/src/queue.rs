@@ -66,8 +66,10 @@ impl Waiting {
     /// Lets every so-many-th run end.
     pub fn end_one_of(&mut self, many: usize) {
         let ending: Vec<Uuid> = self.queue.iter_running().step_by(many).map(|run| run.job.id).collect();
-        ending.into_iter().for_each(|run| drop(self.queue.end(run)));
-        self.now = self.now.plus(Duration::from_secs(60));
+        for run in ending {
+            drop(self.queue.end(run));
+        }
+        self.now = self.now.plus(Duration::from_mins(1));
     }
 
     /// One tick, of which nothing is carried out: how many it starts and stops.

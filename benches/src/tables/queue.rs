@@ -47,7 +47,7 @@ pub(crate) fn queue(size: Size) -> Result<(), Failed> {
 /// The median of some ticks.
 fn row(name: &str, size: Size, waiting: &mut Waiting) -> f64 {
     let (mut times, mut counts) = (Vec::new(), (0, 0));
-    for _ in 0..size.rounds.max(3) * 2 + 1 {
+    for _ in 0..=size.rounds.max(3) * 2 {
         let began = now();
         counts = waiting.tick();
         times.push(began.elapsed());
