@@ -66,7 +66,7 @@ impl ControlPlane {
             let read = self.store.get(&TRAINING_RUNS, run).await?;
             let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, run))?;
             let own = self.lease_of_run(run).await?;
-            if own != Some(lease) {
+            if own.is_none_or(|own| own.value.id != lease) {
                 return Ok(Decided::Done(false));
             }
             let mut batch = self.batch("run.preempt");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::amount::{GpuMilli, MemoryMib};
+use crate::amount::MemoryMib;
 use crate::entity::{RunAsk, RunState, TrainingRun};
 use crate::error::{Error, Result};
 use crate::queue::{Ask, Job};
-use crate::sched::{Demand, GpuDemand, Placement};
+use crate::sched::Placement;
 
 /// A name that no model has, for runs that ask for more memory than any model has.
 const NO_MODEL: &str = "none has that much memory";
@@ -19,15 +19,9 @@ pub(super) type Models = BTreeMap<String, MemoryMib>;
 
 /// What a run asks for, as the queue knows it; `Invalid` where no node could be asked for it.
 pub(in crate::plane) fn ask_of(ask: &RunAsk, models: &Models) -> Result<Ask> {
-    let gpu = match (ask.gpus, ask.gpu_milli.get()) {
-        (0, _) => GpuDemand::None,
-        (1, milli) if milli < GpuMilli::WHOLE.get() => GpuDemand::Share(ask.gpu_milli),
-        (gpus, _) => GpuDemand::Whole(gpus),
-    };
-    let invalid = |error: &dyn std::fmt::Display| Error::invalid("ask", error.to_string());
-    let demand = Demand::new(ask.cpu, ask.memory, ask.storage, gpu, allowed(ask, models))
-        .map_err(|error| invalid(&error))?;
-    Ask::gang(demand, ask.members, ask.spread).map_err(|error| invalid(&error))
+    let demand = RunAsk { models: allowed(ask, models), ..ask.clone() }.demand()?;
+    Ask::gang(demand, ask.members, ask.spread)
+        .map_err(|error| Error::invalid("ask.members", error.to_string()))
 }
 
 /// The models that will do, where not all do.
@@ -119,6 +113,7 @@ pub(super) fn by_node(placements: &[Placement]) -> Vec<HeldOn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::GpuMilli;
 
     fn ask(members: u32, gpus: u32, milli: u32) -> RunAsk {
         RunAsk { members, gpus, gpu_milli: GpuMilli::from_u32(milli), ..RunAsk::default() }

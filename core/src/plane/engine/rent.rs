@@ -1,11 +1,13 @@
 //! Renting for runs that own nodes have no room for.
 
+use uuid::Uuid;
+
 use super::RunScheduler;
 use crate::entity::{LeaseId, RunId};
 use crate::error::{Error, Result};
 use crate::plane::leases::{Grant, GrantRental};
 use crate::queue::Reason;
-use crate::rent::RentalProvider;
+use crate::rent::{OfferQuery, RentalProvider};
 
 /// How many runs are looked at in one call.
 const AT_ONCE: usize = 64;
@@ -24,17 +26,12 @@ impl RunScheduler {
             let known = self.refreshed(&mut guard).await?;
             let now = self.plane.store.read(Vec::new()).await?.now;
             let rentable: Vec<_> = known.rentable.iter().map(|(run, query)| (*run, query.clone())).collect();
-            let misses_room = |run| {
-                let why = known.queue.why_pending(run, now)?;
-                (!why.reasons.is_empty() && why.reasons.iter().all(|it| matches!(it, Reason::NoRoom(_))))
-                    .then_some(())
+            let misses_only_room = |(run, _): &(Uuid, OfferQuery)| {
+                known.queue.why_pending(*run, now).is_some_and(|why| {
+                    !why.reasons.is_empty() && why.reasons.iter().all(|it| matches!(it, Reason::NoRoom(_)))
+                })
             };
-            let mut misses_room = misses_room;
-            rentable
-                .into_iter()
-                .filter(|(run, _)| misses_room(*run).is_some())
-                .take(AT_ONCE)
-                .collect::<Vec<_>>()
+            rentable.into_iter().filter(misses_only_room).take(AT_ONCE).collect::<Vec<_>>()
         };
         let mut grants = Vec::with_capacity(wanted.len());
         for (run, query) in wanted {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunLease, entry_of, not_over, over};
+use super::{RunLease, held_until, over};
 use crate::amount::GpuMilli;
 use crate::entity::{
-    BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS,
-    LEASE_NODES, LEASE_RENEWALS, LeaseGpu, LeaseId, NodeId, RENTALS, TRAINING_RUN_IMAGES, TRAINING_RUNS,
-    TrainingRun, TrainingRunImage,
+    BindingEvent, BindingState, Entity as _, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS, LEASE_NODES,
+    LEASE_RENEWALS, LeaseGpu, LeaseId, NodeId, RENTALS, TRAINING_RUN_IMAGES, TRAINING_RUNS, TrainingRun,
+    TrainingRunImage,
 };
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
@@ -157,20 +157,14 @@ impl ControlPlane {
                 return Err(Error::not_found(GpuLease::KIND, shown.lease));
             };
             let (given, now) = (GpuLease::from_row(row)?, read.now);
-            if given.of_run != shown.run || given.attempt != shown.attempt || given.token != shown.token {
+            if !shown.is_of(&given) {
                 return Err(over("taken by another worker"));
             }
             match given.state {
                 BindingState::Bound if renewal.time("expires_at")? > now => {
                     let until = now.plus(lease);
-                    let Write::Patch { table, key, tests, .. } = not_over(shown, now) else {
-                        return Err(over("expired"));
-                    };
-                    let set = vec![("expires_at", Change::Max(until.into()))];
-                    let batch = self
-                        .batch("lease.renew")
-                        .with(Write::guard(&GPU_LEASES, shown.lease, row.revision()))
-                        .with(Write::Patch { table, key, tests, set });
+                    let mut batch = self.batch("lease.renew");
+                    held_until(&mut batch, shown, row.revision(), (now, until));
                     Ok(Decided::Commit(LeaseStanding::Held(until), batch))
                 }
                 BindingState::Bound => Err(over("expired")),
@@ -244,7 +238,7 @@ impl ControlPlane {
         let mut gpus = Vec::with_capacity(held.len());
         for (held, row) in held.iter().zip(&rows) {
             let Some(row) = row else { continue };
-            let Entry { value: gpu, .. } = entry_of::<Gpu>(row)?;
+            let gpu = Gpu::from_row(row)?;
             let (id, node, slot, key, model, milli) =
                 (gpu.id, gpu.node_id, gpu.slot, gpu.key, gpu.model, held.milli);
             gpus.push(LeasedGpu { id, node, slot, key, model, milli });

@@ -1,14 +1,14 @@
 //! Leases that were not renewed in time, and the charges of those that go on: any number of processes may look.
 
-use super::{SLICE, entry_of};
+use super::SLICE;
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, LEASE_RENEWALS, RunCause,
-    TRAINING_RUNS, TrainingRun,
+    TRAINING_RUNS, TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::plane::ControlPlane;
 use crate::plane::retry::lost_race;
-use crate::store::{Batch, PageCursor, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Batch, Row, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// How many leases are looked at at once.
@@ -37,7 +37,7 @@ impl ControlPlane {
             let mut after = None;
             loop {
                 let scan = Scan::of(&GPU_LEASES).by("gpu_leases_state").with(state.as_str()).limit(AT_ONCE);
-                let page = self.store.scan(with_cursor(scan, after)).await?;
+                let page = self.store.scan(scan.after(after)).await?;
                 self.sweep_some(&page.value.rows, page.now, &mut swept).await?;
                 after = page.value.next;
                 if after.is_none() {
@@ -54,7 +54,7 @@ impl ControlPlane {
         let mut batches = Vec::new();
         let mut expired = Vec::new();
         for (row, renewal) in rows.iter().zip(&renewals) {
-            let lease = entry_of::<GpuLease>(row)?;
+            let lease = entry::<GpuLease>(row)?;
             swept.leases += 1;
             let over = match renewal {
                 Some(renewal) => renewal.time("expires_at")? <= now,
@@ -102,7 +102,7 @@ impl ControlPlane {
         });
         batch.push(Write::patch(&LEASE_RENEWALS, given.id, same.into(), Vec::new()));
         batch.push(self.lease_log("lease.expire", &given, given.worker.as_deref().unwrap_or_default(), now));
-        let run = entry_of::<TrainingRun>(&row)?;
+        let run = entry::<TrainingRun>(&row)?;
         self.attempt_over(&mut batch, run, RunCause::WorkerLost, None, now).await?;
         Ok(Some(batch))
     }
@@ -116,12 +116,5 @@ impl ControlPlane {
         lease.charged_until = until;
         batch.push(Write::update(&GPU_LEASES, lease.id, revision, vec![("charged_until", until.into())]));
         batch
-    }
-}
-
-fn with_cursor(scan: Scan, after: Option<PageCursor>) -> Scan {
-    match after {
-        Some(after) => scan.after(after),
-        None => scan,
     }
 }

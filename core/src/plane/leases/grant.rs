@@ -5,12 +5,13 @@ use super::{SLICE, of_account};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
     AccessState, BindingState, Entity as _, Entry, GPUS, GpuId, GpuLease, LeaseGpu, LeaseNode, LeaseRenewal,
-    NODE_LEDGERS, NODE_LIFECYCLES, NodeId, QueueId, RunEvent, RunId, RunState, TRAINING_RUNS, TrainingRun,
-    USER_ACCESS, UserAccess,
+    NODE_LEDGERS, NODE_LIFECYCLES, NodeId, QueueId, RunEvent, RunId, TRAINING_RUNS, TrainingRun, USER_ACCESS,
+    UserAccess,
 };
 use crate::error::{Error, Result};
 use crate::plane::ControlPlane;
 use crate::plane::retry::lost_race;
+use crate::plane::runs::due;
 use crate::rent::Offer;
 use crate::store::{Answer, Batch, Change, Query, Row, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
@@ -127,11 +128,10 @@ impl ControlPlane {
             return Err(Error::Denied { action: "run a training while suspended" });
         }
         let mut run = TrainingRun::from_row(run_row)?;
-        granted(&mut run, now)?;
+        self.granted(&mut run, now)?;
         let queue = run.queue_id.ok_or_else(|| Error::not_found(TrainingRun::KIND, grant.run))?;
         let lease = self.lease_of(&run, queue, now)?;
         let mut batch = self.batch("run.grant");
-        run.state_deadline = Some(now.plus(self.runs.starting));
         batch.push(Write::update(&TRAINING_RUNS, run.id, run_row.revision(), run.plain()));
         batch.push(Write::guard(&USER_ACCESS, run.owner_id, access.revision()));
         batch.push(Write::Insert(lease.to_row()));
@@ -152,6 +152,16 @@ impl ControlPlane {
         let told = format!("attempt {} on {} nodes", run.attempt, grant.nodes.len());
         batch.push(self.lease_log("run.grant", &lease, &told, now));
         Ok((lease, batch))
+    }
+
+    /// A run that gets its GPUs, from its queue too where it is due and nothing is left to prepare: the number of its attempt rises.
+    fn granted(&self, run: &mut TrainingRun, now: Timestamp) -> Result<()> {
+        if due(run, now) == Some(RunEvent::Ready) {
+            self.turn_run(run, RunEvent::Ready, now)?;
+        }
+        self.turn_run(run, RunEvent::Grant, now)?;
+        run.attempt += 1;
+        Ok(())
     }
 
     fn lease_of(&self, run: &TrainingRun, queue: QueueId, now: Timestamp) -> Result<GpuLease> {
@@ -181,17 +191,6 @@ impl ControlPlane {
             released_at: None,
         })
     }
-}
-
-/// A run that gets its GPUs: the number of its attempt rises.
-fn granted(run: &mut TrainingRun, now: Timestamp) -> Result<()> {
-    if run.state == RunState::Queued && run.images_left == 0 && run.not_before.is_none_or(|at| at <= now) {
-        run.state = run.state.on(RunEvent::Ready)?;
-    }
-    run.state = run.state.on(RunEvent::Grant)?;
-    run.attempt += 1;
-    run.updated_at = now;
-    Ok(())
 }
 
 /// Takes a run's part of one node.

@@ -23,11 +23,11 @@ use super::ControlPlane;
 use super::users::Happened;
 use crate::entity::{
     ACCOUNT_USES, AccountUse, BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, LEASE_RENEWALS,
-    LeaseId, QUOTAS, RunId, TRAINING_RUNS, TrainingRun,
+    LeaseId, QUOTAS, RunId, TRAINING_RUNS, TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::queue::{Decay, Resources};
-use crate::store::{Batch, Change, Is, Row, StoreExt as _, Test, Write};
+use crate::store::{Batch, Change, Is, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 use spend::spent;
 
@@ -53,6 +53,11 @@ impl RunLease {
     pub const fn new(run: RunId, lease: LeaseId, attempt: u32, token: u32) -> Self {
         Self { run, lease, attempt, token }
     }
+
+    /// Whether this is what the last worker shows that took the lease.
+    pub(in crate::plane) fn is_of(&self, lease: &GpuLease) -> bool {
+        (lease.of_run, lease.attempt, lease.token) == (self.run, self.attempt, self.token)
+    }
 }
 
 /// The rows behind what a worker shows.
@@ -76,11 +81,11 @@ impl ControlPlane {
         let [Some(run), Some(lease), Some(renewal)] = read.value.as_slice() else {
             return Err(Error::not_found(GpuLease::KIND, shown.lease));
         };
-        let (run, lease) = (entry_of::<TrainingRun>(run)?, entry_of::<GpuLease>(lease)?);
+        let (run, lease) = (entry::<TrainingRun>(run)?, entry::<GpuLease>(lease)?);
         if lease.value.of_run != shown.run {
             return Err(Error::not_found(GpuLease::KIND, shown.lease));
         }
-        let fits = lease.value.attempt == shown.attempt && lease.value.token == shown.token;
+        let fits = shown.is_of(&lease.value);
         if !fits || lease.value.run_id.is_none() || lease.value.state != BindingState::Bound {
             return Err(over(if fits { lease.value.state.as_str() } else { "taken by another worker" }));
         }
@@ -118,14 +123,15 @@ pub(in crate::plane) fn still_holds(
     lease: &Entry<GpuLease>,
     now: Timestamp,
 ) {
-    batch.push(Write::guard(&GPU_LEASES, shown.lease, lease.revision));
-    batch.push(not_over(shown, now));
+    held_until(batch, shown, lease.revision, (now, now));
 }
 
-/// The write that tests that a lease is its holder's, and not over.
-fn not_over(shown: &RunLease, now: Timestamp) -> Write {
+/// The same, and holds it until then, where it is not held for longer.
+fn held_until(batch: &mut Batch, shown: &RunLease, revision: i64, (now, until): (Timestamp, Timestamp)) {
     let mine = vec![Test::eq("token", i64::from(shown.token)), Test::new("expires_at", Is::Gt(now.into()))];
-    Write::patch(&LEASE_RENEWALS, shown.lease, mine, vec![("expires_at", Change::Max(now.into()))])
+    batch.push(Write::guard(&GPU_LEASES, shown.lease, revision));
+    let set = vec![("expires_at", Change::Max(until.into()))];
+    batch.push(Write::patch(&LEASE_RENEWALS, shown.lease, mine, set));
 }
 
 /// What a lease holds that is a matter of queues and shares.
@@ -159,10 +165,6 @@ fn uses(lease: &GpuLease, period: i64, used: Resources, times: i64) -> impl Iter
     ];
     let changed = amounts.into_iter().filter(|(_, amount)| *amount != 0);
     changed.map(move |(column, amount)| Write::record(&ACCOUNT_USES, key.clone(), column, amount * times))
-}
-
-fn entry_of<E: crate::entity::Entity>(row: &Row) -> Result<Entry<E>> {
-    Ok(Entry::new(E::from_row(row)?, row.revision()))
 }
 
 /// What somebody is told whose lease is over.

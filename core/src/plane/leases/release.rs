@@ -2,10 +2,10 @@
 
 use super::grant::of_node;
 use super::queues::of_queue;
-use super::{RunLease, entry_of, held, of_account, over, spent, uses};
+use super::{RunLease, held, of_account, over, spent, uses};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, GpuLease, LEASE_GPUS, LEASE_NODES,
-    LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, TRAINING_RUNS, TrainingRun,
+    LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, RunId, TRAINING_RUNS, TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
@@ -28,11 +28,9 @@ impl ControlPlane {
         reason: &str,
         now: Timestamp,
     ) -> Result<()> {
-        let own = Scan::of(&GPU_LEASES).by("gpu_leases_run").with(run.id).limit(1);
-        let Some(row) = self.store.scan(own).await?.value.rows.into_iter().next() else {
+        let Some(mut lease) = self.lease_of_run(run.id).await? else {
             return Ok(());
         };
-        let mut lease = entry_of::<GpuLease>(&row)?;
         if lease.value.state == BindingState::Reserved {
             lease.value.reason = Some(cut(reason));
             return self.release_in(batch, run, lease, now).await;
@@ -89,7 +87,7 @@ impl ControlPlane {
         self.decided("lease.release", GpuLease::KIND, || async move {
             let (lease, run, now) = self.lease_and_run(shown.lease).await?;
             let value = &lease.value;
-            if value.of_run != shown.run || value.attempt != shown.attempt || value.token != shown.token {
+            if !shown.is_of(value) {
                 return Err(over("taken by another worker"));
             }
             match value.state {
@@ -256,10 +254,10 @@ impl ControlPlane {
     }
 
     /// The lease that is a run's own.
-    pub(in crate::plane) async fn lease_of_run(&self, run: crate::entity::RunId) -> Result<Option<LeaseId>> {
+    pub(in crate::plane) async fn lease_of_run(&self, run: RunId) -> Result<Option<Entry<GpuLease>>> {
         let own = Scan::of(&GPU_LEASES).by("gpu_leases_run").with(run).limit(1);
         let rows = self.store.scan(own).await?.value.rows;
-        Ok(rows.first().map(|row| row.id("id")).transpose()?)
+        Ok(rows.first().map(entry).transpose()?)
     }
 
     /// A lease with the run that it is or was of.
@@ -268,10 +266,10 @@ impl ControlPlane {
         id: LeaseId,
     ) -> Result<(Entry<GpuLease>, Entry<TrainingRun>, Timestamp)> {
         let row = self.store.get(&GPU_LEASES, id).await?.value;
-        let lease = entry_of::<GpuLease>(&row.ok_or_else(|| Error::not_found(GpuLease::KIND, id))?)?;
+        let lease = entry::<GpuLease>(&row.ok_or_else(|| Error::not_found(GpuLease::KIND, id))?)?;
         let read = self.store.get(&TRAINING_RUNS, lease.value.of_run).await?;
         let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, lease.value.of_run))?;
-        Ok((lease, entry_of(&row)?, read.now))
+        Ok((lease, entry(&row)?, read.now))
     }
 }
 

@@ -9,10 +9,10 @@ use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
     AccountId, Entity as _, Entry, FAIR_SHARES, FairShare, QUOTAS, QueueId, Quota, RUN_QUEUE_USES,
-    RUN_QUEUES, RunQueue,
+    RUN_QUEUES, RunQueue, entry,
 };
 use crate::error::{Error, Result};
-use crate::store::{Batch, NewRow, Row, StoreExt as _, Write};
+use crate::store::{Batch, NewRow, StoreExt as _, Write};
 use crate::time::Timestamp;
 use terms::{DEFAULT, MAX_WEIGHT_MILLI};
 
@@ -56,7 +56,7 @@ impl ControlPlane {
         self.decided(operation, RunQueue::KIND, || async move {
             let read = self.store.get(&RUN_QUEUES, id).await?;
             if let Some(kept) = &read.value {
-                let kept = queue_of(kept)?;
+                let kept = entry::<RunQueue>(kept)?;
                 let taken = Error::AlreadyExists { kind: RunQueue::KIND, key: "id" };
                 let same = wanted.is_none_or(|wanted| QueueTerms::of(&kept) == *wanted);
                 return if same { Ok(Decided::Done(kept)) } else { Err(taken) };
@@ -99,7 +99,7 @@ impl ControlPlane {
         self.decided("queue.change", RunQueue::KIND, || async move {
             let read = self.store.get(&RUN_QUEUES, id).await?;
             let row = read.value.ok_or_else(|| no_queue(id))?;
-            let kept = queue_of(&row)?;
+            let kept = entry::<RunQueue>(&row)?;
             if kept.revision != revision {
                 return Err(Error::Conflict { what: RunQueue::KIND.into() });
             }
@@ -222,10 +222,6 @@ impl ControlPlane {
         })
         .await
     }
-}
-
-fn queue_of(row: &Row) -> Result<Entry<RunQueue>> {
-    Ok(Entry::new(RunQueue::from_row(row)?, row.revision()))
 }
 
 fn no_queue(id: QueueId) -> Error {

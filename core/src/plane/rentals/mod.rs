@@ -17,7 +17,7 @@ use super::ControlPlane;
 use super::users::Happened;
 use crate::entity::{
     BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, RENTALS, Rental, RentalId, TRAINING_RUNS,
-    TrainingRun,
+    TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::rent::RentalOptions;
@@ -96,10 +96,6 @@ impl ControlPlane {
 /// A row that is there as long as what refers to it is; both may just have been deleted.
 fn there(row: Option<&Row>) -> Result<&Row> {
     row.ok_or_else(|| Error::Conflict { what: Rental::KIND.to_owned() })
-}
-
-fn entry<E: crate::entity::Entity>(row: &Row) -> Result<Entry<E>> {
-    Ok(Entry::new(E::from_row(row)?, row.revision()))
 }
 
 /// So much of what a provider says as is kept.

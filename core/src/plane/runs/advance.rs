@@ -1,7 +1,7 @@
 //! Runs that are due go on: to where their images are prepared, or to where only GPUs are missing.
 
 use super::{ControlPlane, of_run, updated};
-use crate::entity::{Entity as _, Entry, RunEvent, RunState, TRAINING_RUNS, TrainingRun};
+use crate::entity::{Entity as _, RunEvent, RunState, TRAINING_RUNS, TrainingRun, entry};
 use crate::error::{Error, Result};
 use crate::plane::retry::lost_race;
 use crate::store::{Batch, MAX_PAGE, Row, Scan, StoreExt as _, Test, Value};
@@ -61,7 +61,7 @@ impl ControlPlane {
     }
 
     fn decide_advance(&self, row: &Row, now: Timestamp) -> Result<Option<(RunEvent, Batch)>> {
-        let entry = Entry::new(TrainingRun::from_row(row)?, row.revision());
+        let entry = entry::<TrainingRun>(row)?;
         let Some(event) = due(&entry, now) else { return Ok(None) };
         let mut run = entry.value.clone();
         self.turn_run(&mut run, event, now)?;
@@ -76,7 +76,7 @@ impl ControlPlane {
 }
 
 /// What happens to a run that is queued, where it is due.
-fn due(run: &TrainingRun, now: Timestamp) -> Option<RunEvent> {
+pub(in crate::plane) fn due(run: &TrainingRun, now: Timestamp) -> Option<RunEvent> {
     let is_due = run.state == RunState::Queued && run.not_before.is_none_or(|from| from <= now);
     match run.images_left {
         _ if !is_due => None,

@@ -17,6 +17,7 @@ mod tests;
 mod worker;
 
 pub use advance::Advanced;
+pub(in crate::plane) use advance::due;
 pub use policy::RunPolicy;
 pub use request::NewRun;
 pub use sweep::SweptRuns;
@@ -25,7 +26,7 @@ pub use worker::Artifact;
 
 use super::ControlPlane;
 use super::users::Happened;
-use crate::entity::{Entity as _, Entry, RunEvent, RunId, TRAINING_RUNS, TrainingRun};
+use crate::entity::{Entity as _, Entry, RunEvent, RunId, TRAINING_RUNS, TrainingRun, entry};
 use crate::error::{Error, Result};
 use crate::store::{Batch, StoreExt as _, Write};
 use crate::time::Timestamp;
@@ -38,7 +39,7 @@ impl ControlPlane {
     async fn run_of(&self, id: RunId) -> Result<(Entry<TrainingRun>, Timestamp)> {
         let read = self.store.get(&TRAINING_RUNS, id).await?;
         let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, id))?;
-        Ok((Entry::new(TrainingRun::from_row(&row)?, row.revision()), read.now))
+        Ok((entry::<TrainingRun>(&row)?, read.now))
     }
 
     /// Turns a run to the state after an event, with the deadline of that state.

@@ -3,7 +3,7 @@
 use super::advance::overdue;
 use super::policy::too_old;
 use super::{ControlPlane, judge_first};
-use crate::entity::{Entity as _, Entry, RUN_PULSES, RunCause, RunPulse, RunState, TrainingRun};
+use crate::entity::{Entity as _, RUN_PULSES, RunCause, RunPulse, RunState, TrainingRun, entry};
 use crate::error::{Error, Result};
 use crate::plane::retry::lost_race;
 use crate::store::{Batch, Is, MAX_PAGE, Row, StoreExt as _, Test, Value, Write};
@@ -73,7 +73,7 @@ impl ControlPlane {
         row: &Row,
         now: Timestamp,
     ) -> Result<Option<(RunState, Batch)>> {
-        let entry = Entry::new(TrainingRun::from_row(row)?, row.revision());
+        let entry = entry::<TrainingRun>(row)?;
         let heard_at = match self.store.get(&RUN_PULSES, entry.id).await?.value {
             Some(pulse) => RunPulse::from_row(&pulse)?.heard_at,
             None => Timestamp::MIN,

@@ -3,6 +3,7 @@
 use super::ControlPlane;
 use crate::entity::{
     Entity as _, Entry, RUN_PULSES, RunPulse, StatusTold, TRAINING_STATUSES, TrainingRun, TrainingStatus,
+    entry,
 };
 use crate::error::{Error, Result};
 use crate::plane::RunLease;
@@ -88,7 +89,7 @@ impl ControlPlane {
             let pulse = rows.next().unwrap_or_default().pop();
             let pulse = pulse.ok_or_else(|| Error::not_found(TrainingRun::KIND, lease.run))?;
             if let Some(before) = rows.next().unwrap_or_default().pop() {
-                let kept = Entry::new(TrainingStatus::from_row(&before)?, before.revision());
+                let kept = entry::<TrainingStatus>(&before)?;
                 return Ok(Decided::Done(kept));
             }
             let last = RunPulse::from_row(&pulse)?.sequence;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ControlPlane, after, judge_first, of_run, updated};
 use crate::entity::{
     Entity as _, Entry, GPU_LEASES, GpuLease, RUN_PULSES, RunCause, RunEvent, RunId, RunState, TRAINING_RUNS,
-    TrainingRun,
+    TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::plane::RunLease;
@@ -171,11 +171,10 @@ impl ControlPlane {
         let [Some(run), Some(held)] = read.value.as_slice() else {
             return Err(Error::not_found(TrainingRun::KIND, lease.run));
         };
-        let entry = Entry::new(TrainingRun::from_row(run)?, run.revision());
+        let entry = entry::<TrainingRun>(run)?;
         let held = GpuLease::from_row(held)?;
-        let same = (held.of_run, held.attempt, held.token) == (lease.run, lease.attempt, lease.token);
         let over = !held.state.holds() && entry.attempt == lease.attempt;
-        Ok((same && over).then_some(entry))
+        Ok((lease.is_of(&held) && over).then_some(entry))
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::users::Happened;
 use super::NewTrainingImage;
 use crate::entity::{
     Entity as _, Entry, TRAINING_IMAGES, TRAININGS, Training, TrainingImage, TrainingImageEvent,
-    TrainingImageId, TrainingImageState,
+    TrainingImageId, TrainingImageState, entry,
 };
 use crate::error::{Error, Result};
 use crate::store::{Batch, StoreExt as _, Write};
@@ -38,7 +38,7 @@ impl ControlPlane {
             let mut rows = read.value.into_iter();
             let (kept, of) = (rows.next().flatten(), rows.next().flatten());
             if let Some(kept) = kept {
-                let kept = Entry::new(TrainingImage::from_row(&kept)?, kept.revision());
+                let kept = entry::<TrainingImage>(&kept)?;
                 let taken = Error::AlreadyExists { kind: TrainingImage::KIND, key: "id" };
                 return if is_same(&kept, request) { Ok(Decided::Done(kept)) } else { Err(taken) };
             }
@@ -189,7 +189,7 @@ impl ControlPlane {
     async fn training_image_of(&self, id: TrainingImageId) -> Result<(Entry<TrainingImage>, Timestamp)> {
         let read = self.store.get(&TRAINING_IMAGES, id).await?;
         let row = read.value.ok_or_else(|| Error::not_found(TrainingImage::KIND, id))?;
-        Ok((Entry::new(TrainingImage::from_row(&row)?, row.revision()), read.now))
+        Ok((entry::<TrainingImage>(&row)?, read.now))
     }
 }
 

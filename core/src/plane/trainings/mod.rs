@@ -12,7 +12,7 @@ use super::retry::Retry;
 use super::users::Happened;
 use crate::entity::{
     AccessState, DisplayName, Entity as _, Entry, QUOTAS, TRAINING_IMAGES, TRAINING_RUNS, TRAININGS,
-    Training, TrainingId, USER_ACCESS, UserAccess, UserId,
+    Training, TrainingId, USER_ACCESS, UserAccess, UserId, entry,
 };
 use crate::error::{Error, Result};
 use crate::store::{Query, Row, Scan, StoreExt as _, Write};
@@ -39,7 +39,7 @@ impl ControlPlane {
             let [access, kept] = read.value.as_slice() else { return Err(no_user(request.owner)) };
             let wanted = self.new_training(id, name, request, read.now);
             if let Some(kept) = kept {
-                let kept = Entry::new(Training::from_row(kept)?, kept.revision());
+                let kept = entry::<Training>(kept)?;
                 let same = is_same(&kept, &wanted);
                 let taken = Error::AlreadyExists { kind: Training::KIND, key: "id" };
                 return if same { Ok(Decided::Done(kept)) } else { Err(taken) };
@@ -201,7 +201,7 @@ impl ControlPlane {
     async fn training_of(&self, id: TrainingId) -> Result<(Entry<Training>, Timestamp)> {
         let read = self.store.get(&TRAININGS, id).await?;
         let row: Row = read.value.ok_or_else(|| Error::not_found(Training::KIND, id))?;
-        Ok((Entry::new(Training::from_row(&row)?, row.revision()), read.now))
+        Ok((entry::<Training>(&row)?, read.now))
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Bound::{Included, Unbounded};
 
 use super::super::ControlPlane;
 use super::super::retry::lost_race;
-use crate::entity::{Entity as _, Entry, TRAINING_IMAGES, TrainingImage};
+use crate::entity::{Entity as _, TRAINING_IMAGES, TrainingImage, entry};
 use crate::error::{Error, Result};
 use crate::store::{MAX_PAGE, Scan, StoreExt as _};
 
@@ -24,7 +24,7 @@ impl ControlPlane {
             let page = self.store.scan(over.limit(left)).await?.value;
             let (mut images, mut batches) = (Vec::new(), Vec::new());
             for row in &page.rows {
-                let kept = Entry::new(TrainingImage::from_row(row)?, row.revision());
+                let kept = entry::<TrainingImage>(row)?;
                 batches.push(self.without_image("training_image.purge", &kept, now));
                 images.push(kept.value);
             }

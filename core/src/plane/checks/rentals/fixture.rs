@@ -11,12 +11,12 @@ use crate::entity::{
     RunState, TRAINING_RUNS, Training, TrainingRun, UserId,
 };
 use crate::error::Result;
-use crate::plane::checks::World;
+use crate::plane::checks::{World, waiting_run};
 use crate::plane::leases::Grant;
 use crate::plane::{Asked, JanitorPass};
 use crate::rent::mock::{Lies, MockProvider};
 use crate::rent::{Offer, RentalOptions, RentalProvider as _};
-use crate::store::{Batch, Fingerprint, Json, NewRow, Scan, StoreExt as _, Write};
+use crate::store::{Batch, Json, NewRow, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// How long a machine has to be missing.
@@ -105,39 +105,11 @@ impl<'w> Renting<'w> {
     }
 
     fn run_of(&self, training: &Training, queue: &RunQueue, gpus: u32, now: Timestamp) -> TrainingRun {
+        let ids = (self.world.id().into(), training.owner_id);
         TrainingRun {
-            id: self.world.id().into(),
-            owner_id: training.owner_id,
-            training_id: Some(training.id),
-            of_training: training.id,
-            queue_id: Some(queue.id),
-            config: Json::empty(),
-            trigger_word: "word".into(),
-            base_model: None,
             ask: RunAsk { gpus, rent_micros: Some(2_000_000), ..RunAsk::default() },
-            request_fingerprint: Fingerprint([0; 16]),
-            priority: 0,
-            estimate_ms: None,
-            min_runtime_ms: 0,
-            due: None,
-            not_before: None,
-            state: RunState::WaitingForGpu,
             state_deadline: Some(now.plus(READY)),
-            images_left: 0,
-            attempt: 0,
-            max_failures: 3,
-            failures: 0,
-            preemptions: 0,
-            cause: None,
-            status_info: None,
-            kept_ms: 0,
-            held_ms: 0,
-            artifact_key: None,
-            artifact_bytes: None,
-            artifact_sha256: None,
-            created_at: now,
-            updated_at: now,
-            ended_at: None,
+            ..waiting_run(ids, training.id, queue.id, now)
         }
     }
 

@@ -178,7 +178,7 @@ async fn use_is_charged_in_advance_and_what_was_not_used_comes_back(world: &Worl
     assert_eq!(used().await, 2000 * 300, "five minutes in advance");
     world.clock.advance(6 * MINUTE);
     assert_eq!(world.cloud.sweep_leases().await.unwrap().charged, 1);
-    let lease = world.cloud.lease_of_run(run).await.unwrap().unwrap();
+    let lease = world.cloud.lease_of_run(run).await.unwrap().unwrap().value.id;
     world.clock.advance(MINUTE);
     world.cloud.abandon_lease(lease, "the machine burned").await.unwrap();
     let held = world.lease(lease).await.held(world.now().await);
