@@ -45,7 +45,7 @@ impl ControlPlane {
     /// `NotFound`; `Invalid` for no reason.
     #[tracing::instrument(skip(self, reason))]
     pub async fn mark_node_dead(&self, node: NodeId, reason: &str) -> Result<Abandoned> {
-        check_reason(reason)?;
+        check_reason(reason, MAX_REASON)?;
         self.turn_dead(node, reason).await?;
         let mut abandoned = Abandoned::default();
         let mut retry = Retry::new("node.mark_dead", &*self.ids, &*self.metrics);
@@ -77,7 +77,7 @@ impl ControlPlane {
     /// `NotFound`; `WrongState` for one that has ended; `Invalid` for no reason.
     #[tracing::instrument(skip(self, reason))]
     pub async fn abandon_instance(&self, id: InstanceId, reason: &str) -> Result<Entry<Instance>> {
-        check_reason(reason)?;
+        check_reason(reason, MAX_REASON)?;
         self.decided("instance.abandon", Instance::KIND, || async move {
             let reads = self.store.read(delete_queries(id)).await?;
             let rows = DeleteRows::from_answers(&mut reads.answers.into_iter());
@@ -189,9 +189,10 @@ pub(super) fn next_session(heard: &Row) -> Result<Write> {
     Ok(Write::patch(&NODE_HEARTBEATS, heard.key(), same, vec![("session", Change::Add(1))]))
 }
 
-fn check_reason(reason: &str) -> Result<()> {
-    if reason.trim().is_empty() || reason.len() > MAX_REASON || reason.contains('\0') {
-        return Err(Error::invalid("reason", format!("1 to {MAX_REASON} bytes without NUL are expected")));
+/// Refuses a reason that says nothing, or too much.
+pub(super) fn check_reason(reason: &str, most: usize) -> Result<()> {
+    if reason.trim().is_empty() || reason.len() > most || reason.contains('\0') {
+        return Err(Error::invalid("reason", format!("1 to {most} bytes without NUL are expected")));
     }
     Ok(())
 }

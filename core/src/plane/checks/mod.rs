@@ -1,7 +1,6 @@
 //! What machines promise on every store, as checks that run on any of them.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
-mod behind;
 mod commands;
 mod cut;
 mod hostile;

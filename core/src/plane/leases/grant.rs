@@ -1,7 +1,7 @@
 //! Giving GPUs to runs: one batch a run takes everything that it asks for, or nothing.
 
 use super::queues::{MAX_QUEUES, Queues};
-use super::{SLICE, of_account};
+use super::{SLICE, adjusted, of_account};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
     AccessState, BindingState, Entity as _, Entry, GPUS, GpuId, GpuLease, LeaseGpu, LeaseNode, LeaseRenewal,
@@ -13,7 +13,7 @@ use crate::plane::ControlPlane;
 use crate::plane::retry::lost_race;
 use crate::plane::runs::due;
 use crate::rent::Offer;
-use crate::store::{Answer, Batch, Change, Query, Row, StoreExt as _, Test, Write};
+use crate::store::{Answer, Batch, Change, Mode, Query, Row, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// What a run is to get.
@@ -221,13 +221,11 @@ fn take_node(batch: &mut Batch, lease: &GpuLease, run: &TrainingRun, at: &GrantN
 
 /// The writes that charge a node's ledger, or with `times` of -1 take that back.
 pub(super) fn of_node(part: &LeaseNode, times: i64) -> impl Iterator<Item = Write> {
-    let node = part.of_node;
     let amounts = [
         ("cpu_milli", part.cpu_milli.get()),
         ("memory_mib", part.memory_mib.get()),
         ("storage_mib", part.storage_mib.get()),
         ("gpu_milli", part.gpu_milli.get()),
     ];
-    let changed = amounts.into_iter().filter(|(_, amount)| *amount != 0);
-    changed.map(move |(column, amount)| Write::admit(&NODE_LEDGERS, node, column, amount * times))
+    adjusted(&NODE_LEDGERS, part.of_node.into(), amounts, times, Mode::Admit)
 }

@@ -27,7 +27,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::queue::{Decay, Resources};
-use crate::store::{Batch, Change, Is, StoreExt as _, Test, Write};
+use crate::store::{Batch, Change, Is, Key, Mode, StoreExt as _, Table, Test, Write};
 use crate::time::Timestamp;
 use spend::spent;
 
@@ -152,19 +152,34 @@ fn of_account(lease: &GpuLease, times: i64) -> impl Iterator<Item = Write> {
         ("memory_mib", lease.memory_mib.get()),
         ("storage_mib", lease.storage_mib.get()),
     ];
+    adjusted(&QUOTAS, account.into(), amounts, times, Mode::Admit)
+}
+
+/// The writes that add amounts to columns of a row so many times, what is nothing left out.
+fn adjusted(
+    table: &'static Table,
+    key: Key,
+    amounts: impl IntoIterator<Item = (&'static str, i64)>,
+    times: i64,
+    mode: Mode,
+) -> impl Iterator<Item = Write> {
     let changed = amounts.into_iter().filter(|(_, amount)| *amount != 0);
-    changed.map(move |(column, amount)| Write::admit(&QUOTAS, account, column, amount * times))
+    changed.map(move |(column, amount)| Write::Adjust {
+        table,
+        key: key.clone(),
+        column,
+        delta: amount * times,
+        mode,
+    })
 }
 
 fn uses(lease: &GpuLease, period: i64, used: Resources, times: i64) -> impl Iterator<Item = Write> {
-    let key = crate::store::Key::from((lease.account_id, period));
     let amounts = [
         ("gpu_milli_seconds", used.gpu_milli),
         ("cpu_milli_seconds", used.cpu_milli),
         ("memory_mib_seconds", used.memory_mib),
     ];
-    let changed = amounts.into_iter().filter(|(_, amount)| *amount != 0);
-    changed.map(move |(column, amount)| Write::record(&ACCOUNT_USES, key.clone(), column, amount * times))
+    adjusted(&ACCOUNT_USES, (lease.account_id, period).into(), amounts, times, Mode::Record)
 }
 
 /// What somebody is told whose lease is over.

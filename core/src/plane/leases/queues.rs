@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::held;
+use super::{adjusted, held};
 use crate::entity::{Entity as _, GpuLease, QueueId, RUN_QUEUE_USES, RUN_QUEUES, RunQueue, RunQueueUse};
 use crate::error::{Error, Result};
 use crate::queue::{QueueMisfit, QueueNode, QueueTree, Quota, Quotas, Resource, Resources};
-use crate::store::{Batch, Change, Query, Row, Scan, StoreError, Test, Write};
+use crate::store::{Batch, Change, Mode, Query, Row, Scan, StoreError, Test, Write};
 
 /// The most queues that there can be.
 pub(in crate::plane) const MAX_QUEUES: u32 = 1000;
@@ -72,10 +72,8 @@ impl Queues {
 
 /// The writes that charge a queue, or with `times` of -1 take that back.
 pub(super) fn of_queue(queue: Uuid, amount: Resources, times: i64) -> impl Iterator<Item = Write> {
-    let named = amount.iter().filter(|(_, amount)| *amount != 0);
-    named.map(move |(resource, amount)| {
-        Write::record(&RUN_QUEUE_USES, queue, column(resource), amount * times)
-    })
+    let amounts = amount.iter().map(|(resource, amount)| (column(resource), amount));
+    adjusted(&RUN_QUEUE_USES, queue.into(), amounts, times, Mode::Record)
 }
 
 const fn column(resource: Resource) -> &'static str {

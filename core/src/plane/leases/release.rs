@@ -10,6 +10,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
 use crate::plane::node_life::hears;
+use crate::plane::overrides::check_reason;
 use crate::plane::{ControlPlane, NodeSession};
 use crate::queue::Decay;
 use crate::store::{Batch, Change, Row, Scan, StoreExt as _, Value, Write};
@@ -109,9 +110,7 @@ impl ControlPlane {
     /// `NotFound`; `WrongState` for one that is released; `Invalid` for no reason.
     #[tracing::instrument(skip(self, reason))]
     pub async fn abandon_lease(&self, id: LeaseId, reason: &str) -> Result<()> {
-        if reason.trim().is_empty() || reason.len() > MAX_REASON {
-            return Err(Error::invalid("reason", format!("must be 1 to {MAX_REASON} bytes long")));
-        }
+        check_reason(reason, MAX_REASON)?;
         self.decided("lease.abandon", GpuLease::KIND, || async move {
             let (mut lease, run, now) = self.lease_and_run(id).await?;
             if lease.value.state == BindingState::Released {

@@ -8,7 +8,7 @@ use crate::ControlPlane;
 use crate::entity::{AccessState, BindingState, Limits, RunCause, RunState, TrainingImageState, USER_ACCESS};
 use crate::error::Error;
 use crate::plane::checks::World;
-use crate::plane::checks::behind::Behind;
+use crate::plane::checks::cut::Cut;
 use crate::plane::{Artifact, NewStatus, RunLease, RunPolicy, TrainingEdit};
 use crate::store::{StoreExt as _, Write};
 
@@ -28,7 +28,7 @@ impl World {
         F: Future<Output = ()> + Send + 'static,
     {
         let first = done(Arc::clone(&self.cloud));
-        self.over(Arc::new(Behind::new(Arc::clone(&self.cloud.store), first)))
+        self.over(Arc::new(Cut::after(&self.cloud.store, usize::MAX).raced_by(first)))
     }
 }
 
