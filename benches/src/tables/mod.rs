@@ -71,7 +71,7 @@ impl Size {
                 checks_ms: 500,
                 logins: 40,
                 refused: 100,
-                nodes: 10_000,
+                nodes: 100_000,
                 reported: 1_000,
                 imported: 100_000,
                 waiting: 100_000,
