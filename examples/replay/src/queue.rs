@@ -9,6 +9,7 @@ use apportion::sched::{InvalidDemand, InvalidNode};
 
 use crate::jobs::JobRow;
 
+mod counted;
 mod course;
 mod discipline;
 pub mod figures;

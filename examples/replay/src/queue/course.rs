@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use apportion::amount::{CpuMilli, MemoryMib, StorageMib};
-use apportion::queue::{Ask, Job, Queue, QueuePolicy, QueueTree, Resources, Running};
+use apportion::queue::{Ask, Job, Queue, QueuePolicy, QueueTree, Resources, Running, Settings};
 use apportion::sched::{Demand, GpuDemand, GpuState, NodeState, Placement};
 use apportion::time::Timestamp;
 use uuid::Uuid;
@@ -25,9 +25,10 @@ const ACCOUNTS: u128 = 2 << 64;
 
 /// A replay on its way.
 pub(super) struct Course<'a> {
-    jobs: &'a [JobRow],
-    setup: &'a Setup,
-    queue: Queue,
+    pub(super) jobs: &'a [JobRow],
+    pub(super) setup: &'a Setup,
+    discipline: Discipline,
+    pub(super) queue: Queue,
     now_s: u64,
     /// Those that have not come yet.
     coming: VecDeque<(u64, usize, Job)>,
@@ -40,18 +41,14 @@ impl<'a> Course<'a> {
         setup: &'a Setup,
         discipline: Discipline,
     ) -> Result<Self, QueueReplayError> {
-        let mut queue = Queue::new(discipline.settings(setup), QueueTree::single(ALL));
-        for (rank, gpus) in (0_u64..).zip(nodes(setup)) {
-            let gpus = (0..gpus).map(|_| GpuState::IDLE).collect();
-            queue.upsert_node(&NodeState { gpus, ..NodeState::empty(Uuid::from_u128(rank.into()), rank) })?;
-        }
+        let queue = idle(setup, discipline.settings(setup))?;
         let mut draw = Draw::new(setup.seed);
         let mut coming = Vec::with_capacity(jobs.len());
         for (at, row) in jobs.iter().enumerate() {
             coming.push((row.arrival_s, at, job(at, row, setup, discipline, &mut draw)?));
         }
         coming.sort_by_key(|(arrival_s, at, _)| (*arrival_s, *at));
-        Ok(Self { jobs, setup, queue, now_s: 0, coming: coming.into(), attempts: Vec::new() })
+        Ok(Self { jobs, setup, discipline, queue, now_s: 0, coming: coming.into(), attempts: Vec::new() })
     }
 
     /// Goes on to the next moment at which something is to be decided. Answers whether there is one.
@@ -60,7 +57,10 @@ impl<'a> Course<'a> {
         self.now_s = now_s;
         self.end_those_done();
         self.let_in()?;
-        self.decide()?;
+        match self.discipline {
+            Discipline::Counted => self.choose_and_place(moment(now_s))?,
+            Discipline::Policy(_) | Discipline::Skipping => self.decide()?,
+        }
         Ok(true)
     }
 
@@ -118,13 +118,18 @@ impl<'a> Course<'a> {
                 self.queue.start(grant.job, grant.placements, now)?;
             }
             for preemption in plan.preemptions {
-                let Some(run) = self.queue.end(preemption.victim) else { continue };
-                self.note(&run, false);
-                let done = run.job.done + now.since(run.started);
-                self.queue.submit(Job { done, attempt: run.job.attempt + 1, ..run.job })?;
+                self.stop(preemption.victim, now)?;
             }
         }
         Ok(())
+    }
+
+    /// Stops a run, which waits again with what it has done.
+    pub(super) fn stop(&mut self, run: Uuid, now: Timestamp) -> Result<(), QueueReplayError> {
+        let Some(run) = self.queue.end(run) else { return Ok(()) };
+        self.note(&run, false);
+        let done = run.job.done + now.since(run.started);
+        Ok(self.queue.submit(Job { done, attempt: run.job.attempt + 1, ..run.job })?)
     }
 
     /// Writes down an attempt that is over, and charges it to its account.
@@ -153,6 +158,16 @@ impl<'a> Course<'a> {
     }
 }
 
+/// A queue of nodes on which nothing runs.
+pub(super) fn idle(setup: &Setup, settings: Settings) -> Result<Queue, QueueReplayError> {
+    let mut queue = Queue::new(settings, QueueTree::single(ALL));
+    for (rank, gpus) in (0_u64..).zip(nodes(setup)) {
+        let gpus = (0..gpus).map(|_| GpuState::IDLE).collect();
+        queue.upsert_node(&NodeState { gpus, ..NodeState::empty(Uuid::from_u128(rank.into()), rank) })?;
+    }
+    Ok(queue)
+}
+
 /// The GPUs of each node.
 pub(super) fn nodes(setup: &Setup) -> impl Iterator<Item = u32> + use<> {
     let (whole, per_node) = (setup.gpus / setup.per_node.max(1), setup.per_node);
@@ -174,12 +189,7 @@ fn job(
     if row.gpus > most {
         return Err(QueueReplayError::TooLarge { job: row.name.clone(), gpus: row.gpus, most });
     }
-    let whole =
-        |gpus| Demand::new(CpuMilli::ZERO, MemoryMib::ZERO, StorageMib::ZERO, GpuDemand::Whole(gpus), vec![]);
-    let ask = match setup.gangs {
-        Gangs::Any => Ask::gang(whole(1)?, row.gpus, false)?,
-        Gangs::OneNode => Ask::one(whole(row.gpus)?),
-    };
+    let ask = ask(row.gpus, setup.gangs)?;
     let number = u64::try_from(at).unwrap_or(u64::MAX);
     let account = ACCOUNTS + u128::from(number.checked_rem(setup.accounts.into()).unwrap_or_default());
     let mut job =
@@ -191,6 +201,16 @@ fn job(
     Ok(job)
 }
 
+/// So many GPUs.
+pub(super) fn ask(gpus: u32, gangs: Gangs) -> Result<Ask, QueueReplayError> {
+    let whole =
+        |gpus| Demand::new(CpuMilli::ZERO, MemoryMib::ZERO, StorageMib::ZERO, GpuDemand::Whole(gpus), vec![]);
+    Ok(match gangs {
+        Gangs::Any => Ask::gang(whole(1)?, gpus, false)?,
+        Gangs::OneNode => Ask::one(whole(gpus)?),
+    })
+}
+
 /// A duration that is wrong by at most so many per cent, each error as likely as any other.
 fn estimate_s(duration_s: u64, error_pct: u32, draw: &mut Draw) -> u64 {
     let most = u64::from(error_pct.min(100)) * 10;
@@ -199,7 +219,7 @@ fn estimate_s(duration_s: u64, error_pct: u32, draw: &mut Draw) -> u64 {
 }
 
 /// The place of a job in the trace.
-fn place(id: Uuid) -> usize {
+pub(super) fn place(id: Uuid) -> usize {
     usize::try_from(id.as_u128()).unwrap_or(usize::MAX)
 }
 

@@ -58,6 +58,27 @@ fn the_least_remaining_time_displaces_and_what_was_done_is_kept() {
 }
 
 #[test]
+fn who_is_chosen_by_the_number_of_gpus_alone_waits_where_no_node_has_them_and_nobody_else_gets_them() {
+    let jobs = [
+        row("a", 0, 50, 1),
+        row("b", 0, 10, 1),
+        row("c", 0, 50, 1),
+        row("two", 10, 60, 2),
+        row("last", 10, 500, 1),
+    ];
+    let setup = Setup { gpus: 4, per_node: 2, gangs: Gangs::OneNode, tick_s: 0, quantum_s: 0, ..SETUP };
+    let begins = |policy: &str| {
+        let attempts = run(&jobs, &setup, policy.parse().unwrap()).unwrap();
+        assert!(attempts.iter().all(|attempt| attempt.done), "nobody is stopped");
+        [3, 4].map(|job| attempts.iter().find(|attempt| attempt.job == job).unwrap().from_s)
+    };
+    assert_eq!(begins("shortest-counted"), [50, 50]);
+    assert_eq!(begins("shortest-remaining"), [50, 10]);
+    // The same by stopping: what is chosen later displaces what is not chosen any more.
+    assert_eq!(spans("shortest-counted"), spans("shortest-remaining"));
+}
+
+#[test]
 fn the_figures_of_four_jobs_are_those_worked_out_by_hand() {
     let (jobs, setup) = four();
     let figures = |policy: &str| {
