@@ -58,17 +58,18 @@ enum Stopped {
 enum Next {
     Nothing,
     History,
-    Migration(&'static Migration),
+    Migrations(Vec<&'static Migration>),
     Growth(Vec<String>),
 }
 
 type Step<T> = Result<T, Stopped>;
 
 impl Target {
-    /// Does what is left to do, one transaction a step.
+    /// Does what is left to do, one transaction a migration.
     ///
     /// Any number of processes may do so at once. A migration is claimed by its row in the history: who comes second
-    /// waits for the first, and then finds it done.
+    /// waits for the first, finds it done, and goes on to the next. Between two of them nobody looks at what is there,
+    /// which takes longer than to make it; who has come to the last one looks again.
     pub(crate) async fn bring(&mut self) -> Result<(), OpenProblem> {
         let mut pause = FIRST_PAUSE;
         // A replica can be looked at: who only verifies writes nothing here.
@@ -118,15 +119,20 @@ impl Target {
             (Next::History, Migrate::Verify) => {
                 return Err(unmigrated(format!("there is no table {}.{HISTORY}", self.names.schema())));
             }
-            (Next::Migration(migration), Migrate::Verify) => {
-                return Err(unmigrated(format!("migration {} was not applied", migration.name)));
+            (Next::Migrations(left), Migrate::Verify) => {
+                let first = left.first().map_or("", |migration| migration.name);
+                return Err(unmigrated(format!("migration {first} was not applied")));
             }
             (Next::Growth(_), Migrate::Verify) => {
                 let all = self.differences().await?;
                 return Err(unmigrated(told(&all)));
             }
             (Next::History, Migrate::Apply) => self.make_history().await?,
-            (Next::Migration(migration), Migrate::Apply) => self.apply(migration).await?,
+            (Next::Migrations(left), Migrate::Apply) => {
+                for migration in left {
+                    self.apply(migration).await?;
+                }
+            }
             (Next::Growth(statements), Migrate::Apply) => self.grow(&statements).await?,
         }
         Ok(false)
@@ -178,28 +184,27 @@ impl Target {
                 table.name
             )));
         }
-        match (growth(&self.names, &self.schema, &live), left.first()) {
-            (Ok(_), Some(migration)) => Ok(Next::Migration(migration)),
-            (Ok(statements), None) if statements.is_empty() => {
-                match compare(&self.names, &self.schema, &live) {
-                    none if none.is_empty() => Ok(Next::Nothing),
-                    differences => Err(incompatible(told(&differences))),
-                }
-            }
-            (Ok(statements), None) => Ok(Next::Growth(statements)),
+        match growth(&self.names, &self.schema, &live) {
+            Ok(_) if !left.is_empty() => Ok(Next::Migrations(left)),
+            Ok(statements) if statements.is_empty() => match compare(&self.names, &self.schema, &live) {
+                none if none.is_empty() => Ok(Next::Nothing),
+                differences => Err(incompatible(told(&differences))),
+            },
+            Ok(statements) => Ok(Next::Growth(statements)),
             // Nothing is begun that could not be brought to an end. What a migration will make is not missed yet.
-            (Err(refused), first) => {
+            Err(refused) => {
                 let to_come = |name: &str| left.iter().any(|migration| migration.tables.contains(&name));
                 let hopeless: Vec<_> = refused.into_iter().filter(|one| !to_come(&one.table)).collect();
-                match first {
-                    Some(migration) if hopeless.is_empty() => Ok(Next::Migration(migration)),
-                    _ => Err(incompatible(told(&hopeless))),
+                if left.is_empty() || !hopeless.is_empty() {
+                    return Err(incompatible(told(&hopeless)));
                 }
+                Ok(Next::Migrations(left))
             }
         }
     }
 
-    /// Applies a migration, and says so in the history: first of all, so that others wait.
+    /// Applies a migration, and says so in the history: first of all, so that others wait. Where somebody else was faster,
+    /// it is done.
     async fn apply(&mut self, migration: &Migration) -> Step<()> {
         self.begin(Arc::clone(&self.change)).await?;
         let params = vec![
@@ -210,7 +215,9 @@ impl Target {
         let table = self.names.table(HISTORY);
         let sql = format!("INSERT INTO {table} (\"name\", \"checksum\", \"applied_at\") VALUES ($1, $2, $3)");
         match self.link.execute(&Statement { sql, params, branches: Vec::new() }).await {
-            Err(Failure::Constraint(Violation::Unique)) => return Err(Stopped::Again),
+            Err(Failure::Constraint(Violation::Unique)) => {
+                return self.link.rollback().await.map_err(|_| Stopped::Again);
+            }
             claimed => self.made(claimed)?,
         };
         for statement in migration.text(&self.names) {
