@@ -109,7 +109,11 @@ async fn a_thousand_dropped_commits_tear_nothing_and_leave_no_transaction_open()
         })
         .await;
         let told = |told| all.iter().filter(|one| one.told == told).count();
-        assert!(told(Told::Maybe) >= DROPS && told(Told::Yes) >= ANSWERS, "{} were answered", told(Told::Yes));
+        assert!(
+            told(Told::Maybe) >= DROPS && told(Told::Yes) >= ANSWERS,
+            "{} were answered",
+            told(Told::Yes)
+        );
         all.extend(probe(&store, owner).await);
         nothing_stays_open(&url).await;
         check(&*store, &all).await;
