@@ -28,6 +28,7 @@ async fn heard(worker: &Remote, held: &RunLease, key: &str) -> usize {
         worker.uploading(held).await.map(drop),
         worker.complete(held, artifact).await,
         worker.fail(held, RunCause::Crashed, None).await,
+        worker.give_back(held, "late").await,
     ];
     let over = |answer: &&Result<(), Refused>| !matches!(answer, Err(Refused::Over { .. }));
     answers.iter().filter(over).count()

@@ -99,6 +99,11 @@ impl Acting {
         self.as_worker(lease, |plane| async move { plane.fail_run(lease, cause, info).await }).await
     }
 
+    /// The worker gives the run back; see [`ControlPlane::return_run`](crate::ControlPlane::return_run).
+    pub async fn return_run(&self, lease: &RunLease, reason: &str) -> Result<Entry<TrainingRun>> {
+        self.as_worker(lease, |plane| async move { plane.return_run(lease, reason).await }).await
+    }
+
     /// The worker holds on to a lease; see [`ControlPlane::renew_lease`](crate::ControlPlane::renew_lease).
     pub async fn renew_lease(&self, shown: &RunLease, lease: Duration) -> Result<LeaseStanding> {
         self.as_worker(shown, |plane| async move { plane.renew_lease(shown, lease).await }).await

@@ -109,6 +109,11 @@ impl Remote {
         self.ask(Ask::Fail { held: *held, cause, info }).await
     }
 
+    /// Gives a run back that has not failed, and of which nothing runs any more: it is given to another worker.
+    pub async fn give_back(&self, held: &RunLease, reason: &str) -> Result<()> {
+        self.ask(Ask::Return { held: *held, reason: reason.to_owned() }).await
+    }
+
     /// Says that nothing of a run that was to stop runs any more.
     pub async fn release(&self, held: &RunLease) -> Result<()> {
         self.ask(Ask::Release { held: *held }).await

@@ -33,6 +33,7 @@ pub(super) enum Ask {
     Uploading { held: RunLease },
     Complete { held: RunLease, artifact: Artifact },
     Fail { held: RunLease, cause: RunCause, info: Option<String> },
+    Return { held: RunLease, reason: String },
     Release { held: RunLease },
 }
 
@@ -63,6 +64,7 @@ impl Ask {
             Self::Fail { held, cause, info } => {
                 told(agent.fail_run(&held, cause, info.as_deref()).await.map(drop)?)
             }
+            Self::Return { held, reason } => told(agent.return_run(&held, &reason).await.map(drop)?),
             Self::Release { held } => told(agent.release_lease(&held).await?),
         }
     }

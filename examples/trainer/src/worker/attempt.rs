@@ -40,6 +40,8 @@ enum Over {
     Completed,
     /// It has failed.
     Failed(RunCause, String),
+    /// The worker is to stop: another one begins the run anew, which has not failed.
+    GivenBack,
     /// It is the worker's no longer, or is to stop: nothing more is said of it, except that nothing of it runs.
     Stopped(String),
 }
@@ -56,7 +58,7 @@ impl Attempt {
                 let over = tokio::select! {
                     over = self.work(&mut program, told) => over,
                     why = self.keep() => Over::Stopped(why),
-                    _ = stopped => Over::Failed(RunCause::Crashed, "the worker was stopped".to_owned()),
+                    _ = stopped => Over::GivenBack,
                 };
                 self.end(&mut program).await;
                 over
@@ -185,6 +187,10 @@ impl Attempt {
                 self.say(&format!("failed: {info}"));
                 let info = Some(info);
                 self.sure(|| self.control.fail(held, cause, info.clone())).await
+            }
+            Over::GivenBack => {
+                self.say("is given back");
+                self.sure(|| self.control.give_back(held, "the worker was stopped")).await
             }
             Over::Stopped(why) => {
                 self.say(&format!("was stopped: {why}"));

@@ -205,6 +205,7 @@ pub(super) async fn every_word_is_refused(world: &World, lease: &RunLease) {
     let key = format!("runs/{}/{}/artifact", lease.run, lease.attempt);
     wrong_state(world.cloud.complete_run(lease, &Artifact::new(key, 7, SHA256)).await);
     wrong_state(world.cloud.fail_run(lease, RunCause::Hardware, None).await);
+    wrong_state(world.cloud.return_run(lease, "late").await);
     assert_eq!(world.run(lease.run).await, run);
     assert_eq!(statuses(world, lease.run).await, told);
 }
