@@ -53,6 +53,15 @@ impl Acting {
         .await
     }
 
+    /// What a run was last told to be doing, where it was told anything. It costs the same however much that is, so it can be asked
+    /// again and again.
+    pub async fn last_status(&self, run: RunId) -> Result<Option<Entry<TrainingStatus>>> {
+        self.run(Operation::ReadRun, Thing::Run(run), |plane| async move {
+            plane.repositories().training_statuses().last(run).await
+        })
+        .await
+    }
+
     /// The runs that the caller may see: their own, or all. In the order of ids.
     pub async fn list_runs(
         &self,

@@ -178,10 +178,12 @@ async fn what_is_anothers_is_not_there(world: &World) {
         not_there(stranger.training_run(id).await.unwrap_err());
         not_there(stranger.abort_run(id, "mine").await.unwrap_err());
         not_there(stranger.list_statuses(id, PageRequest::default()).await.unwrap_err());
+        not_there(stranger.last_status(id).await.unwrap_err());
     }
     let own = acting(lab.owner);
     assert_eq!(own.training_run(run).await.unwrap().id, run);
     assert_eq!(own.list_statuses(run, PageRequest::default()).await.unwrap().entries.len(), 1);
+    assert_eq!(own.last_status(run).await.unwrap().unwrap().sequence, 1);
     let listed = own.list_runs(TrainingRunFilter::default(), PageRequest::default()).await.unwrap();
     assert_eq!(listed.entries.iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
     let listed = stranger.list_runs(TrainingRunFilter::default(), PageRequest::default()).await.unwrap();
