@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::entity::{RunCause, StatusTold};
-use apportion::plane::{ClaimedRun, LeaseStanding, RunLease};
+use apportion::plane::{ClaimedRun, LeaseStanding, NewStatus, RunLease};
 use futures_util::StreamExt as _;
 use tokio::process::ChildStdout;
 use tokio::sync::oneshot::Receiver;
@@ -142,9 +142,10 @@ impl Attempt {
             number += 1;
             let message = format!("{}/{number}", self.held().attempt);
             let Progress { status, done, total, metrics, note } = progress;
-            let what = StatusTold { done, total, metrics, note };
-            let tell = || self.control.tell(self.held(), message.clone(), status.clone(), what.clone());
-            match self.sure(tell).await {
+            let message = NewStatus::of(status)
+                .message_id(format!("{}/{number}", self.held().attempt))
+                .told(StatusTold { done, total, metrics, note });
+            match self.sure(|| self.control.tell(self.held(), message.clone())).await {
                 // What makes no sense as a status is no reason to end a training.
                 Ok(_) | Err(Refused::Denied { .. }) => {}
                 Err(refused) => return Err(refused.into()),
