@@ -140,7 +140,6 @@ impl Attempt {
             // Anything else that it prints is its own matter.
             let Ok(progress) = serde_json::from_str::<Progress>(&line) else { continue };
             number += 1;
-            let message = format!("{}/{number}", self.held().attempt);
             let Progress { status, done, total, metrics, note } = progress;
             let message = NewStatus::of(status)
                 .message_id(format!("{}/{number}", self.held().attempt))
@@ -167,7 +166,6 @@ impl Attempt {
             match timeout_at(latest, self.renewals.renew(self.held(), lease)).await {
                 Ok(Ok(LeaseStanding::Held(_))) => (asked, pause) = (now, lease / 4),
                 Ok(Ok(LeaseStanding::Stop(why))) => return why,
-                Ok(Ok(standing)) => return format!("{standing:?}"),
                 Ok(Err(Refused::Unreachable { .. })) if Instant::now() < latest => pause = lease / 16,
                 Ok(Err(Refused::Unreachable { reason })) => return reason,
                 Ok(Err(refused)) => return refused.to_string(),

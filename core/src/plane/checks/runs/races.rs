@@ -22,7 +22,7 @@ pub(super) async fn check_races(world: &World) {
 
 impl World {
     /// A control plane in which this happens before its first commit.
-    fn behind<F, D>(&self, done: D) -> ControlPlane
+    pub(super) fn behind<F, D>(&self, done: D) -> ControlPlane
     where
         D: FnOnce(Arc<ControlPlane>) -> F,
         F: Future<Output = ()> + Send + 'static,
