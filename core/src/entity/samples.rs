@@ -157,6 +157,7 @@ impl Samples {
         gpu.memory_mib = Some(MemoryMib::from_u32(81_559));
         gpu.used_milli = GpuMilli::from_u32(500);
         gpu.instance_id = Some(gpu.id.to_string());
+        gpu.provider = some("cloud");
         gpu.updated_at = LATER;
 
         image.name = some("ubuntu:24.04");
@@ -359,6 +360,7 @@ impl Samples {
                 created_at: AT,
                 updated_at: AT,
                 gone_quarantined: false,
+                provider: None,
             },
             image: Image {
                 id: image_id,
