@@ -101,7 +101,7 @@ async fn claim(world: &World) -> ClaimedRun {
 }
 
 /// Ends every run that has not ended, and releases every lease.
-async fn quiet(world: &World) {
+pub(super) async fn quiet(world: &World) {
     for state in RunState::ALL.iter().filter(|state| !state.is_terminal()) {
         let filter = TrainingRunFilter { state: Some(*state), ..TrainingRunFilter::default() };
         let page = PageRequest::default().limit(1000);
