@@ -9,6 +9,9 @@ use crate::store::{Cause, StoreError};
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What errors call the life of a node's agent.
+pub(crate) const NODE_SESSION: &str = "node session";
+
 /// Why an operation was not carried out.
 ///
 /// Nothing of it happened, unless the error says that the outcome is unknown (see [`Error::is_unknown`]).
@@ -130,6 +133,11 @@ impl Error {
             event,
             allowed: vec!["promoting another"],
         }
+    }
+
+    /// Whether another agent speaks for the node since: who is told so is to stop.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::WrongState { kind: NODE_SESSION, .. })
     }
 
     /// Whether the same request can succeed later without anybody changing it.

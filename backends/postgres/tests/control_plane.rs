@@ -106,10 +106,10 @@ async fn a_database_from_before_the_limits_on_amounts_is_counted_when_it_is_migr
     let url = server.fresh_database().unwrap();
     let clock = Arc::new(SystemClock::new());
     let store = Arc::new(PostgresStore::connect(&url, TABLES, clock.clone()).await.unwrap());
-    let before = history::make(&ControlPlane::new(store.clone())).await;
+    let before = history::make(&history::plane(store.clone())).await;
     store.close().await.unwrap();
     let database = url.rsplit('/').next().unwrap();
     server.psql_in(database, &history::undo(&Names::postgres("apportion").unwrap())).unwrap();
     let store = Arc::new(PostgresStore::connect(&url, TABLES, clock).await.unwrap());
-    history::check(&ControlPlane::new(store), before).await;
+    history::check(&history::plane(store), before).await;
 }

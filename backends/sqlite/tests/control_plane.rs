@@ -224,7 +224,7 @@ async fn a_file_from_before_the_limits_on_amounts_is_counted_when_it_is_migrated
     let path = folder.path().join("store.sqlite");
     let clock = Arc::new(SystemClock::new());
     let store = Arc::new(SqliteStore::open(&path, TABLES, clock.clone()).await.unwrap());
-    let before = history::make(&ControlPlane::new(store.clone())).await;
+    let before = history::make(&history::plane(store.clone())).await;
     store.close().await.unwrap();
     drop(store);
     let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
@@ -232,5 +232,5 @@ async fn a_file_from_before_the_limits_on_amounts_is_counted_when_it_is_migrated
     other.execute(AssertSqlSafe(undo)).await.unwrap();
     other.close().await.unwrap();
     let store = Arc::new(SqliteStore::open(&path, TABLES, clock).await.unwrap());
-    history::check(&ControlPlane::new(store), before).await;
+    history::check(&history::plane(store), before).await;
 }

@@ -38,7 +38,7 @@ pub struct Gpu {
     pub health: GpuHealth,
     /// What is held of it, at most 1000. Changed by operations only.
     pub used_milli: GpuMilli,
-    /// The id of the rental at its provider, at most 128 bytes; no two GPUs share one.
+    /// The id of the rental at its provider, at most 128 bytes; no two GPUs of a provider share one.
     pub instance_id: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -46,6 +46,8 @@ pub struct Gpu {
     pub updated_at: Timestamp,
     /// Whether it was quarantined when it vanished, so that it is again when it comes back.
     pub gone_quarantined: bool,
+    /// The provider that it is rented of, at most 64 bytes.
+    pub provider: Option<String>,
 }
 
 text_enum!(
@@ -76,13 +78,14 @@ pub static GPUS: Table = Table::new(
         Column::time("updated_at"),
         Column::text("key", 128).nullable(),
         Column::bool("gone_quarantined").default(Fixed::Bool(false)),
+        Column::text("provider", 64).nullable(),
     ],
     &["id"],
 )
 .uniques(&[
     Unique::new("gpus_node_slot", &["node_id", "slot"]),
     Unique::new("gpus_node_key", &["node_id", "key"]),
-    Unique::new("gpus_instance_id", &["instance_id"]),
+    Unique::new("gpus_rental", &["provider", "instance_id"]),
 ])
 .references(&[Reference::new("gpus_node", &["node_id"], "compute_nodes")])
 .invariants(&[
@@ -95,7 +98,7 @@ pub static GPUS: Table = Table::new(
 
 entity!(Gpu, "gpu", GPUS {
     fixed: id, created_at;
-    plain: node_id, slot, key, model, memory_mib, health, instance_id, updated_at, gone_quarantined;
+    plain: node_id, slot, key, model, memory_mib, health, instance_id, updated_at, gone_quarantined, provider;
     counters: used_milli;
 });
 

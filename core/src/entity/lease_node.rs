@@ -1,12 +1,15 @@
 //! What a lease holds of a node: [`LeaseNode`].
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::compute_node::NodeId;
 use super::field::entity;
 use super::gpu_lease::LeaseId;
+use super::{Entity, Entry, ListPage, PageRequest, Repositories};
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use crate::store::{Column, Invariant, Reference, Table};
+use crate::error::{Error, Result};
+use crate::store::{Column, Invariant, Reference, Scan, Table, Test};
 
 /// What a lease holds of a node; of which GPUs, [`LeaseGpu`](super::LeaseGpu) says. Released, it keeps what was held and pins no node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,3 +63,55 @@ entity!(LeaseNode, "lease_node", LEASE_NODES {
     fixed: lease_id, of_node, members, cpu_milli, memory_mib, storage_mib, gpu_milli;
     plain: node_id;
 });
+
+/// Which of them a list gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseNodeFilter {
+    /// Only what this lease holds, or held.
+    pub lease_id: Option<LeaseId>,
+    /// Only what is held of this node: what was held of it pins no node.
+    pub node_id: Option<NodeId>,
+}
+
+/// Where [`LeaseNode`]s are kept. They come and go with their leases.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait LeaseNodeRepository: Send + Sync {
+    /// What a lease holds, or held, of a node.
+    async fn get(&self, lease_id: LeaseId, of_node: NodeId) -> Result<Option<Entry<LeaseNode>>>;
+
+    /// What a lease holds, or held, of a node, or `NotFound`.
+    async fn require(&self, lease_id: LeaseId, of_node: NodeId) -> Result<Entry<LeaseNode>> {
+        self.get(lease_id, of_node)
+            .await?
+            .ok_or_else(|| Error::not_found(LeaseNode::KIND, format!("{lease_id} {of_node}")))
+    }
+
+    /// A page: a node's in the order of leases, otherwise in the order of leases and nodes.
+    async fn list(&self, filter: LeaseNodeFilter, page: PageRequest) -> Result<ListPage<LeaseNode>>;
+}
+
+#[async_trait]
+impl LeaseNodeRepository for Repositories {
+    async fn get(&self, lease_id: LeaseId, of_node: NodeId) -> Result<Option<Entry<LeaseNode>>> {
+        self.get_entry((lease_id, of_node)).await
+    }
+
+    async fn list(&self, filter: LeaseNodeFilter, page: PageRequest) -> Result<ListPage<LeaseNode>> {
+        let all = Scan::of(&LEASE_NODES);
+        let scan = match (filter.lease_id, filter.node_id) {
+            (Some(lease), None) => all.with(lease),
+            (Some(lease), Some(node)) => all.with(lease).test(Test::eq("node_id", node)),
+            (None, Some(node)) => all.by("lease_nodes_node").with(node),
+            (None, None) => all,
+        };
+        self.list_entries(scan, page).await
+    }
+}
+
+impl Repositories {
+    /// The repository of [`LeaseNode`]s.
+    pub fn lease_nodes(&self) -> &dyn LeaseNodeRepository {
+        self
+    }
+}

@@ -94,8 +94,8 @@ pub use gpu_lease::{GPU_LEASES, GpuLease, GpuLeaseFilter, GpuLeaseRepository, Le
 pub use image::{IMAGES, Image, ImageEvent, ImageFilter, ImageId, ImageRepository, ImageStatus};
 pub use instance::{INSTANCES, Instance, InstanceFilter, InstanceId, InstanceRepository, NetworkMode};
 pub use instance_state::{DesiredState, InstanceEvent, InstanceState};
-pub use lease_gpu::{LEASE_GPUS, LeaseGpu};
-pub use lease_node::{LEASE_NODES, LeaseNode};
+pub use lease_gpu::{LEASE_GPUS, LeaseGpu, LeaseGpuFilter, LeaseGpuRepository};
+pub use lease_node::{LEASE_NODES, LeaseNode, LeaseNodeFilter, LeaseNodeRepository};
 pub use lease_renewal::{LEASE_RENEWALS, LeaseRenewal};
 pub use log::{LOGS, Log, LogFilter, LogId, LogOutcome, LogRepository};
 pub use log_seal::{LOG_SEALS, LogSeal};
@@ -169,6 +169,8 @@ mod mocks {
     pub use super::gpu_lease::MockGpuLeaseRepository;
     pub use super::image::MockImageRepository;
     pub use super::instance::MockInstanceRepository;
+    pub use super::lease_gpu::MockLeaseGpuRepository;
+    pub use super::lease_node::MockLeaseNodeRepository;
     pub use super::log::MockLogRepository;
     pub use super::managed_compute_node::MockManagedComputeNodeRepository;
     pub use super::managed_image::MockManagedImageRepository;

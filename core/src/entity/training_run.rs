@@ -72,9 +72,9 @@ pub struct TrainingRun {
     pub failures: u32,
     /// How often its GPUs were given to another.
     pub preemptions: u32,
-    /// Why its last attempt ended, or why it has.
+    /// Why its last attempt ended, or why it has; `None` where that was no failure: it is complete, or its worker has given it back.
     pub cause: Option<RunCause>,
-    /// What the trainer said of that, as it said it; at most 4,096 bytes.
+    /// What the trainer, or its worker, said of that, as it said it; at most 4,096 bytes.
     pub status_info: Option<String>,
     /// How long earlier attempts ran whose work was kept, in milliseconds.
     pub kept_ms: u64,

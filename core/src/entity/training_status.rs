@@ -95,6 +95,9 @@ pub trait TrainingStatusRepository: Send + Sync {
     /// The one with this id.
     async fn get(&self, id: TrainingStatusId) -> Result<Option<Entry<TrainingStatus>>>;
 
+    /// The last one of a run: how far it is. Costs the same however many there are.
+    async fn last(&self, run: RunId) -> Result<Option<Entry<TrainingStatus>>>;
+
     /// A page of those of a run, in their order.
     async fn list(&self, run: RunId, page: PageRequest) -> Result<ListPage<TrainingStatus>>;
 }
@@ -103,6 +106,11 @@ pub trait TrainingStatusRepository: Send + Sync {
 impl TrainingStatusRepository for Repositories {
     async fn get(&self, id: TrainingStatusId) -> Result<Option<Entry<TrainingStatus>>> {
         self.get_entry(id).await
+    }
+
+    async fn last(&self, run: RunId) -> Result<Option<Entry<TrainingStatus>>> {
+        let of_run = Scan::of(&TRAINING_STATUSES).by("training_statuses_sequence").with(run);
+        self.find_entry(of_run.descending()).await
     }
 
     async fn list(&self, run: RunId, page: PageRequest) -> Result<ListPage<TrainingStatus>> {

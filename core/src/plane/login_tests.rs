@@ -5,9 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use uuid::Uuid;
-
 use super::{ControlPlane, LogIn, NewUser, Options};
 use crate::entity::{
     Entity as _, Entry, LOGIN_RETRIES, LOGIN_THROTTLES, LogFilter, PASSWORDS, PageRequest, Password,
@@ -17,10 +14,7 @@ use crate::error::Error;
 use crate::id::TimeOrderedIds;
 use crate::identity::{Caller, IdentityOptions, Origin, PasswordPolicy, SessionPolicy};
 use crate::store::memory::MemoryStore;
-use crate::store::{
-    Batch, Change, Changes, Cursor, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot,
-    Store, StoreError, StoreExt as _, Write,
-};
+use crate::store::{Batch, Change, Cursor, Receipt, StoreError, StoreExt as _, Write, store_over};
 use crate::time::{ManualClock, Timestamp};
 
 /// A store in which something else happens just before a commit.
@@ -31,17 +25,7 @@ struct Meddled {
     commits: AtomicUsize,
 }
 
-#[async_trait]
-impl Store for Meddled {
-    fn schema(&self) -> &Schema {
-        self.store.schema()
-    }
-    async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
-        self.store.read(queries).await
-    }
-    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
-        self.store.snapshot().await
-    }
+store_over!(Meddled.store {
     async fn commit_many(&self, batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
         let first = self.before.lock().unwrap().take();
         if let Some(first) = first {
@@ -50,19 +34,7 @@ impl Store for Meddled {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.store.commit_many(batches).await
     }
-    async fn resolve(&self, id: Uuid) -> Result<Resolution, StoreError> {
-        self.store.resolve(id).await
-    }
-    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        self.store.changes(after, limit).await
-    }
-    async fn prune(&self, prune: Prune) -> Result<Pruned, StoreError> {
-        self.store.prune(prune).await
-    }
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
-    }
-}
+});
 
 struct World {
     cloud: ControlPlane,

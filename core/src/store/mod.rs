@@ -17,6 +17,7 @@ pub mod keycode;
 mod log;
 pub mod memory;
 mod metrics;
+mod over;
 mod query;
 mod row;
 mod schema;
@@ -31,6 +32,7 @@ pub use log::{
     Stored, Verb,
 };
 pub use metrics::{Metrics, NoMetrics};
+pub(crate) use over::store_over;
 pub use query::{Answer, Count, Is, MAX_EXAMINED, MAX_PAGE, Page, PageCursor, Query, Reads, Scan, Test};
 pub use row::{Key, NewRow, Row};
 pub use schema::{

@@ -48,7 +48,7 @@ pub enum Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         match &error {
-            Error::WrongState { kind: "node session", .. } => Self::Replaced,
+            error if error.is_replaced() => Self::Replaced,
             Error::WrongState { .. } => Self::Over { reason: error.to_string() },
             error if error.is_retryable() => Self::Unreachable { reason: error.to_string() },
             error => Self::Denied { code: error.code().to_owned(), message: error.to_string() },

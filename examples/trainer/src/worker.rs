@@ -87,7 +87,7 @@ impl Worker {
     }
 
     /// Works until `until` answers, or another worker has joined as the agent of the node. Whatever is being carried out then is
-    /// stopped, and told as failed.
+    /// stopped and given back, which is no failure of the run.
     pub async fn run(&self, until: impl Future<Output = ()>) -> Result<(), Error> {
         // First of all: what an earlier life has left runs on GPUs that may be given to others next.
         self.kept.end_all(self.settings.grace).await?;

@@ -5,8 +5,8 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::entity::{RunCause, RunState, StatusTold};
-use apportion::plane::{Artifact, LeaseStanding, RunLease};
+use apportion::entity::{RunCause, RunState};
+use apportion::plane::{Artifact, LeaseStanding, NewStatus, RunLease};
 use apportion::time::{ManualClock, SystemClock, Timestamp};
 use serde_json::json;
 use trainer::control::{Refused, Remote};
@@ -14,20 +14,24 @@ use world::World;
 
 const LEASE: Duration = Duration::from_secs(60);
 
+fn message(id: &str) -> NewStatus {
+    NewStatus::of("training").message_id(id)
+}
+
 /// Says all that a worker can say of a run, and answers how much of it was heard.
 async fn heard(worker: &Remote, held: &RunLease, key: &str) -> usize {
     let artifact = Artifact::new(key, 3, "a".repeat(64));
-    let told = StatusTold::default();
     let answers = [
         worker.renew(held, LEASE).await.and_then(|standing| match standing {
             LeaseStanding::Stop(reason) => Err(Refused::Over { reason }),
-            _ => Ok(()),
+            LeaseStanding::Held(_) => Ok(()),
         }),
         worker.begin(held).await,
-        worker.tell(held, "late".to_owned(), "training".to_owned(), told).await.map(drop),
+        worker.tell(held, message("late")).await.map(drop),
         worker.uploading(held).await.map(drop),
         worker.complete(held, artifact).await,
         worker.fail(held, RunCause::Crashed, None).await,
+        worker.give_back(held, "late").await,
     ];
     let over = |answer: &&Result<(), Refused>| !matches!(answer, Err(Refused::Over { .. }));
     answers.iter().filter(over).count()
@@ -43,7 +47,7 @@ async fn a_late_write_of_a_killed_worker_is_refused() {
     let session = dead.join().await.unwrap();
     let first = dead.claim(session, "first", LEASE).await.unwrap().unwrap().lease;
     dead.begin(&first).await.unwrap();
-    dead.tell(&first, "1".to_owned(), "training".to_owned(), StatusTold::default()).await.unwrap();
+    dead.tell(&first, message("1")).await.unwrap();
     let key = format!("runs/{run}/1/artifact");
 
     clock.advance(LEASE);
@@ -69,8 +73,8 @@ async fn a_late_write_of_a_killed_worker_is_refused() {
     let guessed = RunLease::new(run, first.lease, second.attempt, second.token);
     assert_eq!(heard(&dead, &guessed, &second_key).await, 0);
 
-    next.tell(&second, "1".to_owned(), "training".to_owned(), StatusTold::default()).await.unwrap();
-    next.tell(&second, "2".to_owned(), "training".to_owned(), StatusTold::default()).await.unwrap();
+    next.tell(&second, message("1")).await.unwrap();
+    next.tell(&second, message("2")).await.unwrap();
     assert_eq!(next.uploading(&second).await.unwrap(), second_key);
     next.complete(&second, Artifact::new(&second_key, 3, "b".repeat(64))).await.unwrap();
     assert_eq!(heard(&dead, &first, &key).await, 0, "once it is complete");

@@ -101,16 +101,22 @@ async fn a_run_that_is_aborted_is_stopped_although_it_does_not_listen() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_stopped_ends_its_runs_and_says_so() {
+async fn a_worker_that_is_stopped_ends_its_runs_and_gives_them_back() {
     let world = world().await;
     let run = world.submit(json!({})).await;
     let (worker, stop) = works(&world, &["sleep", "1000"]);
     until(&world, run, RunState::Training).await;
     drop(stop);
     worker.await.unwrap().unwrap();
-    let run = world.run(run).await;
-    assert_eq!((run.state, run.failures), (RunState::Queued, 1));
+    let back = world.run(run).await;
+    assert_eq!((back.state, back.failures, back.cause), (RunState::Queued, 0, None));
     assert!(world.is_back_to_zero().await);
+    // The next one takes it up at once.
+    let (worker, stop) = works(&world, &["sleep", "1000"]);
+    until(&world, run, RunState::Training).await;
+    assert_eq!(world.run(run).await.attempt, 2);
+    drop(stop);
+    worker.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,12 +152,19 @@ async fn a_worker_ends_what_a_killed_one_has_left() {
         world.turn().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    until(&world, run, RunState::Training).await;
     let runs = |stat: String| !stat.contains(") Z ");
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", left.as_raw_nonzero()));
     assert!(!stat.is_ok_and(runs), "it runs on, on a gpu that another one has");
     let pid = Pid::from_raw(i32::try_from(worker.id().unwrap()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     assert!(worker.wait().await.unwrap().success());
+    let back = world.run(run).await;
+    assert_eq!(
+        (back.state, back.failures),
+        (RunState::Queued, 1),
+        "the killed one has failed it, and this one has not"
+    );
 }
 
 #[tokio::test]

@@ -106,6 +106,9 @@ pub(super) const POSTGRES: &[Migration] = &[
     entity!("postgres", "0074_rentals", ["rentals"]),
     entity!("postgres", "0075_gpus_gone_quarantined", ["gpus"]),
     entity!("postgres", "0076_rentals_evidence", ["rentals"]),
+    entity!("postgres", "0077_gpus_provider", ["gpus"]),
+    entity!("postgres", "0078_gpus_provider_of_old", ["gpus"]),
+    entity!("postgres", "0079_gpus_rental", ["gpus"]),
 ];
 
 pub(super) const SQLITE: &[Migration] = &[
@@ -189,4 +192,7 @@ pub(super) const SQLITE: &[Migration] = &[
     entity!("sqlite", "0074_rentals", ["rentals"]),
     entity!("sqlite", "0075_gpus_gone_quarantined", ["gpus"]),
     entity!("sqlite", "0076_rentals_evidence", ["rentals"]),
+    entity!("sqlite", "0077_gpus_provider", ["gpus"]),
+    entity!("sqlite", "0078_gpus_provider_of_old", ["gpus"]),
+    entity!("sqlite", "0079_gpus_rental", ["gpus"]),
 ];

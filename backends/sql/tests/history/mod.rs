@@ -1,19 +1,30 @@
-//! A database as it was before accounts were limited in processor time, memory and disk space, for the tests of the backends.
+//! A database as it was before accounts were limited in processor time, memory and disk space, and before a rented GPU was known
+//! by its provider too, for the tests of the backends.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use apportion::ControlPlane;
 use apportion::amount::{CpuMilli, MemoryMib, StorageMib};
-use apportion::entity::{InstanceId, UserId};
-use apportion::plane::{LaunchRequest, NewNode, NewUser};
+use apportion::entity::{GpuFilter, InstanceId, PageRequest, RunAsk, UserId};
+use apportion::plane::{LaunchRequest, NewNode, NewRun, NewTraining, NewUser, Options, RunScheduler};
+use apportion::queue::Settings;
+use apportion::rent::mock::MockProvider;
+use apportion::rent::{Offer, RentalOptions};
+use apportion::store::Store;
 use apportion_sql::Names;
 
 /// What was made: two accounts, and the instance of the first that is live.
 pub(crate) type Made = (UserId, UserId, InstanceId);
 
-/// Makes an account with a live, a stopped and a deleted instance, and one with none.
-pub(crate) async fn make(plane: &ControlPlane) -> Made {
+/// A control plane that rents machines.
+pub(crate) fn plane(store: Arc<dyn Store>) -> Arc<ControlPlane> {
+    Arc::new(ControlPlane::with(store, Options::default().rentals(RentalOptions::new("history"))))
+}
+
+/// Makes an account with a live, a stopped and a deleted instance, and a rented machine, and an account with none.
+pub(crate) async fn make(plane: &Arc<ControlPlane>) -> Made {
     let user = plane.create_user(NewUser::new("ada@example.org", "Ada")).await.unwrap().id;
     let idle = plane.create_user(NewUser::new("bob@example.org", "Bob")).await.unwrap().id;
     let node = NewNode::new(user, "one")
@@ -28,7 +39,31 @@ pub(crate) async fn make(plane: &ControlPlane) -> Made {
     plane.stop(stopped).await.unwrap();
     let deleted = plane.launch(request("deleted")).await.unwrap().id;
     plane.delete(deleted).await.unwrap();
+    rent(plane, user).await;
     (user, idle, live)
+}
+
+/// Rents a machine with two GPUs for a run.
+async fn rent(plane: &Arc<ControlPlane>, user: UserId) {
+    let training = plane.create_training(NewTraining::new(user, "portraits", "ohxw")).await.unwrap();
+    let (models, rent_micros) = (vec!["H100".to_owned()], Some(10_000_000));
+    let ask = RunAsk { gpus: 2, models, rent_micros, ..RunAsk::default() };
+    plane.submit_run(NewRun::of(training.id).ask(ask)).await.unwrap();
+    plane.advance_runs(1).await.unwrap();
+    let provider = MockProvider::new("cloud", 7);
+    provider.offer(Offer::new("large", 2, "H100", 9_000_000));
+    let scheduler = RunScheduler::new(Arc::clone(plane), Settings::default());
+    assert_eq!(scheduler.rent_waiting(&provider).await.unwrap().len(), 1);
+    assert_eq!(plane.rent_pending(&provider).await.unwrap().rented, 1);
+}
+
+/// The rented GPUs: by which provider, and which id there.
+async fn rented(plane: &ControlPlane) -> Vec<(Option<String>, Option<String>)> {
+    let gpus = plane.repositories().gpus().list(GpuFilter::default(), PageRequest::default()).await.unwrap();
+    let gpus = gpus.entries.into_iter().map(|gpu| (gpu.value.provider, gpu.value.instance_id));
+    let mut gpus: Vec<_> = gpus.filter(|(_, instance)| instance.is_some()).collect();
+    gpus.sort();
+    gpus
 }
 
 /// The statements that turn it back.
@@ -41,11 +76,22 @@ pub(crate) fn undo(names: &Names) -> String {
             write!(sql, "ALTER TABLE {quotas} DROP COLUMN {column};").unwrap();
         }
     }
+    let (gpus, migrations) = (names.table("gpus"), names.table("kernel_migrations"));
+    write!(
+        sql,
+        "DELETE FROM {migrations} WHERE name LIKE '%gpus_provider%' OR name LIKE '%gpus_rental%'; DROP INDEX {}; \
+         ALTER TABLE {gpus} DROP COLUMN provider; CREATE UNIQUE INDEX \"{}\" ON {gpus} (instance_id);",
+        names.table("gpus_rental"),
+        names.bare("gpus_instance_id"),
+    )
+    .unwrap();
     sql
 }
 
 /// Checks that what is held is counted, and comes back.
 pub(crate) async fn check(plane: &ControlPlane, (user, idle, live): Made) {
+    let of = |slot: u32| (Some("cloud".to_owned()), Some(format!("m-1/{slot}")));
+    assert_eq!(rented(plane).await, [of(0), of(1)]);
     let quotas = plane.repositories().quotas();
     let quota = quotas.require(user).await.unwrap();
     let held = (quota.cpu_milli.get(), quota.memory_mib.get(), quota.storage_mib.get());

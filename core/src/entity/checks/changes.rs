@@ -2,8 +2,8 @@
 
 use super::{World, assert_conflict, assert_invalid, assert_taken, assert_used};
 use crate::entity::{
-    AccessState, ComputeNode, Email, Entry, GpuHealth, Image, ImageStatus, Limits, PortMap, TestA, TestB,
-    User, UserAccess,
+    AccessState, ComputeNode, Email, Entry, Gpu, GpuHealth, Image, ImageStatus, Limits, PortMap, TestA,
+    TestB, User, UserAccess,
 };
 use crate::error::Error;
 use crate::time::Timestamp;
@@ -146,6 +146,10 @@ pub(super) async fn a_key_of_a_node_is_taken_once(world: &World) {
     for _ in 0..2 {
         images.create(Image { url: None, key: None, ..image() }).await.unwrap();
     }
+    let gpu = || Gpu { id: world.bare().gpu.id, node_id: None, key: None, ..kept.gpu.clone() };
+    let insert = async |gpu: Gpu| world.repositories.create_entry(gpu.id.into(), gpu).await;
+    assert_taken(&insert(gpu()).await, "rental");
+    insert(Gpu { provider: Some("another".into()), ..gpu() }).await.unwrap();
     let renamed = ComputeNode { owner_id: kept.user.id, ..world.bare().node };
     world.insert(&[&ComputeNode { name: "another".parse().unwrap(), ..renamed.clone() }]).await;
     let renamed = Entry::new(ComputeNode { name: kept.node.name.clone(), ..renamed }, 1);

@@ -3,9 +3,10 @@
 use super::{World, listed};
 use crate::entity::{
     ComputeNode, ComputeNodeFilter, Entry, Gpu, GpuFilter, GpuHealth, ImageFilter, Instance, InstanceFilter,
-    InstanceName, InstanceState, Limits, ManagedInstanceFilter, NodeName, PortMap, PortMapFilter, UserFilter,
-    UserPermission,
+    InstanceName, InstanceState, LeaseGpu, LeaseGpuFilter, LeaseNode, LeaseNodeFilter, Limits,
+    ManagedInstanceFilter, NodeName, PortMap, PortMapFilter, UserFilter, UserPermission,
 };
+use crate::error::Error;
 
 pub(super) async fn users_are_filtered(world: &World) {
     let users = world.repositories.users();
@@ -87,6 +88,46 @@ pub(super) async fn gpus_are_listed_by_slot(world: &World) {
     assert_eq!(listed!(gpus, GpuFilter { node_id, health: Some(GpuHealth::Gone) }), []);
     let listed = listed!(gpus, GpuFilter::default());
     assert!(listed.contains(&first) && listed.is_sorted_by_key(|gpu| gpu.id));
+}
+
+pub(super) async fn what_leases_hold_is_found_from_both_sides(world: &World) {
+    let (nodes, gpus) = (world.repositories.lease_nodes(), world.repositories.lease_gpus());
+    let (one, other) = (world.kept().await, world.kept().await);
+    // What was held pins nothing, and is found by its lease alone.
+    let node = LeaseNode { of_node: other.node.id, node_id: None, ..one.lease_node.clone() };
+    let gpu = LeaseGpu { of_gpu: other.gpu.id, gpu_id: None, ..one.lease_gpu.clone() };
+    world.insert(&[&node]).await;
+    world.insert(&[&gpu]).await;
+    let of = |lease_id, node_id| LeaseNodeFilter { lease_id, node_id };
+    for (filter, expected) in [
+        (of(Some(one.lease.id), None), vec![&node, &one.lease_node]),
+        (of(None, Some(one.node.id)), vec![&one.lease_node]),
+        (of(None, Some(other.node.id)), vec![&other.lease_node]),
+        (of(Some(one.lease.id), Some(one.node.id)), vec![&one.lease_node]),
+        (of(Some(one.lease.id), Some(other.node.id)), vec![]),
+    ] {
+        let mut found = listed!(nodes, filter);
+        found.sort_by_key(|part| part.node_id);
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+    let of = |lease_id, gpu_id| LeaseGpuFilter { lease_id, gpu_id };
+    for (filter, expected) in [
+        (of(Some(one.lease.id), None), vec![&gpu, &one.lease_gpu]),
+        (of(None, Some(one.gpu.id)), vec![&one.lease_gpu]),
+        (of(None, Some(other.gpu.id)), vec![&other.lease_gpu]),
+        (of(Some(one.lease.id), Some(one.gpu.id)), vec![&one.lease_gpu]),
+        (of(Some(one.lease.id), Some(other.gpu.id)), vec![]),
+    ] {
+        let mut found = listed!(gpus, filter);
+        found.sort_by_key(|held| held.gpu_id);
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+    assert!(listed!(nodes, LeaseNodeFilter::default()).contains(&node));
+    assert!(listed!(gpus, LeaseGpuFilter::default()).contains(&gpu));
+    assert_eq!(nodes.require(one.lease.id, other.node.id).await.unwrap().value, node);
+    assert_eq!(gpus.require(one.lease.id, other.gpu.id).await.unwrap().value, gpu);
+    assert!(matches!(nodes.require(other.lease.id, one.node.id).await, Err(Error::NotFound { .. })));
+    assert!(matches!(gpus.require(other.lease.id, one.gpu.id).await, Err(Error::NotFound { .. })));
 }
 
 pub(super) async fn ports_are_listed_by_node_and_by_instance(world: &World) {

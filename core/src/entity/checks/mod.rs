@@ -54,6 +54,7 @@ pub async fn check_repositories(store: Arc<dyn Store>, ids: Arc<dyn IdSource>) {
     Box::pin(filters::images_are_filtered(&world)).await;
     Box::pin(filters::grants_are_found_from_both_sides(&world)).await;
     filters::gpus_are_listed_by_slot(&world).await;
+    Box::pin(filters::what_leases_hold_is_found_from_both_sides(&world)).await;
     filters::ports_are_listed_by_node_and_by_instance(&world).await;
     filters::instances_are_filtered(&world).await;
     filters::a_name_finds_the_live_instance(&world).await;

@@ -62,7 +62,7 @@ pub enum Standing {
     LiveInstances(usize),
     /// Runs of the user that have not ended, at least so many.
     LiveRuns(usize),
-    /// Leases of the user's runs that are not released, at least so many.
+    /// Leases that are not released, of runs of the user that have ended, or of a node.
     HeldLeases(usize),
     /// The user is the last administrator.
     LastAdministrator,
@@ -204,7 +204,7 @@ impl ControlPlane {
         let mut next = || pages.next().unwrap_or_default();
         let (nodes, instances, trainings) = (next(), next(), next());
         let (live_runs, runs) = (next().len(), next());
-        let held_leases = self.held_leases(&runs).await?;
+        let held_leases = self.held_leases(user).await?;
         let goes = pages.collect();
         Ok(Found {
             user: kept,

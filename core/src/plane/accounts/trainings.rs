@@ -5,8 +5,8 @@ use super::super::retry::lost_race;
 use super::super::users::Happened;
 use super::deletion::AT_ONCE;
 use crate::entity::{
-    Entity as _, GPU_LEASES, LEASE_GPUS, LEASE_NODES, LEASE_RENEWALS, LeaseId, RENTALS, RUN_PULSES, RunId,
-    TRAINING_RUN_IMAGES, TRAINING_RUNS, TRAINING_STATUSES, TrainingRun, User, UserId,
+    BindingState, Entity as _, GPU_LEASES, LEASE_GPUS, LEASE_NODES, LEASE_RENEWALS, LeaseId, RENTALS,
+    RUN_PULSES, RunId, TRAINING_RUN_IMAGES, TRAINING_RUNS, TRAINING_STATUSES, User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::store::{Answer, Is, MAX_EXAMINED, MAX_PAGE, Query, Row, Scan, StoreExt as _, Test, Write};
@@ -41,19 +41,13 @@ impl OfRun {
 }
 
 impl ControlPlane {
-    /// How many leases of these runs are not released, where it is more than none.
-    pub(super) async fn held_leases(&self, runs: &[Row]) -> Result<usize> {
-        let mut held = 0;
-        for some in runs.chunks(SCANS) {
-            let mut scans = Vec::with_capacity(some.len());
-            for run in some {
-                let of = Scan::of(&GPU_LEASES).by("gpu_leases_of_run").with(run.id::<TrainingRun>("id")?);
-                scans.push(of.test(Test::new("released_at", Is::Null)).limit(1));
-            }
-            held +=
-                self.store.scan_many(scans).await?.value.iter().filter(|page| !page.rows.is_empty()).count();
-        }
-        Ok(held)
+    /// How many leases a user's runs have ended without: of each it is not known yet that nothing uses it.
+    ///
+    /// A user may have any number of ended runs, but few leases are being released at a time, whoever's they are.
+    pub(super) async fn held_leases(&self, user: UserId) -> Result<usize> {
+        let releasing = Scan::of(&GPU_LEASES).by("gpu_leases_state").with(BindingState::Releasing.as_str());
+        let theirs = releasing.test(Test::eq("account_id", user)).limit(MAX_PAGE).examine(MAX_EXAMINED);
+        Ok(self.store.scan_all(theirs).await?.len())
     }
 
     /// Deletes trainings and ended runs of a suspended user with what belongs to them; says whether none of it has changed

@@ -7,9 +7,10 @@ use crate::error::Result;
 use crate::plane::{NewImage, SaveImageRequest};
 
 impl Acting {
-    /// See [`ControlPlane::fetch_image`](crate::ControlPlane::fetch_image): for who owns the node or has a grant of it.
+    /// See [`ControlPlane::fetch_image`](crate::ControlPlane::fetch_image): for who owns the node or has a grant of it. It is the
+    /// caller who fetches it.
     pub async fn fetch_image(&self, request: NewImage) -> Result<Entry<Image>> {
-        let request = &request;
+        let request = &NewImage { user: self.caller().user().or(request.user), ..request };
         self.run(Operation::CreateImage, Thing::Node(request.node), |plane| async move {
             plane.fetch_image(request.clone()).await
         })

@@ -53,6 +53,15 @@ impl Acting {
         .await
     }
 
+    /// What a run was last told to be doing, where it was told anything. It costs the same however much that is, so it can be asked
+    /// again and again.
+    pub async fn last_status(&self, run: RunId) -> Result<Option<Entry<TrainingStatus>>> {
+        self.run(Operation::ReadRun, Thing::Run(run), |plane| async move {
+            plane.repositories().training_statuses().last(run).await
+        })
+        .await
+    }
+
     /// The runs that the caller may see: their own, or all. In the order of ids.
     pub async fn list_runs(
         &self,
@@ -97,6 +106,11 @@ impl Acting {
         info: Option<&str>,
     ) -> Result<Entry<TrainingRun>> {
         self.as_worker(lease, |plane| async move { plane.fail_run(lease, cause, info).await }).await
+    }
+
+    /// The worker gives the run back; see [`ControlPlane::return_run`](crate::ControlPlane::return_run).
+    pub async fn return_run(&self, lease: &RunLease, reason: &str) -> Result<Entry<TrainingRun>> {
+        self.as_worker(lease, |plane| async move { plane.return_run(lease, reason).await }).await
     }
 
     /// The worker holds on to a lease; see [`ControlPlane::renew_lease`](crate::ControlPlane::renew_lease).

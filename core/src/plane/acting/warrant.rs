@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use uuid::Uuid;
-
-use crate::store::{
-    Batch, Changes, Cursor, Key, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot, Store,
-    StoreError, Table, Write,
-};
+use crate::store::{Batch, Key, Receipt, Store, StoreError, Table, Write, store_over};
 
 /// The store of an operation on behalf of a caller: every batch guards what the operation was authorized by.
 #[derive(Debug)]
@@ -58,41 +52,8 @@ fn held(write: &Write) -> Option<(&'static Table, &Key, i64)> {
     }
 }
 
-#[async_trait]
-impl Store for Warranted {
-    fn schema(&self) -> &Schema {
-        self.inner.schema()
-    }
-
-    async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
-        self.inner.read(queries).await
-    }
-
-    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
-        self.inner.snapshot().await
-    }
-
+store_over!(Warranted.inner {
     async fn commit_many(&self, batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
         self.inner.commit_many(batches.into_iter().map(|batch| self.warranted(batch)).collect()).await
     }
-
-    async fn resolve(&self, id: Uuid) -> Result<Resolution, StoreError> {
-        self.inner.resolve(id).await
-    }
-
-    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn prune(&self, prune: Prune) -> Result<Pruned, StoreError> {
-        self.inner.prune(prune).await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.inner.close().await
-    }
-
-    fn syncs(&self) -> Option<u64> {
-        self.inner.syncs()
-    }
-}
+});

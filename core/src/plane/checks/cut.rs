@@ -6,13 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use uuid::Uuid;
-
-use crate::store::{
-    Batch, Changes, Cursor, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot, Store,
-    StoreError,
-};
+use crate::store::{Batch, Receipt, Store, StoreError, store_over};
 
 type Meanwhile = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -40,20 +34,7 @@ impl fmt::Debug for Cut {
     }
 }
 
-#[async_trait]
-impl Store for Cut {
-    fn schema(&self) -> &Schema {
-        self.inner.schema()
-    }
-
-    async fn read(&self, queries: Vec<Query>) -> Result<Reads, StoreError> {
-        self.inner.read(queries).await
-    }
-
-    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
-        self.inner.snapshot().await
-    }
-
+store_over!(Cut.inner {
     async fn commit_many(&self, mut batches: Vec<Batch>) -> Vec<Result<Receipt, StoreError>> {
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(meanwhile) = meanwhile {
@@ -69,20 +50,4 @@ impl Store for Cut {
         });
         answers
     }
-
-    async fn resolve(&self, id: Uuid) -> Result<Resolution, StoreError> {
-        self.inner.resolve(id).await
-    }
-
-    async fn changes(&self, after: Cursor, limit: u32) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn prune(&self, prune: Prune) -> Result<Pruned, StoreError> {
-        self.inner.prune(prune).await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.inner.close().await
-    }
-}
+});

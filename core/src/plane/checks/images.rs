@@ -1,9 +1,11 @@
 //! Images that are fetched, used, published and deleted. Those that are saved of instances are in `saved.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
+use super::cut::Cut;
 use super::saved;
 use crate::entity::{
     CommandFilter, CommandKind, CommandState, Entry, Image, ImageId, ImageStatus, NodeId, PageRequest, UserId,
@@ -11,6 +13,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::identity::Caller;
 use crate::plane::{CommandLease, CommandOutcome, LaunchRequest, LoadedImage, NewImage, NodeSession, Shared};
+use crate::time::Clock as _;
 
 const LEASE: Duration = Duration::from_mins(1);
 
@@ -21,6 +24,7 @@ pub(super) async fn check_images(world: &World) {
     an_image_that_is_used_is_not_deleted_and_a_deleted_one_is_gone(world).await;
     nobody_launches_from_an_image_that_is_deleted_at_that_moment(world).await;
     who_has_a_grant_publishes_and_does_not_unpublish(world).await;
+    Box::pin(who_fetches_with_a_grant_of_the_node_sees_and_uses_it(world)).await;
     Box::pin(saved::check_saved(world)).await;
 }
 
@@ -149,7 +153,7 @@ async fn an_image_is_its_nodes_once(world: &World) {
             )
         })
         .collect();
-    let mut ids = std::collections::BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for fetch in fetches {
         ids.insert(fetch.await.unwrap().unwrap().id);
     }
@@ -220,4 +224,55 @@ async fn who_has_a_grant_publishes_and_does_not_unpublish(world: &World) {
     let queued = CommandFilter { node_id: Some(host.node), state: Some(CommandState::Queued) };
     let queued = world.cloud.repositories().commands().list(queued, PageRequest::default()).await.unwrap();
     assert_eq!(queued.entries.len(), 2, "one is fetched, and one removed");
+}
+
+async fn who_fetches_with_a_grant_of_the_node_sees_and_uses_it(world: &World) {
+    let host = Host::new(world).await;
+    let (one, other, third) = (world.user().await, world.user().await, world.user().await);
+    for guest in [one, other, third] {
+        world.cloud.share(guest, Shared::Node(host.node), None).await.unwrap();
+    }
+    let acting = |user| world.cloud.acting(Caller::trusted(user));
+    let granted = async |image| {
+        let grants = world.cloud.grants_of(Shared::Image(image)).await.unwrap();
+        grants.into_iter().map(|grant| grant.user).collect::<BTreeSet<_>>()
+    };
+    let new = |name: &str| NewImage::new(host.node, format!("https://example.org/{name}"));
+    let fetched = acting(one).fetch_image(new("of-one")).await.unwrap();
+    assert_eq!(granted(fetched.id).await, BTreeSet::from([one]));
+    assert_eq!(acting(one).image(fetched.id).await.unwrap(), fetched);
+    assert!(matches!(acting(other).image(fetched.id).await, Err(Error::NotFound { .. })));
+    // While it is being fetched, who wants it too gets it too, and it is fetched once.
+    for guest in [one, other, other] {
+        assert_eq!(acting(guest).fetch_image(new("of-one")).await.unwrap(), fetched);
+    }
+    assert_eq!(granted(fetched.id).await, BTreeSet::from([one, other]));
+    let held = host.take_one(world).await;
+    let loaded = CommandOutcome::loaded(&LoadedImage::new(format!("key-{}", world.fresh()))).unwrap();
+    world.cloud.complete_command(&held, &loaded).await.unwrap();
+    for guest in [one, other] {
+        let request = LaunchRequest::new(guest, format!("i-{}", world.fresh())).image(fetched.id);
+        acting(guest).launch(request).await.unwrap();
+    }
+    host.take(world).await;
+    // What is published needs no grant, and neither does who owns the node.
+    let own = acting(host.owner).fetch_image(new("of-the-owner")).await.unwrap();
+    assert_eq!(granted(own.id).await, BTreeSet::new());
+    world.cloud.publish_image(fetched.id).await.unwrap();
+    acting(third).fetch_image(new("of-one")).await.unwrap();
+    assert_eq!(granted(fetched.id).await, BTreeSet::from([one, other]));
+    // A grant that has ended is none.
+    let soon = world.clock.now().plus(LEASE);
+    world.cloud.unpublish_image(fetched.id).await.unwrap();
+    world.cloud.share(one, Shared::Image(fetched.id), Some(soon)).await.unwrap();
+    world.clock.advance(LEASE);
+    assert!(matches!(acting(one).image(fetched.id).await, Err(Error::NotFound { .. })));
+    acting(one).fetch_image(new("of-one")).await.unwrap();
+    acting(one).image(fetched.id).await.unwrap();
+    // Whose grant of the node is taken meanwhile fetches nothing.
+    let (cloud, node) = (Arc::clone(&world.cloud), host.node);
+    let revoked = async move { cloud.revoke(third, Shared::Node(node)).await.unwrap() };
+    let raced = world.over(Arc::new(Cut::after(&world.cloud.store, usize::MAX).raced_by(revoked)));
+    let refused = raced.acting(Caller::trusted(third)).fetch_image(new("too-late")).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
 }

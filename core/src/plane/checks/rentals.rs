@@ -11,7 +11,7 @@ use super::World;
 use crate::entity::{RentalState, RunCause, RunState};
 use crate::error::Error;
 use crate::plane::Asked;
-use crate::rent::ListedMachine;
+use crate::rent::{ListedMachine, RentalProvider as _};
 use fixture::{GRACE, Renting, prefix};
 
 pub(super) use fixture::options;
@@ -20,6 +20,7 @@ pub(super) use lies::check_any_lies;
 
 pub(super) async fn check_rentals(world: &World) {
     a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world).await;
+    two_providers_may_call_their_machines_the_same(world).await;
     a_machine_whose_lease_is_over_already_is_given_back_all_the_same(world).await;
     many_processes_ask_once_for_each_machine(world).await;
     what_is_refused_ends_its_lease_and_the_run_begins_again(world).await;
@@ -64,6 +65,27 @@ async fn a_machine_is_its_leases_from_when_it_is_seen_until_it_is_gone(world: &W
         assert!(held >= Duration::from_hours(1) && held < Duration::from_secs(3700), "{held:?}");
         assert_eq!(renting.provider.there(&prefix()), []);
     }
+}
+
+async fn two_providers_may_call_their_machines_the_same(world: &World) {
+    let [one, other] = [Renting::new(world), Renting::new(world)];
+    let (first, lease) = one.intend(2).await;
+    let (second, kept) = other.intend(2).await;
+    assert_eq!((one.ask().await.rented, other.ask().await.rented), (1, 1));
+    assert_eq!(one.row(first).await.instance_id, other.row(second).await.instance_id);
+    for (renting, rental) in [(&one, first), (&other, second)] {
+        let gpus = renting.gpus(rental).await;
+        assert_eq!(gpus.len(), 2);
+        assert!(gpus.iter().all(|(gpu, _)| gpu.provider.as_deref() == Some(renting.provider.name())));
+    }
+    one.give_up(lease).await;
+    one.pass().await;
+    assert_eq!(one.pass().await.ended, 1);
+    assert_eq!((one.gpus(first).await.len(), other.gpus(second).await.len()), (0, 2));
+    one.audit().await;
+    other.give_up(kept).await;
+    other.pass().await;
+    assert_eq!(other.pass().await.ended, 1);
 }
 
 async fn a_machine_whose_lease_is_over_already_is_given_back_all_the_same(world: &World) {

@@ -14,10 +14,12 @@ use super::decided::Decided;
 use super::users::Happened;
 use crate::entity::{
     CommandId, CommandKind, ComputeNode, Entity as _, Entry, IMAGES, INSTANCES, Image, ImageEvent, ImageId,
-    ImageStatus, MANAGED_IMAGES, NODE_LIFECYCLES, NodeId, NodeLifecycle,
+    ImageStatus, MANAGED_COMPUTE_NODES, MANAGED_IMAGES, ManagedImage, NODE_LIFECYCLES, NodeId, NodeLifecycle,
+    UserId,
 };
 use crate::error::{Error, Result};
-use crate::store::{Answer, MAX_PAGE, Query, Row, Scan, StoreExt as _, Write};
+use crate::id::Id;
+use crate::store::{Answer, Batch, MAX_PAGE, Query, Row, Scan, StoreExt as _, Value, Write};
 use crate::time::Timestamp;
 
 /// An image to be fetched.
@@ -32,12 +34,14 @@ pub struct NewImage {
     pub name: Option<String>,
     /// At most 4,096 bytes.
     pub description: Option<String>,
+    /// Who fetches it: where they have a grant of the node, they get one of the image.
+    pub user: Option<UserId>,
 }
 
 impl NewImage {
     /// The image of this URL.
     pub fn new(node: NodeId, url: impl Into<String>) -> Self {
-        Self { node, url: url.into(), name: None, description: None }
+        Self { node, url: url.into(), name: None, description: None, user: None }
     }
 
     /// Gives it a name.
@@ -51,11 +55,20 @@ impl NewImage {
         self.description = Some(description.into());
         self
     }
+
+    /// Says who fetches it.
+    pub const fn by(mut self, user: UserId) -> Self {
+        self.user = Some(user);
+        self
+    }
 }
 
 impl ControlPlane {
     /// Fetches an image to a node, or fetches it again: it is `fetching` until the node's agent has answered. While it is being
-    /// fetched, asking again changes nothing. What was published stays so.
+    /// fetched, asking again fetches nothing. What was published stays so.
+    ///
+    /// Who fetches it with a grant of the node ([`NewImage::by`]) gets a grant of the image, so that they see it and can start from
+    /// it: of one that is published they need none.
     ///
     /// # Errors
     /// `NotFound`; `WrongState` for a node that is dead; `Invalid` for a URL that is empty or too long.
@@ -80,8 +93,16 @@ impl ControlPlane {
             let command: CommandId = self.new_id().into();
             let image = if let Some(row) = rows.next().flatten() {
                 let mut image = Image::from_row(&row)?;
+                let granted = self.grant_of_fetched(&mut batch, request, &image, now).await?;
                 if image.is_being_fetched() {
-                    return Ok(Decided::Done(Entry::new(image, row.revision())));
+                    let image = Entry::new(image, row.revision());
+                    if !granted {
+                        return Ok(Decided::Done(image));
+                    }
+                    // It is there still, and not published.
+                    batch.push(Write::guard(&IMAGES, image.id, image.revision));
+                    batch.push(self.log(of_image("image.fetch", image.id, &cut(&request.url)), now));
+                    return Ok(Decided::Commit(image, batch));
                 }
                 (image.status, image.updated_at) = (image.status.on(ImageEvent::Fetch)?, now);
                 image.command_id = Some(command);
@@ -90,6 +111,7 @@ impl ControlPlane {
             } else {
                 let image = Image { command_id: Some(command), ..self.new_image(request, now) };
                 batch.push(Write::Insert(image.to_row()));
+                self.grant_of_fetched(&mut batch, request, &image, now).await?;
                 Entry::new(image, 1)
             };
             let url = serde_json::json!({ "url": request.url }).to_string();
@@ -100,6 +122,50 @@ impl ControlPlane {
             Ok(Decided::Commit(image, batch))
         })
         .await
+    }
+
+    /// Adds the grant of an image for who fetches it with a grant of the node, where they need one and have none; says whether.
+    async fn grant_of_fetched(
+        &self,
+        batch: &mut Batch,
+        request: &NewImage,
+        image: &Image,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let Some(user) = request.user.filter(|_| !image.published) else { return Ok(false) };
+        let of_user = |table, unique: &'static str| Scan::of(table).by(unique).with(user);
+        let scans = vec![
+            of_user(&MANAGED_COMPUTE_NODES, "managed_compute_nodes_user_node").with(image.node_id).limit(1),
+            of_user(&MANAGED_IMAGES, "managed_images_user_image").with(image.id).limit(1),
+        ];
+        let mut pages = self.store.scan_many(scans).await?.value.into_iter().map(|page| page.rows);
+        let mut next = || pages.next().unwrap_or_default().pop();
+        let (Some(of_node), of_image) = (next(), next()) else { return Ok(false) };
+        let lives = |grant: &Row| Ok::<_, Error>(grant.opt_time("expires_at")?.is_none_or(|end| end > now));
+        if !lives(&of_node)? {
+            return Ok(false);
+        }
+        batch.push(match of_image {
+            Some(kept) if lives(&kept)? => return Ok(false),
+            Some(ended) => {
+                let set = vec![("expires_at", Value::Null)];
+                Write::update(&MANAGED_IMAGES, ended.key(), ended.revision(), set)
+            }
+            None => {
+                let grant = ManagedImage {
+                    id: Id::new(self.new_id()),
+                    user_id: user,
+                    node_id: image.node_id,
+                    image_id: image.id,
+                    granted_by: None,
+                    expires_at: None,
+                    created_at: now,
+                };
+                Write::Insert(grant.to_row())
+            }
+        });
+        batch.push(Write::guard(&MANAGED_COMPUTE_NODES, of_node.key(), of_node.revision()));
+        Ok(true)
     }
 
     fn new_image(&self, request: &NewImage, now: Timestamp) -> Image {

@@ -53,7 +53,9 @@ pub struct ImportedGpu {
     pub memory_mib: Option<MemoryMib>,
     /// Whether it works.
     pub health: GpuHealth,
-    /// The id of the rental at its provider, at most 128 bytes.
+    /// The provider that it is rented of, at most 64 bytes.
+    pub provider: Option<String>,
+    /// The id of the rental at its provider, at most 128 bytes; no two GPUs of a provider share one.
     pub instance_id: Option<String>,
     /// When it was made known.
     pub created_at: Timestamp,
@@ -71,6 +73,7 @@ impl ImportedGpu {
             model: model.into(),
             memory_mib: None,
             health: GpuHealth::Healthy,
+            provider: None,
             instance_id: None,
             created_at,
             updated_at: created_at,
@@ -80,6 +83,12 @@ impl ImportedGpu {
     /// Gives it the name that its driver gives it.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Says which rental it is of.
+    pub fn rental(mut self, provider: impl Into<String>, instance_id: impl Into<String>) -> Self {
+        (self.provider, self.instance_id) = (Some(provider.into()), Some(instance_id.into()));
         self
     }
 
@@ -97,6 +106,7 @@ impl ImportedGpu {
             created_at: self.created_at,
             updated_at: self.updated_at,
             gone_quarantined: false,
+            provider: self.provider.clone(),
         }
     }
 }
@@ -159,6 +169,12 @@ impl ImportedNode {
             }
             if gpu.health == GpuHealth::Healthy && self.profile.gpu_model.as_ref() != Some(&gpu.model) {
                 return invalid("model", "a healthy one is of the model that its node is said to have");
+            }
+            if gpu.provider.is_some() != gpu.instance_id.is_some() {
+                return invalid(
+                    "provider",
+                    "a rental is said by its provider and its id there, or not at all",
+                );
             }
             not_in_the_future(&format!("gpus[{at}].created_at"), gpu.created_at, now)?;
             not_in_the_future(&format!("gpus[{at}].updated_at"), gpu.updated_at, now)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunLease, held_until, over};
+use super::{Over, RunLease, held_until, over};
 use crate::amount::GpuMilli;
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS, LEASE_NODES,
@@ -94,7 +94,6 @@ pub struct LeasedGpu {
 /// What becomes of a lease that its worker renews.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum LeaseStanding {
     /// It is the worker's until then.
     Held(Timestamp),
@@ -146,7 +145,8 @@ impl ControlPlane {
     /// Holds on to a lease for as long as `lease` (at most an hour) from now, or says that the worker is to stop.
     ///
     /// # Errors
-    /// `WrongState` where the lease is not the worker's any more, or was not renewed in time.
+    /// `WrongState` where the lease is not the worker's any more, or was not renewed in time: the worker is to stop then, too, and to
+    /// release it.
     #[tracing::instrument(skip_all)]
     pub async fn renew_lease(&self, shown: &RunLease, lease: Duration) -> Result<LeaseStanding> {
         check_time(lease)?;
@@ -158,7 +158,7 @@ impl ControlPlane {
             };
             let (given, now) = (GpuLease::from_row(row)?, read.now);
             if !shown.is_of(&given) {
-                return Err(over("taken by another worker"));
+                return Err(over("renewing it", Over::Anothers));
             }
             match given.state {
                 BindingState::Bound if renewal.time("expires_at")? > now => {
@@ -167,11 +167,11 @@ impl ControlPlane {
                     held_until(&mut batch, shown, row.revision(), (now, until));
                     Ok(Decided::Commit(LeaseStanding::Held(until), batch))
                 }
-                BindingState::Bound => Err(over("expired")),
+                BindingState::Bound => Err(over("renewing it", Over::Expired)),
                 BindingState::Releasing => {
                     Ok(Decided::Done(LeaseStanding::Stop(given.reason.unwrap_or_default())))
                 }
-                state => Err(over(state.as_str())),
+                state => Err(over("renewing it", Over::Is(state))),
             }
         })
         .await

@@ -1,6 +1,6 @@
 //! Leases that were not renewed in time, and the charges of those that go on: any number of processes may look.
 
-use super::SLICE;
+use super::{SLICE, not_renewed};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, LEASE_RENEWALS, RunCause,
     TRAINING_RUNS, TrainingRun, entry,
@@ -8,7 +8,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::plane::ControlPlane;
 use crate::plane::retry::lost_race;
-use crate::store::{Batch, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Batch, Row, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// How many leases are looked at at once.
@@ -97,10 +97,7 @@ impl ControlPlane {
         given.run_id = None;
         given.reason = Some("not renewed in time".to_owned());
         batch.push(Write::update(&GPU_LEASES, given.id, lease.revision, given.plain()));
-        let same = ["token", "expires_at"].map(|column| {
-            Test::eq(column, renewal.get(column).cloned().unwrap_or(crate::store::Value::Null))
-        });
-        batch.push(Write::patch(&LEASE_RENEWALS, given.id, same.into(), Vec::new()));
+        batch.push(not_renewed(given.id, renewal));
         batch.push(self.lease_log("lease.expire", &given, given.worker.as_deref().unwrap_or_default(), now));
         let run = entry::<TrainingRun>(&row)?;
         self.attempt_over(&mut batch, run, RunCause::WorkerLost, None, now).await?;

@@ -27,7 +27,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::queue::{Decay, Resources};
-use crate::store::{Batch, Change, Is, Key, Mode, StoreExt as _, Table, Test, Write};
+use crate::store::{Batch, Change, Is, Key, Mode, Row, StoreExt as _, Table, Test, Value, Write};
 use crate::time::Timestamp;
 use spend::spent;
 
@@ -85,12 +85,14 @@ impl ControlPlane {
         if lease.value.of_run != shown.run {
             return Err(Error::not_found(GpuLease::KIND, shown.lease));
         }
-        let fits = shown.is_of(&lease.value);
-        if !fits || lease.value.run_id.is_none() || lease.value.state != BindingState::Bound {
-            return Err(over(if fits { lease.value.state.as_str() } else { "taken by another worker" }));
+        if !shown.is_of(&lease.value) {
+            return Err(over(WORKING, Over::Anothers));
+        }
+        if lease.value.run_id.is_none() || lease.value.state != BindingState::Bound {
+            return Err(over(WORKING, Over::Is(lease.value.state)));
         }
         if renewal.time("expires_at")? <= read.now {
-            return Err(over("expired"));
+            return Err(over(WORKING, Over::Expired));
         }
         Ok(Shown { run, lease, now: read.now })
     }
@@ -182,12 +184,39 @@ fn uses(lease: &GpuLease, period: i64, used: Resources, times: i64) -> impl Iter
     adjusted(&ACCOUNT_USES, (lease.account_id, period).into(), amounts, times, Mode::Record)
 }
 
-/// What somebody is told whose lease is over.
-fn over(state: &'static str) -> Error {
-    Error::WrongState {
-        kind: GpuLease::KIND,
-        state,
-        event: "saying something of its run",
-        allowed: Vec::new(),
-    }
+/// What everything comes to that a worker says of its run.
+const WORKING: &str = "working on its run";
+
+/// Why somebody is not heard who shows a lease.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    /// Another worker has it, or never anybody had it so.
+    Anothers,
+    /// It was not renewed in time: it is the worker's no longer, and what it holds is held still.
+    Expired,
+    /// It is in a state in which that is not said.
+    Is(BindingState),
+}
+
+/// What somebody is told whose lease is not, or not any more, what they take it for: what it is, and what they do next.
+fn over(event: &'static str, why: Over) -> Error {
+    let state = match why {
+        Over::Anothers => "taken by another worker",
+        Over::Expired => "expired, until its worker has stopped and releases it",
+        Over::Is(BindingState::Releasing) => "releasing, until its worker has stopped and releases it",
+        Over::Is(state) => state.as_str(),
+    };
+    let allowed = match why {
+        Over::Expired | Over::Is(BindingState::Releasing) => vec!["releasing it"],
+        Over::Is(BindingState::Bound) => vec!["completing its run", "failing it", "giving it back"],
+        Over::Is(BindingState::Reserved) => vec!["taking it"],
+        Over::Anothers | Over::Is(BindingState::Released) => Vec::new(),
+    };
+    Error::WrongState { kind: GpuLease::KIND, state, event, allowed }
+}
+
+/// The write that tests in the batch that a lease was not renewed since its renewals were read.
+fn not_renewed(lease: LeaseId, renewal: &Row) -> Write {
+    let same = |column| Test::eq(column, renewal.get(column).cloned().unwrap_or(Value::Null));
+    Write::patch(&LEASE_RENEWALS, lease, ["token", "expires_at"].map(same).into(), Vec::new())
 }

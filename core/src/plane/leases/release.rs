@@ -2,10 +2,10 @@
 
 use super::grant::of_node;
 use super::queues::of_queue;
-use super::{RunLease, held, of_account, over, spent, uses};
+use super::{Over, RunLease, held, not_renewed, of_account, over, spent, uses};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, GpuLease, LEASE_GPUS, LEASE_NODES,
-    LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, RunId, TRAINING_RUNS, TrainingRun, entry,
+    LEASE_RENEWALS, LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, RunId, TRAINING_RUNS, TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
@@ -79,27 +79,47 @@ impl ControlPlane {
     }
 
     /// Says, as the worker that has a lease, that nothing of the run uses what it holds any more. That counts however late it
-    /// comes: it is about GPUs, not about the run. The same again is answered the same.
+    /// comes: it is about GPUs, not about the run. A worker that has not renewed the lease in time has lost the run by that. The
+    /// same again is answered the same.
     ///
     /// # Errors
-    /// `WrongState` where another worker has it, or where the run is still this worker's: that one completes it or fails it.
+    /// `WrongState` where another worker has it, or where the run is still this worker's: that one completes it, fails it, or gives
+    /// it back.
     #[tracing::instrument(skip_all)]
     pub async fn release_lease(&self, shown: &RunLease) -> Result<()> {
         self.decided("lease.release", GpuLease::KIND, || async move {
             let (lease, run, now) = self.lease_and_run(shown.lease).await?;
-            let value = &lease.value;
-            if !shown.is_of(value) {
-                return Err(over("taken by another worker"));
+            if !shown.is_of(&lease.value) {
+                return Err(over("releasing it", Over::Anothers));
             }
-            match value.state {
+            match lease.value.state {
                 BindingState::Released => Ok(Decided::Done(())),
                 BindingState::Releasing => {
                     Ok(Decided::Commit((), self.released("lease.release", run, lease, now).await?))
                 }
-                state => Err(over(state.as_str())),
+                BindingState::Bound => self.release_expired(run, lease).await,
+                state => Err(over("releasing it", Over::Is(state))),
             }
         })
         .await
+    }
+
+    /// Releases, by the word of its worker, a lease that was not renewed in time, before anybody has noticed.
+    async fn release_expired(
+        &self,
+        run: Entry<TrainingRun>,
+        mut lease: Entry<GpuLease>,
+    ) -> Result<Decided<()>> {
+        let read = self.store.get(&LEASE_RENEWALS, lease.value.id).await?;
+        let renewal = read.value.ok_or_else(|| Error::not_found(GpuLease::KIND, lease.value.id))?;
+        if renewal.time("expires_at")? > read.now {
+            return Err(over("releasing it", Over::Is(lease.value.state)));
+        }
+        let id = lease.value.id;
+        lease.value.reason = Some("not renewed in time".to_owned());
+        let mut batch = self.lost("lease.release", run, lease, RunCause::WorkerLost, read.now).await?;
+        batch.push(not_renewed(id, &renewal));
+        Ok(Decided::Commit((), batch))
     }
 
     /// Says that nothing uses what a lease holds, for a reason that is recorded. Whoever says so answers for it.
@@ -114,7 +134,7 @@ impl ControlPlane {
         self.decided("lease.abandon", GpuLease::KIND, || async move {
             let (mut lease, run, now) = self.lease_and_run(id).await?;
             if lease.value.state == BindingState::Released {
-                return Err(over(lease.value.state.as_str()));
+                return Err(over("abandoning it", Over::Is(lease.value.state)));
             }
             lease.value.reason = Some(reason.to_owned());
             let batch = self.lost("lease.abandon", run, lease, RunCause::WorkerLost, now).await?;

@@ -16,7 +16,7 @@ use crate::entity::{
     ComputeNode, Entity as _, NODE_HEARTBEATS, NODE_LEDGERS, NODE_LIFECYCLES, NodeEvent, NodeHeartbeat,
     NodeId, NodeLedger, NodeLifecycle, NodeState,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, NODE_SESSION, Result};
 use crate::store::{Batch, Change, Row, StoreError, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
@@ -232,7 +232,7 @@ pub(super) fn hears(node: NodeId, session: NodeSession, now: Timestamp) -> Write
 /// What an agent is told that was replaced.
 fn replaced() -> Error {
     Error::WrongState {
-        kind: "node session",
+        kind: NODE_SESSION,
         state: "replaced or never begun",
         event: "speaking as its agent",
         allowed: vec!["joining"],

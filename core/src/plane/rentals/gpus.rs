@@ -37,6 +37,7 @@ impl ControlPlane {
                 created_at: held.now,
                 updated_at: held.now,
                 gone_quarantined: false,
+                provider: Some(held.rental.provider.clone()),
             };
             let (lease_id, of_gpu, gpu_id) = (held.lease.id, gpu.id, Some(gpu.id));
             batch.push(Write::Insert(gpu.to_row()));
@@ -75,10 +76,13 @@ impl ControlPlane {
         }
     }
 
+    /// The GPUs of a machine that are there: what its lease came to hold with it.
     async fn gpus_of(&self, rental: &Rental, instance: &str) -> Result<Vec<Row>> {
-        let of_name = |name: String| Scan::of(&GPUS).by("gpus_instance_id").with(name).limit(1);
-        let scans = names(rental, instance).into_iter().map(of_name).collect();
-        let pages = self.store.scan_many(scans).await?.value;
-        Ok(pages.into_iter().flat_map(|page| page.rows).collect())
+        let held = self.store.scan_all(Scan::of(&LEASE_GPUS).with(rental.of_lease)).await?;
+        let keys = held.iter().map(|held| Ok((&GPUS, held.id::<Gpu>("of_gpu")?.into())));
+        let rows = self.store.get_many(keys.collect::<Result<_>>()?).await?.value;
+        let names = names(rental, instance);
+        let named = |row: &Row| row.text("instance_id").is_ok_and(|name| names.iter().any(|own| own == name));
+        Ok(rows.into_iter().flatten().filter(named).collect())
     }
 }

@@ -158,6 +158,7 @@ impl ControlPlane {
             created_at: now,
             updated_at: now,
             gone_quarantined: false,
+            provider: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is asked of a run: [`NewRun`].
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::amount::GpuMilli;
 use crate::entity::{QueueId, RunAsk, RunId, TrainingId};
@@ -15,29 +15,39 @@ const MAX_MEMBERS: u32 = 1024;
 /// How often an attempt may fail unless it is said.
 const MAX_FAILURES: u32 = 3;
 
-/// A run to be submitted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A run to be submitted. Read from JSON, it needs the training alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NewRun {
     /// Its id; without one it is made anew. With one, submitting it again submits nothing.
+    #[serde(default)]
     pub id: Option<RunId>,
     /// The training.
     pub training: TrainingId,
     /// The queue that it waits in; the default queue where none is named.
+    #[serde(default)]
     pub queue: Option<QueueId>,
     /// What it asks for.
+    #[serde(default)]
     pub ask: RunAsk,
     /// Those with a higher one go first.
+    #[serde(default)]
     pub priority: i64,
     /// How long it is expected to run, in milliseconds.
+    #[serde(default)]
     pub estimate_ms: Option<u64>,
     /// How long it may run before its GPUs may be given to another, in milliseconds.
+    #[serde(default)]
     pub min_runtime_ms: u64,
     /// When it should have ended.
+    #[serde(default)]
     pub due: Option<Timestamp>,
     /// It is not begun before this.
+    #[serde(default)]
     pub not_before: Option<Timestamp>,
     /// How often its attempts may fail or be lost: 3 unless said.
+    #[serde(default = "max_failures")]
     pub max_failures: u32,
 }
 
@@ -136,6 +146,10 @@ impl NewRun {
     }
 }
 
+const fn max_failures() -> u32 {
+    MAX_FAILURES
+}
+
 impl RunAsk {
     /// What each member asks of its node.
     ///
@@ -153,5 +167,23 @@ impl RunAsk {
         };
         Demand::new(self.cpu, self.memory, self.storage, gpu, self.models.clone())
             .map_err(|error| Error::invalid("ask", error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_from_what_it_says_and_not_from_what_it_misspells() {
+        let training = TrainingId::new(uuid::Uuid::from_u128(7));
+        let least = serde_json::json!({ "training": training });
+        let read: NewRun = serde_json::from_value(least).unwrap();
+        assert_eq!(read, NewRun::of(training));
+        let all = NewRun::of(training).priority(5).min_runtime_ms(3).max_failures(0);
+        let text = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<NewRun>(&text).unwrap(), all);
+        let misspelled = serde_json::json!({ "training": training, "priorty": 5 });
+        assert!(serde_json::from_value::<NewRun>(misspelled).is_err());
     }
 }

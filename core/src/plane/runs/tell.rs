@@ -1,5 +1,7 @@
 //! What a run tells of its progress.
 
+use serde::{Deserialize, Serialize};
+
 use super::ControlPlane;
 use crate::entity::{
     Entity as _, Entry, RUN_PULSES, RunPulse, StatusTold, TRAINING_STATUSES, TrainingRun, TrainingStatus,
@@ -15,14 +17,16 @@ use crate::store::{Answer, Change, Query, Scan, Test, Write};
 const MAX_METRICS: usize = 32;
 
 /// A message of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NewStatus {
     /// The sender's id for it, 1 to 128 bytes: the same one again has no effect.
+    #[serde(default)]
     pub message_id: Option<String>,
     /// What is being done, such as `downloading_images`: 1 to 64 lower-case letters, digits and `_`.
     pub status: String,
     /// What is told of it.
+    #[serde(default)]
     pub told: StatusTold,
 }
 

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ends::MAX_INFO;
 use super::{ControlPlane, after, judge_first, of_run, updated};
 use crate::entity::{
     Entity as _, Entry, GPU_LEASES, GpuLease, RUN_PULSES, RunCause, RunEvent, RunId, RunState, TRAINING_RUNS,
@@ -12,6 +13,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::plane::RunLease;
+use crate::plane::commands::clipped;
 use crate::plane::decided::Decided;
 use crate::plane::leases::still_holds;
 use crate::store::{Change, StoreExt as _, Write};
@@ -133,6 +135,36 @@ impl ControlPlane {
             self.fail_attempt(&mut batch, &mut run, (cause, info), shown.now).await?;
             self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
             judge_first(&mut batch, &shown.run, &run);
+            Ok(Decided::Commit(after(&shown.run, run), batch))
+        })
+        .await
+    }
+
+    /// The worker gives the run back, and nothing of it runs any more: it is to stop itself, or its machine is needed. The GPUs are
+    /// free, and the run is queued again at once, without a failure that counts and without a pause. The same again is answered
+    /// the same, until another attempt begins.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::begin_run`].
+    #[tracing::instrument(skip_all)]
+    pub async fn return_run(&self, lease: &RunLease, reason: &str) -> Result<Entry<TrainingRun>> {
+        self.decided("run.return", TrainingRun::KIND, || async move {
+            if let Some(run) = self.let_go_by(lease).await?
+                && run.cause.is_none()
+                && !run.state.is_terminal()
+            {
+                return Ok(Decided::Done(run));
+            }
+            let mut shown = self.shown(lease).await?;
+            let mut run = shown.run.value.clone();
+            let mut batch = self.batch("run.return");
+            run.not_before = Some(shown.now);
+            self.turn_run(&mut run, RunEvent::Requeue, shown.now)?;
+            (run.cause, run.status_info) = (None, Some(clipped(reason, MAX_INFO)));
+            shown.lease.value.reason = Some("given back".to_owned());
+            self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
+            judge_first(&mut batch, &shown.run, &run);
+            batch.push(self.log(of_run("run.return", &run, &clipped(reason, 256)), shown.now));
             Ok(Decided::Commit(after(&shown.run, run), batch))
         })
         .await

@@ -11,8 +11,8 @@ use super::decided::Decided;
 use super::retry::Retry;
 use super::users::Happened;
 use crate::entity::{
-    AccessState, DisplayName, Entity as _, Entry, QUOTAS, TRAINING_IMAGES, TRAINING_RUNS, TRAININGS,
-    Training, TrainingId, USER_ACCESS, UserAccess, UserId, entry,
+    AccessState, DisplayName, Entity as _, Entry, QUOTAS, TRAINING_IMAGES, TRAINING_RUN_IMAGES,
+    TRAINING_RUNS, TRAININGS, Training, TrainingId, USER_ACCESS, UserAccess, UserId, entry,
 };
 use crate::error::{Error, Result};
 use crate::store::{Query, Row, Scan, StoreExt as _, Write};
@@ -169,8 +169,12 @@ impl ControlPlane {
         let mut retry = Retry::new("training.delete", &*self.ids, &*self.metrics);
         loop {
             match self.decided("training.delete", Training::KIND, || self.decide_deletion(id)).await {
-                // An image was announced between the look and the commit: look again.
-                Err(Error::StillUsed { by, .. }) if by == TRAINING_IMAGES.name => retry.again().await?,
+                // An image was announced, or a run was submitted, between the look and the commit: look again.
+                Err(Error::StillUsed { by, .. })
+                    if [TRAINING_IMAGES.name, TRAINING_RUN_IMAGES.name].contains(&by) =>
+                {
+                    retry.again().await?;
+                }
                 answer => return answer,
             }
         }

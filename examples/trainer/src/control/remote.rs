@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use apportion::entity::{LeaseId, RunCause, StatusTold};
-use apportion::plane::{Artifact, ClaimedRun, LeaseStanding, NodeSession, RunLease};
+use apportion::entity::{LeaseId, RunCause};
+use apportion::plane::{Artifact, ClaimedRun, LeaseStanding, NewStatus, NodeSession, RunLease};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
@@ -84,14 +84,8 @@ impl Remote {
     }
 
     /// Tells how far a run is. The same message again has no second effect.
-    pub async fn tell(
-        &self,
-        held: &RunLease,
-        message: String,
-        status: String,
-        told: StatusTold,
-    ) -> Result<u64> {
-        self.ask(Ask::Tell { held: *held, message, status, told }).await
+    pub async fn tell(&self, held: &RunLease, message: NewStatus) -> Result<u64> {
+        self.ask(Ask::Tell { held: *held, message }).await
     }
 
     /// Asks under which key what was trained is to be kept.
@@ -107,6 +101,11 @@ impl Remote {
     /// Says that an attempt has failed, and that nothing of it runs any more.
     pub async fn fail(&self, held: &RunLease, cause: RunCause, info: Option<String>) -> Result<()> {
         self.ask(Ask::Fail { held: *held, cause, info }).await
+    }
+
+    /// Gives a run back that has not failed, and of which nothing runs any more: it is given to another worker.
+    pub async fn give_back(&self, held: &RunLease, reason: &str) -> Result<()> {
+        self.ask(Ask::Return { held: *held, reason: reason.to_owned() }).await
     }
 
     /// Says that nothing of a run that was to stop runs any more.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apportion::entity::{LeaseId, RunCause, StatusTold};
+use apportion::entity::{LeaseId, RunCause};
 use apportion::plane::{Acting, Artifact, NewStatus, NodeSession, RunLease};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,10 +29,11 @@ pub(super) enum Ask {
     Claim { session: NodeSession, worker: String, lease: Duration },
     Renew { held: RunLease, lease: Duration },
     Begin { held: RunLease },
-    Tell { held: RunLease, message: String, status: String, told: StatusTold },
+    Tell { held: RunLease, message: NewStatus },
     Uploading { held: RunLease },
     Complete { held: RunLease, artifact: Artifact },
     Fail { held: RunLease, cause: RunCause, info: Option<String> },
+    Return { held: RunLease, reason: String },
     Release { held: RunLease },
 }
 
@@ -54,15 +55,13 @@ impl Ask {
             Self::Claim { session, worker, lease } => told(agent.claim_run(session, &worker, lease).await?),
             Self::Renew { held, lease } => told(agent.renew_lease(&held, lease).await?),
             Self::Begin { held } => told(agent.begin_run(&held).await.map(drop)?),
-            Self::Tell { held, message, status, told: what } => {
-                let status = NewStatus::of(status).message_id(message).told(what);
-                told(agent.tell(&held, status).await?.sequence)
-            }
+            Self::Tell { held, message } => told(agent.tell(&held, message).await?.sequence),
             Self::Uploading { held } => told(agent.uploading_run(&held).await?),
             Self::Complete { held, artifact } => told(agent.complete_run(&held, &artifact).await.map(drop)?),
             Self::Fail { held, cause, info } => {
                 told(agent.fail_run(&held, cause, info.as_deref()).await.map(drop)?)
             }
+            Self::Return { held, reason } => told(agent.return_run(&held, &reason).await.map(drop)?),
             Self::Release { held } => told(agent.release_lease(&held).await?),
         }
     }

@@ -77,7 +77,7 @@ async fn killed(cloud: &Cloud, workers: &mut Workers, show: &mut Show<'_>) -> Ou
     let ghost = Remote::new(&cloud.address, victim.key.expose());
     for lease in &held {
         let late = NewStatus::of("training").message_id("late");
-        match ghost.tell(lease, "late".to_owned(), late.status, late.told).await {
+        match ghost.tell(lease, late).await {
             Err(Refused::Over { reason }) => show.tell(&format!("refused: {reason}")),
             other => return Err(format!("a dead worker was answered {other:?}").into()),
         }

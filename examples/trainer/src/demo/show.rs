@@ -89,7 +89,8 @@ impl<'c> Show<'c> {
                     self.tell(&self.paint("36", &format!("{name} begins{which}")));
                 }
                 (RunState::Queued, _) => {
-                    let why = run.cause.map(|cause| cause.to_string()).unwrap_or_default();
+                    let why =
+                        run.cause.map_or_else(|| "it was given back".to_owned(), |cause| cause.to_string());
                     self.tell(&self.paint("33", &format!("{name} is queued again: {why}")));
                 }
                 (RunState::Completed, _) => {

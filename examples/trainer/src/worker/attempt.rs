@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::entity::{RunCause, StatusTold};
-use apportion::plane::{ClaimedRun, LeaseStanding, RunLease};
+use apportion::plane::{ClaimedRun, LeaseStanding, NewStatus, RunLease};
 use futures_util::StreamExt as _;
 use tokio::process::ChildStdout;
 use tokio::sync::oneshot::Receiver;
@@ -40,6 +40,8 @@ enum Over {
     Completed,
     /// It has failed.
     Failed(RunCause, String),
+    /// It was ended for no fault of its own, and is the worker's still: another one begins the run anew, which has not failed.
+    GivenBack(String),
     /// It is the worker's no longer, or is to stop: nothing more is said of it, except that nothing of it runs.
     Stopped(String),
 }
@@ -55,8 +57,8 @@ impl Attempt {
             Ok((mut program, told)) => {
                 let over = tokio::select! {
                     over = self.work(&mut program, told) => over,
-                    why = self.keep() => Over::Stopped(why),
-                    _ = stopped => Over::Failed(RunCause::Crashed, "the worker was stopped".to_owned()),
+                    over = self.keep() => over,
+                    _ = stopped => Over::GivenBack("the worker was stopped".to_owned()),
                 };
                 self.end(&mut program).await;
                 over
@@ -138,11 +140,11 @@ impl Attempt {
             // Anything else that it prints is its own matter.
             let Ok(progress) = serde_json::from_str::<Progress>(&line) else { continue };
             number += 1;
-            let message = format!("{}/{number}", self.held().attempt);
             let Progress { status, done, total, metrics, note } = progress;
-            let what = StatusTold { done, total, metrics, note };
-            let tell = || self.control.tell(self.held(), message.clone(), status.clone(), what.clone());
-            match self.sure(tell).await {
+            let message = NewStatus::of(status)
+                .message_id(format!("{}/{number}", self.held().attempt))
+                .told(StatusTold { done, total, metrics, note });
+            match self.sure(|| self.control.tell(self.held(), message.clone())).await {
                 // What makes no sense as a status is no reason to end a training.
                 Ok(_) | Err(Refused::Denied { .. }) => {}
                 Err(refused) => return Err(refused.into()),
@@ -151,9 +153,9 @@ impl Attempt {
         Ok(())
     }
 
-    /// Holds on to the lease, and answers why the program is to stop: because the control plane says so, or because it was not reached
-    /// for so long that there is only time to end before the lease is over.
-    async fn keep(&self) -> String {
+    /// Holds on to the lease, until the program is to stop: because the control plane says so, or because it was not reached for so
+    /// long that there is only time to end before the lease is over.
+    async fn keep(&self) -> Over {
         let lease = self.settings.lease;
         // By the worker's own clock, from before it asked: the control plane cannot be further.
         let mut asked = self.claimed_at;
@@ -163,12 +165,13 @@ impl Attempt {
             let (now, latest) = (Instant::now(), asked + lease * 3 / 4);
             match timeout_at(latest, self.renewals.renew(self.held(), lease)).await {
                 Ok(Ok(LeaseStanding::Held(_))) => (asked, pause) = (now, lease / 4),
-                Ok(Ok(LeaseStanding::Stop(why))) => return why,
-                Ok(Ok(standing)) => return format!("{standing:?}"),
+                Ok(Ok(LeaseStanding::Stop(why))) => return Over::Stopped(why),
                 Ok(Err(Refused::Unreachable { .. })) if Instant::now() < latest => pause = lease / 16,
-                Ok(Err(Refused::Unreachable { reason })) => return reason,
-                Ok(Err(refused)) => return refused.to_string(),
-                Err(_) => return "the control plane was not reached for too long".to_owned(),
+                Ok(Err(Refused::Unreachable { reason })) => return Over::GivenBack(reason),
+                Ok(Err(refused)) => return Over::Stopped(refused.to_string()),
+                Err(_) => {
+                    return Over::GivenBack("the control plane was not reached for too long".to_owned());
+                }
             }
         }
     }
@@ -186,10 +189,19 @@ impl Attempt {
                 let info = Some(info);
                 self.sure(|| self.control.fail(held, cause, info.clone())).await
             }
+            Over::GivenBack(why) => {
+                self.say(&format!("is given back: {why}"));
+                self.sure(|| self.control.give_back(held, &why)).await
+            }
             Over::Stopped(why) => {
                 self.say(&format!("was stopped: {why}"));
                 self.sure(|| self.control.release(held)).await
             }
+        };
+        // Of what is the worker's no longer there is one thing left to say: that nothing of it runs.
+        let heard = match heard {
+            Err(Refused::Over { .. }) => self.sure(|| self.control.release(held)).await,
+            heard => heard,
         };
         // What was not heard is told by the next report of what runs here.
         if let Err(refused) = heard {

@@ -54,6 +54,10 @@ async fn the_agent_of_its_node_works_on_a_run_and_no_other(world: &World) {
     assert_eq!(complete.state, RunState::Completed);
     // It is the agent's still, to be said again.
     assert_eq!(own.complete_run(&lease, &artifact).await.unwrap(), complete);
+    let lease = taken_on(world, &lab, here).await;
+    let nothing = other.return_run(&lease, "mine").await;
+    assert!(matches!(nothing, Err(Error::NotFound { .. })), "{nothing:?}");
+    assert_eq!(own.return_run(&lease, "it is to stop").await.unwrap().state, RunState::Queued);
     // An agent is a worker, and nobody's user.
     let denied = own.abort_run(lease.run, "").await;
     assert!(matches!(denied, Err(Error::Denied { .. } | Error::NotFound { .. })), "{denied:?}");

@@ -1,7 +1,9 @@
 //! What is promised of runs that end, or begin again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::worker::every_word_is_refused;
 use super::{Lab, wrong_state};
 use crate::entity::{
     BindingState, PageRequest, RunCause, RunId, RunState, TrainingImageState, TrainingRunFilter,
@@ -15,6 +17,7 @@ pub(super) async fn check_ends(world: &World) {
     a_run_is_aborted_wherever_it_is(world).await;
     a_run_is_tried_again_as_often_as_it_may_fail(world).await;
     what_can_never_succeed_is_not_tried_again(world).await;
+    a_run_that_is_given_back_has_not_failed_and_is_due_at_once(world).await;
     an_abort_and_the_end_of_the_worker_do_not_both_happen(world).await;
     what_is_anothers_is_not_there(world).await;
 }
@@ -105,6 +108,45 @@ async fn what_can_never_succeed_is_not_tried_again(world: &World) {
     wrong_state(world.cloud.fail_run(&lease, RunCause::Crashed, None).await);
 }
 
+async fn a_run_that_is_given_back_has_not_failed_and_is_due_at_once(world: &World) {
+    for state in [RunState::Starting, RunState::Training, RunState::Uploading] {
+        let lab = Lab::new(world).await;
+        lab.images(world, 1, TrainingImageState::Resized).await;
+        // One that may not even fail once.
+        let run = world.cloud.submit_run(lab.ask().max_failures(0)).await.unwrap().id;
+        world.advance().await;
+        let lease = world.claim(run).await;
+        if state != RunState::Starting {
+            world.cloud.begin_run(&lease).await.unwrap();
+        }
+        if state == RunState::Uploading {
+            world.cloud.uploading_run(&lease).await.unwrap();
+        }
+        world.clock.advance(Duration::from_secs(5));
+        let back = world.cloud.return_run(&lease, "the machine\0stops").await.unwrap();
+        assert_eq!((back.state, back.cause), (RunState::Queued, None), "{state}");
+        assert_eq!((back.failures, back.preemptions, back.attempt), (0, 0, 1), "{state}");
+        assert_eq!((back.held_ms, back.status_info.as_deref()), (5000, Some("the machine stops")));
+        assert_eq!(world.lease(lease.lease).await.state, BindingState::Released);
+        assert_eq!(lab.counted(world).await, 1);
+        assert!(world.copies(run).await[0].image_id.is_some(), "it still needs its images");
+        assert_eq!(world.cloud.return_run(&lease, "again").await.unwrap(), back);
+        assert_eq!(world.run(run).await, back);
+        wrong_state(world.cloud.fail_run(&lease, RunCause::Crashed, None).await);
+        world.cloud.release_lease(&lease).await.unwrap();
+        world.advance().await;
+        let due = world.run(run).await;
+        assert_eq!(due.state, RunState::WaitingForGpu, "there is no pause");
+        assert_eq!(world.cloud.return_run(&lease, "again").await.unwrap(), due);
+        let next = world.claim(run).await;
+        assert_eq!(next.attempt, 2);
+        every_word_is_refused(world, &lease).await;
+        world.cloud.begin_run(&next).await.unwrap();
+        let failed = world.cloud.fail_run(&next, RunCause::Crashed, None).await.unwrap();
+        assert_eq!((failed.state, failed.failures), (RunState::Failed, 1));
+    }
+}
+
 async fn an_abort_and_the_end_of_the_worker_do_not_both_happen(world: &World) {
     for _ in 0..10 {
         let lab = Lab::new(world).await;
@@ -136,10 +178,12 @@ async fn what_is_anothers_is_not_there(world: &World) {
         not_there(stranger.training_run(id).await.unwrap_err());
         not_there(stranger.abort_run(id, "mine").await.unwrap_err());
         not_there(stranger.list_statuses(id, PageRequest::default()).await.unwrap_err());
+        not_there(stranger.last_status(id).await.unwrap_err());
     }
     let own = acting(lab.owner);
     assert_eq!(own.training_run(run).await.unwrap().id, run);
     assert_eq!(own.list_statuses(run, PageRequest::default()).await.unwrap().entries.len(), 1);
+    assert_eq!(own.last_status(run).await.unwrap().unwrap().sequence, 1);
     let listed = own.list_runs(TrainingRunFilter::default(), PageRequest::default()).await.unwrap();
     assert_eq!(listed.entries.iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
     let listed = stranger.list_runs(TrainingRunFilter::default(), PageRequest::default()).await.unwrap();

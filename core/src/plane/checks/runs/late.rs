@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{DAY, HOUR, Lab, World};
 use crate::entity::{BindingState, RunCause, RunState, TrainingImageState};
-use crate::plane::{NewStatus, RunPolicy, SweptRuns};
+use crate::error::{Error, Result};
+use crate::plane::{NewStatus, RunLease, RunPolicy, SweptRuns};
 use crate::store::StoreExt as _;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,6 +20,8 @@ pub(super) async fn check_late(world: &World) {
     each_late_run_is_decided_once(world).await;
     what_no_worker_took_is_free_at_once(world).await;
     a_run_whose_worker_is_lost_begins_again(world).await;
+    who_is_late_lets_go_of_what_it_held(world).await;
+    a_refusal_says_what_the_lease_is_and_what_is_to_be_done(world).await;
     what_is_heard_behind_the_look_is_not_late(world).await;
 }
 
@@ -176,6 +179,80 @@ async fn a_run_whose_worker_is_lost_begins_again(world: &World) {
     assert_eq!((held.state, held.held_ms), (RunState::Queued, 3_600_000));
     super::worker::every_word_is_refused(world, &lease).await;
     world.cloud.abort_run(lease.run, "").await.unwrap();
+}
+
+async fn who_is_late_lets_go_of_what_it_held(world: &World) {
+    for noticed_meanwhile in [false, true] {
+        let lab = Lab::new(world).await;
+        let lease = lab.training(world).await;
+        world.clock.advance(HOUR);
+        super::wrong_state(world.cloud.renew_lease(&lease, HOUR).await);
+        let cloud = world.behind(|cloud| async move {
+            if noticed_meanwhile {
+                assert_eq!(cloud.sweep_leases().await.unwrap().expired, 1);
+            }
+        });
+        cloud.release_lease(&lease).await.unwrap();
+        cloud.release_lease(&lease).await.unwrap();
+        let lost = world.run(lease.run).await;
+        let why = (lost.state, lost.cause, lost.failures);
+        assert_eq!(why, (RunState::Queued, Some(RunCause::WorkerLost), 1), "{noticed_meanwhile}");
+        assert_eq!((lost.held_ms, lost.attempt), (3_600_000, 1));
+        let released = world.lease(lease.lease).await;
+        assert_eq!(released.state, BindingState::Released);
+        assert_eq!(released.reason.as_deref(), Some("not renewed in time"));
+        assert_eq!(world.cloud.sweep_leases().await.unwrap().expired, 0);
+        super::worker::every_word_is_refused(world, &lease).await;
+        world.cloud.abort_run(lease.run, "").await.unwrap();
+    }
+}
+
+async fn a_refusal_says_what_the_lease_is_and_what_is_to_be_done(world: &World) {
+    fn says<T: std::fmt::Debug>(answer: Result<T>, text: &str, next: &[&str]) {
+        let error = answer.unwrap_err();
+        assert_eq!(error.to_string(), text);
+        let Error::WrongState { allowed, .. } = error else { panic!("{error:?}") };
+        assert_eq!(allowed, next);
+    }
+    const RELEASE: [&str; 1] = ["releasing it"];
+    let cloud = &world.cloud;
+    let lab = Lab::new(world).await;
+    let run = lab.ready(world).await;
+    let reserved = RunLease::new(run, world.grant(run).await, 1, 0);
+    let text = "releasing it is not possible while the gpu_lease is reserved";
+    says(cloud.release_lease(&reserved).await, text, &["taking it"]);
+    cloud.abort_run(run, "").await.unwrap();
+
+    let lease = lab.training(world).await;
+    let text = "releasing it is not possible while the gpu_lease is bound";
+    says(cloud.release_lease(&lease).await, text, &["completing its run", "failing it", "giving it back"]);
+    let forged = RunLease { token: 7, ..lease };
+    let text = "working on its run is not possible while the gpu_lease is taken by another worker";
+    says(cloud.begin_run(&forged).await, text, &[]);
+    let text = "renewing it is not possible while the gpu_lease is taken by another worker";
+    says(cloud.renew_lease(&forged, HOUR).await, text, &[]);
+    let text = "releasing it is not possible while the gpu_lease is taken by another worker";
+    says(cloud.release_lease(&forged).await, text, &[]);
+
+    world.clock.advance(HOUR);
+    let expired = "expired, until its worker has stopped and releases it";
+    let text = format!("working on its run is not possible while the gpu_lease is {expired}");
+    says(cloud.tell(&lease, NewStatus::of("training")).await, &text, &RELEASE);
+    let text = format!("renewing it is not possible while the gpu_lease is {expired}");
+    says(cloud.renew_lease(&lease, HOUR).await, &text, &RELEASE);
+
+    cloud.abort_run(lease.run, "enough").await.unwrap();
+    let releasing = "releasing, until its worker has stopped and releases it";
+    let text = format!("working on its run is not possible while the gpu_lease is {releasing}");
+    says(cloud.return_run(&lease, "").await, &text, &RELEASE);
+
+    cloud.release_lease(&lease).await.unwrap();
+    let text = "working on its run is not possible while the gpu_lease is released";
+    says(cloud.fail_run(&lease, RunCause::Crashed, None).await, text, &[]);
+    let text = "renewing it is not possible while the gpu_lease is released";
+    says(cloud.renew_lease(&lease, HOUR).await, text, &[]);
+    let text = "abandoning it is not possible while the gpu_lease is released";
+    says(cloud.abandon_lease(lease.lease, "it burned").await, text, &[]);
 }
 
 async fn what_is_heard_behind_the_look_is_not_late(world: &World) {

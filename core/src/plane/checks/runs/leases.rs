@@ -26,6 +26,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub(super) async fn check_leases(world: &World) {
     quiet(world).await;
     Box::pin(a_gang_is_given_whole_and_given_back_by_its_worker(world)).await;
+    Box::pin(what_is_given_back_keeps_its_place_in_the_queue(world)).await;
     Box::pin(use_is_charged_in_advance_and_what_was_not_used_comes_back(world)).await;
     Box::pin(a_run_of_higher_priority_gets_the_place_of_a_lower_one_when_that_has_stopped(world)).await;
     Box::pin(a_node_that_is_given_up_frees_what_is_leased_there(world)).await;
@@ -100,7 +101,7 @@ async fn claim(world: &World) -> ClaimedRun {
 }
 
 /// Ends every run that has not ended, and releases every lease.
-async fn quiet(world: &World) {
+pub(super) async fn quiet(world: &World) {
     for state in RunState::ALL.iter().filter(|state| !state.is_terminal()) {
         let filter = TrainingRunFilter { state: Some(*state), ..TrainingRunFilter::default() };
         let page = PageRequest::default().limit(1000);
@@ -163,6 +164,21 @@ async fn a_gang_is_given_whole_and_given_back_by_its_worker(world: &World) {
     assert_eq!(u128::from(run.held_ms), held.as_millis(), "what is billed is what was held");
     assert!(held >= MINUTE / 2 + 2 * MINUTE);
     super::wrong_state(world.cloud.renew_lease(&claimed.lease, MINUTE).await);
+    pool.end(world).await;
+}
+
+async fn what_is_given_back_keeps_its_place_in_the_queue(world: &World) {
+    let pool = Pool::new(world, 1).await;
+    let first = pool.submit(world, |run| run.ask(gang(1, 4))).await;
+    let second = pool.submit(world, |run| run.ask(gang(1, 4))).await;
+    assert_eq!(pool.granted().await, [first]);
+    let claimed = claim(world).await;
+    world.cloud.begin_run(&claimed.lease).await.unwrap();
+    world.cloud.return_run(&claimed.lease, "the worker is to stop").await.unwrap();
+    assert_eq!(pool.charged(world).await, 0);
+    clean(world).await;
+    assert_eq!(pool.granted().await, [first], "{second} was submitted later");
+    assert_eq!(claim(world).await.lease.attempt, 2);
     pool.end(world).await;
 }
 

@@ -10,6 +10,7 @@ mod agents;
 mod ends;
 mod late;
 mod leases;
+mod meanwhile;
 mod prepare;
 mod races;
 mod submit;
@@ -44,6 +45,7 @@ pub async fn check_runs(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     Box::pin(agents::check_agents(&world)).await;
     Box::pin(late::check_late(&world)).await;
     Box::pin(races::check_races(&world)).await;
+    Box::pin(meanwhile::check_meanwhile(&world)).await;
     Box::pin(leases::check_leases(&world)).await;
     let report = world.cloud.audit().await.unwrap();
     assert!(report.is_clean(), "{:?}", report.drifts);

@@ -22,7 +22,7 @@ pub(super) async fn check_races(world: &World) {
 
 impl World {
     /// A control plane in which this happens before its first commit.
-    fn behind<F, D>(&self, done: D) -> ControlPlane
+    pub(super) fn behind<F, D>(&self, done: D) -> ControlPlane
     where
         D: FnOnce(Arc<ControlPlane>) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -40,10 +40,11 @@ enum Word {
     Upload,
     Complete,
     Fail,
+    Return,
 }
 
 impl Word {
-    const ALL: [Self; 5] = [Self::Begin, Self::Tell, Self::Upload, Self::Complete, Self::Fail];
+    const ALL: [Self; 6] = [Self::Begin, Self::Tell, Self::Upload, Self::Complete, Self::Fail, Self::Return];
 
     async fn say(self, cloud: &ControlPlane, lease: RunLease) -> Result<(), Error> {
         match self {
@@ -55,6 +56,7 @@ impl Word {
                 cloud.complete_run(&lease, &Artifact::new(key, 7, SHA256)).await.map(drop)
             }
             Self::Fail => cloud.fail_run(&lease, RunCause::Crashed, None).await.map(drop),
+            Self::Return => cloud.return_run(&lease, "it is to stop").await.map(drop),
         }
     }
 
@@ -63,7 +65,7 @@ impl Word {
         let lease = Lab::new(world).await.held(world).await;
         let before: &[Self] = match self {
             Self::Begin => &[],
-            Self::Tell | Self::Upload | Self::Fail => &[Self::Begin],
+            Self::Tell | Self::Upload | Self::Fail | Self::Return => &[Self::Begin],
             Self::Complete => &[Self::Begin, Self::Upload],
         };
         for word in before {
@@ -137,7 +139,7 @@ async fn what_ends_behind_the_word_of_the_worker_is_decided_again(world: &World)
             assert_eq!(aborted.unwrap(), run);
             assert_eq!((run.state, run.cause), (RunState::Aborted, Some(RunCause::Requested)));
         }
-        let expected = if matches!(word, Word::Complete | Word::Fail) {
+        let expected = if matches!(word, Word::Complete | Word::Fail | Word::Return) {
             BindingState::Released
         } else {
             BindingState::Releasing

@@ -32,6 +32,12 @@ pub(super) async fn statuses(world: &World, run: RunId) -> Vec<TrainingStatus> {
     page.entries.into_iter().map(|entry| entry.value).collect()
 }
 
+/// The last message of a run.
+async fn last(world: &World, run: RunId) -> Option<TrainingStatus> {
+    let last = world.cloud.repositories().training_statuses().last(run).await.unwrap();
+    last.map(|entry| entry.value)
+}
+
 async fn a_run_is_trained_uploaded_and_complete(world: &World) {
     let lab = Lab::new(world).await;
     lab.images(world, 2, TrainingImageState::Resized).await;
@@ -112,6 +118,7 @@ async fn lab_lease(world: &World) -> RunLease {
 
 async fn messages_are_numbered_without_gaps_however_many_send(world: &World) {
     let lease = lab_lease(world).await;
+    assert_eq!(last(world, lease.run).await, None, "nothing was told yet");
     let senders: Vec<_> = (0..16)
         .map(|sender| {
             let cloud = Arc::clone(&world.cloud);
@@ -131,6 +138,8 @@ async fn messages_are_numbered_without_gaps_however_many_send(world: &World) {
     let numbers: Vec<u64> = statuses(world, lease.run).await.iter().map(|status| status.sequence).collect();
     assert_eq!(numbers, (1..=64).collect::<Vec<u64>>());
     assert_eq!(world.pulse(lease.run).await.sequence, 64);
+    let said_last = last(world, lease.run).await.unwrap();
+    assert_eq!((said_last.run_id, said_last.sequence), (lease.run, 64));
 }
 
 async fn the_same_message_is_kept_once(world: &World) {
@@ -205,6 +214,7 @@ pub(super) async fn every_word_is_refused(world: &World, lease: &RunLease) {
     let key = format!("runs/{}/{}/artifact", lease.run, lease.attempt);
     wrong_state(world.cloud.complete_run(lease, &Artifact::new(key, 7, SHA256)).await);
     wrong_state(world.cloud.fail_run(lease, RunCause::Hardware, None).await);
+    wrong_state(world.cloud.return_run(lease, "late").await);
     assert_eq!(world.run(lease.run).await, run);
     assert_eq!(statuses(world, lease.run).await, told);
 }

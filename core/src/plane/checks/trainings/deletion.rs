@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::super::World;
 use super::super::cut::Cut;
+use super::rows::waiting_run;
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
     ACCOUNT_USES, AccountUse, BindingState, Entity as _, FAIR_SHARES, GPU_LEASES, GpuLease, LEASE_GPUS,
     LEASE_NODES, LEASE_RENEWALS, LeaseGpu, LeaseId, LeaseNode, LeaseRenewal, RENTALS, RUN_PULSES, Rental,
-    RentalState, RunId, RunPulse, StatusTold, TRAINING_IMAGES, TRAINING_RUN_IMAGES, TRAINING_RUNS,
-    TRAINING_STATUSES, TRAININGS, TrainingStatus, UserId,
+    RentalState, RunId, RunPulse, RunState, StatusTold, TRAINING_IMAGES, TRAINING_RUN_IMAGES, TRAINING_RUNS,
+    TRAINING_STATUSES, TRAININGS, TrainingRun, TrainingStatus, UserId,
 };
 use crate::error::Error;
 use crate::plane::Standing;
@@ -21,6 +22,7 @@ pub(super) async fn check_user_deletion(world: &World) {
     what_has_not_ended_stands_in_the_way(world).await;
     everything_of_trainings_goes_with_a_user(world).await;
     what_was_cut_off_is_finished(world).await;
+    one_held_lease_of_many_runs_stands_in_the_way(world).await;
 }
 
 /// What is kept of trainings.
@@ -180,6 +182,32 @@ async fn what_has_not_ended_stands_in_the_way(world: &World) {
     assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "rentals" })), "{refused:?}");
     let ended = rental(world, held.id, RentalState::Released);
     world.write(vec![Write::update(&RENTALS, open.id, 1, ended.plain())]).await;
+    world.cloud.delete_user(owner).await.unwrap();
+}
+
+async fn one_held_lease_of_many_runs_stands_in_the_way(world: &World) {
+    let (owner, now) = (world.user().await, world.clock.now());
+    let mut ids: Vec<RunId> = (0..1001).map(|_| world.id().into()).collect();
+    ids.sort_unstable();
+    let rows = ids.iter().map(|&id| {
+        let run = waiting_run((id, owner), world.id().into(), world.id().into(), now);
+        let (state, ended_at) = (RunState::Aborted, Some(now));
+        let ended =
+            TrainingRun { training_id: None, queue_id: None, state_deadline: None, state, ended_at, ..run };
+        Write::Insert(ended.to_row())
+    });
+    world.write(rows.collect()).await;
+    assert_eq!(world.cloud.plan_user_deletion(owner).await.unwrap().stands, []);
+    // Of the last one in every order.
+    let held = lease(world, (ids[1000], owner), 1, false);
+    world.write(vec![Write::Insert(held.to_row())]).await;
+    assert_eq!(world.cloud.plan_user_deletion(owner).await.unwrap().stands, [Standing::HeldLeases(1)]);
+    let refused = world.cloud.delete_user(owner).await;
+    assert!(matches!(refused, Err(Error::StillUsed { kind: "user", by: "gpu_leases" })), "{refused:?}");
+    world.cloud.repositories().training_runs().require(ids[0]).await.unwrap();
+    let leases = [Write::delete(&GPU_LEASES, held.id, 1)];
+    let runs = ids.iter().map(|&id| Write::delete(&TRAINING_RUNS, id, 1));
+    world.write(leases.into_iter().chain(runs).collect()).await;
     world.cloud.delete_user(owner).await.unwrap();
 }
 

@@ -201,10 +201,9 @@ fn a_node_and_its_gpus_are_kept_as_they_are_said() {
     let said = ImportedGpu {
         memory_mib: Some(MemoryMib::from_u32(80)),
         health: GpuHealth::Quarantined,
-        instance_id: Some("rental".into()),
         created_at: EARLY,
         updated_at: CHANGED,
-        ..gpu(7).key("GPU-7")
+        ..gpu(7).key("GPU-7").rental("cloud", "rental")
     };
     let gone = ImportedGpu { health: GpuHealth::Gone, ..gpu(1) };
     let mut one = node().capacity(cpu, memory, storage).state(NodeState::Draining);
@@ -241,6 +240,7 @@ fn a_node_and_its_gpus_are_kept_as_they_are_said() {
         created_at: EARLY,
         updated_at: CHANGED,
         gone_quarantined: false,
+        provider: Some("cloud".into()),
     };
     assert_eq!((gpus.len(), &gpus[2]), (3, &kept));
     assert_eq!(gpus[1].health, GpuHealth::Gone);

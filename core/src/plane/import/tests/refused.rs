@@ -62,13 +62,15 @@ fn an_image_that_waits_for_something_or_is_of_the_future_is_refused() {
 
 #[test]
 fn a_node_with_impossible_gpus_or_of_the_future_is_refused() {
-    let spoils: [Spoil<ImportedNode>; 8] = [
+    let spoils: [Spoil<ImportedNode>; 10] = [
         ("created_at", |node| node.profile.created_at = LATE),
         ("updated_at", |node| node.profile.updated_at = LATE),
         ("gpus", |node| node.gpus = (0..17).map(gpu).collect()),
         ("gpus[1].slot", |node| node.gpus[1].id = node.gpus[0].id),
         ("gpus[1].slot", |node| node.gpus[1].slot = 0),
         ("gpus[1].model", |node| node.gpus[1].model = "A100".into()),
+        ("gpus[1].provider", |node| node.gpus[1].provider = Some("cloud".into())),
+        ("gpus[1].provider", |node| node.gpus[1].instance_id = Some("rental".into())),
         ("gpus[1].created_at", |node| node.gpus[1].created_at = LATE),
         ("gpus[1].updated_at", |node| node.gpus[1].updated_at = LATE),
     ];

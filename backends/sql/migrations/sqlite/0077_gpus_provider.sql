@@ -1,0 +1,2 @@
+-- Whose rental a GPU is of.
+ALTER TABLE {{gpus}} ADD COLUMN "provider" TEXT;

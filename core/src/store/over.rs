@@ -1,0 +1,59 @@
+//! Stores that are another one in everything but their commits: [`store_over`].
+
+/// Makes a type a store: what it does when batches are committed follows, and everything else the store in its field does.
+macro_rules! store_over {
+    ($store:ident . $inner:tt { $($commit_many:tt)+ }) => {
+        #[async_trait::async_trait]
+        impl $crate::store::Store for $store {
+            fn schema(&self) -> &$crate::store::Schema {
+                self.$inner.schema()
+            }
+
+            async fn read(
+                &self,
+                queries: Vec<$crate::store::Query>,
+            ) -> Result<$crate::store::Reads, $crate::store::StoreError> {
+                self.$inner.read(queries).await
+            }
+
+            async fn snapshot(
+                &self,
+            ) -> Result<std::sync::Arc<dyn $crate::store::Snapshot>, $crate::store::StoreError> {
+                self.$inner.snapshot().await
+            }
+
+            $($commit_many)+
+
+            async fn resolve(
+                &self,
+                id: uuid::Uuid,
+            ) -> Result<$crate::store::Resolution, $crate::store::StoreError> {
+                self.$inner.resolve(id).await
+            }
+
+            async fn changes(
+                &self,
+                after: $crate::store::Cursor,
+                limit: u32,
+            ) -> Result<$crate::store::Changes, $crate::store::StoreError> {
+                self.$inner.changes(after, limit).await
+            }
+
+            async fn prune(
+                &self,
+                prune: $crate::store::Prune,
+            ) -> Result<$crate::store::Pruned, $crate::store::StoreError> {
+                self.$inner.prune(prune).await
+            }
+
+            async fn close(&self) -> Result<(), $crate::store::StoreError> {
+                self.$inner.close().await
+            }
+
+            fn syncs(&self) -> Option<u64> {
+                self.$inner.syncs()
+            }
+        }
+    };
+}
+pub(crate) use store_over;
