@@ -1,6 +1,6 @@
 //! Leases that were not renewed in time, and the charges of those that go on: any number of processes may look.
 
-use super::SLICE;
+use super::{SLICE, still_of};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, LEASE_RENEWALS, RunCause,
     TRAINING_RUNS, TrainingRun, entry,
@@ -91,6 +91,10 @@ impl ControlPlane {
     ) -> Result<Option<Batch>> {
         let Some((run, renewal)) = lease.value.run_id.zip(renewal) else { return Ok(None) };
         let Some(row) = self.store.get(&TRAINING_RUNS, run).await?.value else { return Ok(None) };
+        let run = entry::<TrainingRun>(&row)?;
+        if !still_of(&lease.value, &run) {
+            return Ok(None);
+        }
         let mut batch = self.batch("lease.expire");
         let mut given = lease.value.clone();
         given.state = given.state.on(BindingEvent::Release)?;
@@ -102,7 +106,6 @@ impl ControlPlane {
         });
         batch.push(Write::patch(&LEASE_RENEWALS, given.id, same.into(), Vec::new()));
         batch.push(self.lease_log("lease.expire", &given, given.worker.as_deref().unwrap_or_default(), now));
-        let run = entry::<TrainingRun>(&row)?;
         self.attempt_over(&mut batch, run, RunCause::WorkerLost, None, now).await?;
         Ok(Some(batch))
     }

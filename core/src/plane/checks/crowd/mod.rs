@@ -42,8 +42,9 @@ const SCHEDULERS: u32 = 4;
 const WORKERS: u32 = 16;
 /// How many of those are the agents of nodes.
 const AGENTS: u32 = 4;
-/// For how long a worker has a lease that it does not renew: short, so that leases age while the crowd is at work.
-const LEASE: Duration = Duration::from_millis(800);
+/// For how long a worker has a lease that it does not renew: short, so that leases age while the crowd is at work, and long beside
+/// what an answer takes on a busy machine.
+const LEASE: Duration = Duration::from_millis(1500);
 
 /// How long a crowd is at work, and by which seed.
 #[derive(Clone, Copy, Debug)]

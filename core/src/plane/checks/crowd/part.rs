@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
@@ -31,25 +32,26 @@ pub async fn be_part_of_crowd(
     let plane = place::plane(store);
     // Workers look for the sweeps of others until they have ended.
     let worked = CrowdPhase::default();
-    let mut others = Vec::new();
+    let mut all = FuturesUnordered::new();
     for number in 0..SCHEDULERS {
         let diary = Diary::of(&part, &format!("scheduler-{number}"), Arc::clone(&clock));
         let seed = part.seed.wrapping_mul(31).wrapping_add(u64::from(part.number * 10 + number));
-        others.push(tokio::spawn(schedule(Arc::clone(&plane), part.number, diary, worked.clone(), seed)));
+        let schedule = schedule(Arc::clone(&plane), part.number, diary, worked.clone(), seed);
+        all.push(tokio::spawn(schedule.map(|()| false)));
     }
-    others.push(tokio::spawn(sweep(Arc::clone(&plane), worked.clone())));
-    let workers = (0..WORKERS).map(|number| {
+    all.push(tokio::spawn(sweep(Arc::clone(&plane), worked.clone()).map(|()| false)));
+    for number in 0..WORKERS {
         let hand = Hand::new(&plane, &clock, &phase, &part, number);
         let node = (number < AGENTS).then(|| place::node(part.number * AGENTS + number));
-        tokio::spawn(hand.live(node))
-    });
-    let workers: Vec<_> = workers.collect();
-    for ended in join_all(workers).await {
-        ended.unwrap();
+        all.push(tokio::spawn(hand.live(node).map(|()| true)));
     }
-    worked.hear(super::END);
-    for ended in join_all(others).await {
-        ended.unwrap();
+    let mut workers = WORKERS;
+    // Whatever fails ends the process at once.
+    while let Some(ended) = all.next().await {
+        workers -= u32::from(ended.unwrap());
+        if workers == 0 {
+            worked.hear(super::END);
+        }
     }
 }
 
@@ -70,7 +72,7 @@ async fn schedule(plane: Arc<ControlPlane>, part: u32, mut diary: Diary, worked:
         if random.random_bool(0.02) {
             scheduler = RunScheduler::new(Arc::clone(&plane), settings.clone());
         }
-        tokio::time::sleep(Duration::from_millis(random.random_range(5..60))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(10..100))).await;
     }
 }
 

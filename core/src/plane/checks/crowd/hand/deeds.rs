@@ -5,6 +5,7 @@ use rand::RngExt as _;
 use super::{Hand, Held, answered};
 use crate::entity::RunCause;
 use crate::plane::NewStatus;
+use crate::plane::checks::crowd::LEASE;
 use crate::plane::checks::crowd::diary::Note;
 use crate::plane::checks::crowd::words::{Why, Word, artifact, forged};
 
@@ -34,13 +35,13 @@ impl Hand {
         // How far it comes before.
         let far = self.random.random_range(0..3_u32);
         let came = match deed {
-            Deed::Work => self.work(&held).await,
-            Deed::WorkLong => self.work(&held).await && self.hold_on(&mut held).await,
+            Deed::Work => self.work(&mut held).await,
+            Deed::WorkLong => self.work(&mut held).await && self.hold_on(&mut held).await,
             Deed::Fail | Deed::Pause | Deed::Die => self.come_as_far_as(far, &held).await,
         };
         match deed {
             _ if !came => self.lost(&held).await,
-            Deed::Work | Deed::WorkLong => self.complete(&held).await,
+            Deed::Work | Deed::WorkLong => self.complete(&mut held).await,
             Deed::Fail => self.fail(&held).await,
             Deed::Pause => self.oversleep(&held).await,
             Deed::Die => self.die(&held).await,
@@ -48,9 +49,9 @@ impl Hand {
     }
 
     /// Works, up to where something is to be uploaded; `false` where it is told that the lease is lost.
-    async fn work(&mut self, held: &Held) -> bool {
+    async fn work(&mut self, held: &mut Held) -> bool {
         let forges = self.random.random_bool(0.1);
-        if !self.come_as_far_as(1, held).await {
+        if !self.keep(held).await || !self.come_as_far_as(1, held).await {
             return false;
         }
         if forges {
@@ -61,7 +62,12 @@ impl Hand {
             }
         }
         self.pause(2, 60).await;
-        true
+        self.keep(held).await
+    }
+
+    /// Renews a lease that is about to be over, as it may be where every answer takes its time.
+    async fn keep(&mut self, held: &mut Held) -> bool {
+        held.until.since(self.clock.now()) > LEASE / 2 || self.renew(held).await
     }
 
     /// Begins the run, tells something of it, and says that it is trained: the first so many of that.
@@ -92,8 +98,8 @@ impl Hand {
         true
     }
 
-    async fn complete(&mut self, held: &Held) {
-        if !self.come_as_far_as(2, held).await {
+    async fn complete(&mut self, held: &mut Held) {
+        if !self.come_as_far_as(2, held).await || !self.keep(held).await {
             return self.lost(held).await;
         }
         let lease = held.lease;
