@@ -12,7 +12,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::diary::{Diary, Note};
 use super::words::{Why, Word};
-use super::{CrowdPart, CrowdPhase, LEASE};
+use super::{CrowdPart, CrowdPhase};
 use crate::ControlPlane;
 use crate::entity::{LeaseId, NodeId};
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub(super) struct Hand {
     diary: Diary,
     /// What it is called, in all of its lives, in each process that comes after another.
     name: String,
+    /// For how long it takes a lease.
+    lease: Duration,
     /// The node as whose agent it works.
     agent: Option<(NodeId, NodeSession)>,
     /// How often it has come back.
@@ -70,6 +72,7 @@ impl Hand {
             random: Pcg64Mcg::seed_from_u64(seed),
             diary: Diary::of(part, &name, Arc::clone(clock)),
             name,
+            lease: part.lease,
             agent: None,
             lives: 0,
             taken: BTreeMap::new(),
@@ -100,7 +103,7 @@ impl Hand {
 
     async fn claim(&mut self) -> Option<Held> {
         let worker = self.worker(self.agent);
-        match self.plane.claim_run(&worker, LEASE).await {
+        match self.plane.claim_run(&worker, self.lease).await {
             Ok(None) => None,
             Ok(Some(claimed)) => {
                 let lease = claimed.lease;
@@ -135,7 +138,7 @@ impl Hand {
 
     /// Renews a lease; `false` where it is lost, or is to be given up.
     async fn renew(&self, held: &mut Held) -> bool {
-        let renewed = answered(|| self.plane.renew_lease(&held.lease, LEASE)).await;
+        let renewed = answered(|| self.plane.renew_lease(&held.lease, self.lease)).await;
         let Some(LeaseStanding::Held(until)) = renewed else { return false };
         held.until = until;
         true

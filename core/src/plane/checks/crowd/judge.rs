@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::diary::{Note, Writer};
 use super::words::{Why, Word};
@@ -17,6 +18,7 @@ const TOLD: usize = 20;
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) seed: u64,
+    pub(super) lease: Duration,
     pub(super) diaries: BTreeMap<Writer, Vec<(Timestamp, Note)>>,
     /// The runs that were asked for, and whether the answer was that they are there.
     pub(super) submitted: BTreeMap<RunId, bool>,
@@ -32,6 +34,8 @@ pub(super) struct Facts {
 pub struct CrowdReport {
     /// The seed.
     pub seed: u64,
+    /// For how long workers had a lease that they did not renew.
+    pub lease: Duration,
     /// Runs that were submitted.
     pub submitted: u64,
     /// Runs by the state in which they ended.
@@ -70,10 +74,11 @@ impl fmt::Display for CrowdReport {
         let stale = counts(self.stale.iter().map(|(why, count)| (why.as_str(), *count)).collect());
         write!(
             f,
-            "seed {}: {} runs submitted ({ended}); {} grants, {} lost plans, {} preemptions, {} claims, {} of \
+            "seed {}, leases of {:?}: {} runs submitted ({ended}); {} grants, {} lost plans, {} preemptions, {} claims, {} of \
              them by workers that had died; {} leases expired; 0 of {} stale words accepted ({stale}); {} deaths, \
              {} kills, {} leases answered for; {} records",
             self.seed,
+            self.lease,
             self.submitted,
             self.grants,
             self.lost_plans,
@@ -176,7 +181,7 @@ fn claimed_by_the_killed(facts: &Facts) -> BTreeSet<LeaseId> {
 
 /// What the diaries tell, with how often somebody was told that nobody knows.
 fn counted(facts: &Facts, wrong: &mut Vec<String>) -> (CrowdReport, u64) {
-    let mut report = CrowdReport { seed: facts.seed, ..CrowdReport::default() };
+    let mut report = CrowdReport { seed: facts.seed, lease: facts.lease, ..CrowdReport::default() };
     report.submitted = u64::try_from(facts.submitted.len()).unwrap();
     report.kills = u64::try_from(facts.kills.len()).unwrap();
     report.orphans = u64::try_from(facts.orphans.len()).unwrap();

@@ -42,9 +42,6 @@ const SCHEDULERS: u32 = 4;
 const WORKERS: u32 = 16;
 /// How many of those are the agents of nodes.
 const AGENTS: u32 = 4;
-/// For how long a worker has a lease that it does not renew: short, so that leases age while the crowd is at work, and long beside
-/// what an answer takes on a busy machine.
-const LEASE: Duration = Duration::from_millis(1500);
 
 /// How long a crowd is at work, and by which seed.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +60,8 @@ pub struct CrowdPart {
     /// How many were it before: of a process that was killed, the next one takes the place and all names.
     generation: u32,
     seed: u64,
+    /// For how long its workers have a lease that they do not renew.
+    lease: Duration,
     /// Where the diaries are kept.
     folder: PathBuf,
 }
@@ -81,7 +80,8 @@ impl CrowdPart {
 
 impl fmt::Display for CrowdPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.number, self.generation, self.seed, self.folder.display())
+        let Self { number, generation, seed, lease, folder } = self;
+        write!(f, "{number} {generation} {seed} {} {}", lease.as_millis(), folder.display())
     }
 }
 
@@ -89,15 +89,16 @@ impl FromStr for CrowdPart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut words = text.splitn(4, ' ');
+        let mut words = text.splitn(5, ' ');
         let mut word = || words.next().ok_or_else(|| format!("{text:?} is no part of a crowd"));
         let mut number = || word()?.parse().map_err(|error| format!("{text:?}: {error}"));
-        let (number_of, generation, seed) = (number()?, number()?, number()?);
+        let (place, generation, seed, lease) = (number()?, number()?, number()?, number()?);
         let small = |number: u64| u32::try_from(number).map_err(|error| error.to_string());
         Ok(Self {
-            number: small(number_of)?,
+            number: small(place)?,
             generation: small(generation)?,
             seed,
+            lease: Duration::from_millis(lease),
             folder: PathBuf::from(word()?),
         })
     }

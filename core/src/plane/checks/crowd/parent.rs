@@ -11,13 +11,19 @@ use rand_pcg::Pcg64Mcg;
 use super::diary::{Note, Writer, read_all};
 use super::judge::{self, CrowdReport, Facts};
 use super::words::{Why, Word};
-use super::{CrowdPart, CrowdParts, CrowdSize, END, LEASE, PARTS, SETTLE, place};
+use super::{CrowdPart, CrowdParts, CrowdSize, END, PARTS, SETTLE, place};
 use crate::ControlPlane;
 use crate::entity::{BindingState, GPU_LEASES, GpuLease, LeaseId, RunId, RunState, TRAINING_RUNS};
 use crate::error::{Error, Result};
 use crate::store::{Scan, Store, StoreExt as _};
 use crate::time::{Clock, Timestamp};
 
+/// How long leases are, beside what a commit takes when nobody else is there: short, so that they age while the crowd is at work, and
+/// long enough for what a worker says on a busy machine.
+const LEASE: u32 = 100;
+/// Between these.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(6);
 /// How long the crowd is at work between two kills.
 const BETWEEN_KILLS: Duration = Duration::from_secs(12);
 /// After this time it hangs.
@@ -27,6 +33,8 @@ const HANGS: Duration = Duration::from_mins(5);
 pub(super) struct Parent {
     plane: Arc<ControlPlane>,
     clock: Arc<dyn Clock>,
+    /// For how long a worker has a lease that it does not renew.
+    lease: Duration,
     folder: PathBuf,
     size: CrowdSize,
     random: Pcg64Mcg,
@@ -47,11 +55,14 @@ impl Parent {
         folder: &Path,
         size: CrowdSize,
     ) -> Self {
-        let plane = place::plane(store);
-        place::furnish(&plane).await;
+        let began = clock.monotonic();
+        place::furnish(&place::plane(Arc::clone(&store), SHORTEST)).await;
+        let each = clock.monotonic().saturating_sub(began) / place::COMMITS;
+        let lease = (each * LEASE).clamp(SHORTEST, LONGEST);
         Self {
-            plane,
+            plane: place::plane(store, lease),
             clock,
+            lease,
             folder: folder.to_owned(),
             size,
             random: Pcg64Mcg::seed_from_u64(size.seed),
@@ -64,7 +75,7 @@ impl Parent {
 
     fn part(&self, number: u32) -> CrowdPart {
         let generation = self.generations[usize::try_from(number).unwrap()];
-        CrowdPart { number, generation, seed: self.size.seed, folder: self.folder.clone() }
+        CrowdPart { number, generation, seed: self.size.seed, lease: self.lease, folder: self.folder.clone() }
     }
 
     /// Submits runs all the time, until there was enough of everything.
@@ -177,7 +188,7 @@ impl Parent {
         self.generations[usize::try_from(number).unwrap()] += 1;
         parts.start(self.part(number)).await;
         // Meanwhile those who come back under the old names take runs.
-        tokio::time::sleep(LEASE / 2).await;
+        tokio::time::sleep(self.lease / 2).await;
         for lease in left {
             self.orphans.insert(lease);
             self.abandon(lease, "its process was killed").await;
@@ -251,6 +262,7 @@ impl Parent {
     pub(super) async fn judge(self) -> CrowdReport {
         let facts = Facts {
             seed: self.size.seed,
+            lease: self.lease,
             diaries: read_all(&self.folder),
             submitted: self.submitted,
             kills: self.kills,

@@ -7,7 +7,6 @@ use rand::RngExt as _;
 use rand_pcg::Pcg64Mcg;
 use uuid::Uuid;
 
-use super::LEASE;
 use crate::ControlPlane;
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib};
 use crate::entity::{Limits, NodeId, QueueId, RunAsk, TrainingId, UserId};
@@ -37,13 +36,16 @@ fn training(number: u32) -> TrainingId {
     Uuid::from_u128(0x4_0000 + u128::from(number)).into()
 }
 
-/// A control plane of the crowd. Every state of a run ends soon, so that sweeps have something to do.
-pub(super) fn plane(store: Arc<dyn Store>) -> Arc<ControlPlane> {
+/// A control plane of the crowd. Every state of a run ends soon beside the leases, so that sweeps have something to do.
+pub(super) fn plane(store: Arc<dyn Store>, lease: Duration) -> Arc<ControlPlane> {
     let ms = Duration::from_millis;
-    let runs = RunPolicy::default().starting(LEASE * 4).silence(LEASE * 4).uploading(LEASE * 4);
+    let runs = RunPolicy::default().starting(lease * 4).silence(lease * 4).uploading(lease * 4);
     let runs = runs.backoff(ms(20), ms(200));
     Arc::new(ControlPlane::with(store, Options::default().runs(runs)))
 }
+
+/// How many commits it takes to furnish the place, about.
+pub(super) const COMMITS: u32 = 4 + USERS * (2 + TRAININGS) + NODES;
 
 /// Makes everything that is there before the first run.
 pub(super) async fn furnish(plane: &ControlPlane) {

@@ -70,8 +70,14 @@ async fn a_crowd_finds_nothing_wrong_on_the_reference_store() {
 
 #[test]
 fn a_part_is_read_as_it_was_written() {
-    let part = CrowdPart { number: 3, generation: 12, seed: 77, folder: PathBuf::from("/a b/c") };
+    let part = CrowdPart {
+        number: 3,
+        generation: 12,
+        seed: 77,
+        lease: Duration::from_millis(1234),
+        folder: PathBuf::from("/a b/c"),
+    };
     assert_eq!(part.to_string().parse(), Ok(part));
-    assert!("3 x 7 /a".parse::<CrowdPart>().is_err());
-    assert!("3 1 7".parse::<CrowdPart>().is_err());
+    assert!("3 x 7 800 /a".parse::<CrowdPart>().is_err());
+    assert!("3 1 7 800".parse::<CrowdPart>().is_err());
 }

@@ -1,5 +1,7 @@
 //! Words that do not count: of a lease that is over, and of one that never was the speaker's. Each must be refused.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ControlPlane;
@@ -69,7 +71,7 @@ impl Word {
             // Another one than any that was said in time, which would be answered as before.
             Self::Complete => plane.complete_run(lease, &artifact(lease, 'e')).await.map(drop),
             Self::Fail => plane.fail_run(lease, RunCause::Hardware, Some("late")).await.map(drop),
-            Self::Renew => match plane.renew_lease(lease, super::LEASE).await {
+            Self::Renew => match plane.renew_lease(lease, Duration::from_secs(1)).await {
                 Ok(LeaseStanding::Held(_)) => Ok(()),
                 // That it is to stop is no answer that gives it anything.
                 Ok(LeaseStanding::Stop(_)) => Err(refused()),

@@ -5,7 +5,6 @@ use rand::RngExt as _;
 use super::{Hand, Held, answered};
 use crate::entity::RunCause;
 use crate::plane::NewStatus;
-use crate::plane::checks::crowd::LEASE;
 use crate::plane::checks::crowd::diary::Note;
 use crate::plane::checks::crowd::words::{Why, Word, artifact, forged};
 
@@ -67,7 +66,7 @@ impl Hand {
 
     /// Renews a lease that is about to be over, as it may be where every answer takes its time.
     async fn keep(&mut self, held: &mut Held) -> bool {
-        held.until.since(self.clock.now()) > LEASE / 2 || self.renew(held).await
+        held.until.since(self.clock.now()) > self.lease / 2 || self.renew(held).await
     }
 
     /// Begins the run, tells something of it, and says that it is trained: the first so many of that.

@@ -7,7 +7,6 @@ use rand::RngExt as _;
 use super::{Hand, Held, answered};
 use crate::entity::{BindingState, NodeId};
 use crate::error::Error;
-use crate::plane::checks::crowd::LEASE;
 use crate::plane::checks::crowd::diary::Note;
 use crate::plane::checks::crowd::words::{Why, Word, forged};
 use crate::plane::{NodeSession, RunLease};
@@ -25,7 +24,7 @@ pub(super) struct Grave {
 impl Hand {
     /// Dies, and comes back after a while with nothing but its name.
     pub(super) async fn die(&mut self, held: &Held) {
-        let after = Duration::from_micros(self.random.random_range(0..3_000_000)).min(LEASE * 3);
+        let after = Duration::from_micros(self.random.random_range(0..3_000_000)).min(self.lease * 3);
         let found = self.clock.now().plus(after);
         self.graves.push(Grave { lease: held.lease, until: held.until, found });
         self.pause(0, 60).await;
@@ -70,7 +69,7 @@ impl Hand {
     async fn claim_as_before(&mut self, node: NodeId, session: NodeSession) {
         let worker = self.worker(Some((node, session)));
         let refused = loop {
-            match self.plane.claim_run(&worker, LEASE).await {
+            match self.plane.claim_run(&worker, self.lease).await {
                 Ok(None) => break None,
                 Ok(Some(claimed)) => {
                     self.wrong(format!("a replaced agent was given {:?}", claimed.lease));
