@@ -20,10 +20,10 @@ use crate::time::{Clock, Timestamp};
 
 /// How long leases are, beside what a commit takes when nobody else is there: short, so that they age while the crowd is at work, and
 /// long enough for what a worker says on a busy machine.
-const LEASE: u32 = 100;
+const LEASE: u32 = 400;
 /// Between these.
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(6);
+const LONGEST: Duration = Duration::from_secs(15);
 /// How long the crowd is at work between two kills.
 const BETWEEN_KILLS: Duration = Duration::from_secs(12);
 /// After this time it hangs.

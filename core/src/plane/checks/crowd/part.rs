@@ -74,7 +74,7 @@ async fn schedule(plane: Arc<ControlPlane>, part: u32, mut diary: Diary, worked:
         if random.random_bool(0.02) {
             scheduler = RunScheduler::new(Arc::clone(&plane), settings.clone());
         }
-        tokio::time::sleep(Duration::from_millis(random.random_range(20..150))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..300))).await;
     }
 }
 

@@ -1,7 +1,5 @@
 //! What is left of a worker that died: a lease that it told nobody of, and somebody who comes back under its name.
 
-use std::time::Duration;
-
 use rand::RngExt as _;
 
 use super::{Hand, Held, answered};
@@ -24,7 +22,7 @@ pub(super) struct Grave {
 impl Hand {
     /// Dies, and comes back after a while with nothing but its name.
     pub(super) async fn die(&mut self, held: &Held) {
-        let after = Duration::from_micros(self.random.random_range(0..3_000_000)).min(self.lease * 3);
+        let after = self.lease.mul_f64(self.random.random_range(0.0..3.0));
         let found = self.clock.now().plus(after);
         self.graves.push(Grave { lease: held.lease, until: held.until, found });
         self.pause(0, 60).await;
