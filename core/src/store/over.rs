@@ -1,19 +1,25 @@
 //! Stores that are another one in everything but their commits: [`store_over`].
 
-/// Makes a type a store: what it does when batches are committed follows, and everything else the store in its field does.
+/// Makes a type a store: what it does when batches are committed follows, or when rows are read and batches are committed, and
+/// everything else the store in its field does.
 macro_rules! store_over {
     ($store:ident . $inner:tt { $($commit_many:tt)+ }) => {
-        #[async_trait::async_trait]
-        impl $crate::store::Store for $store {
-            fn schema(&self) -> &$crate::store::Schema {
-                self.$inner.schema()
-            }
-
+        $crate::store::store_over!($store.$inner, reads {
             async fn read(
                 &self,
                 queries: Vec<$crate::store::Query>,
             ) -> Result<$crate::store::Reads, $crate::store::StoreError> {
                 self.$inner.read(queries).await
+            }
+
+            $($commit_many)+
+        });
+    };
+    ($store:ident . $inner:tt, reads { $($own:tt)+ }) => {
+        #[async_trait::async_trait]
+        impl $crate::store::Store for $store {
+            fn schema(&self) -> &$crate::store::Schema {
+                self.$inner.schema()
             }
 
             async fn snapshot(
@@ -22,7 +28,7 @@ macro_rules! store_over {
                 self.$inner.snapshot().await
             }
 
-            $($commit_many)+
+            $($own)+
 
             async fn resolve(
                 &self,

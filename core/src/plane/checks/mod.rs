@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod commands;
+mod crowd;
 mod cut;
 mod hostile;
 mod images;
@@ -22,6 +23,7 @@ mod runs;
 mod saved;
 mod trainings;
 
+pub use crowd::{CrowdPart, CrowdParts, CrowdPhase, CrowdReport, CrowdSize, be_part_of_crowd, check_crowd};
 pub use model::{ModelSize, ModelStores, check_machine_model};
 pub use runs::check_runs;
 pub use trainings::check_trainings;

@@ -1,6 +1,6 @@
 //! Leases that were not renewed in time, and the charges of those that go on: any number of processes may look.
 
-use super::{SLICE, not_renewed};
+use super::{SLICE, not_renewed, still_of};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, LEASE_RENEWALS, RunCause,
     TRAINING_RUNS, TrainingRun, entry,
@@ -91,6 +91,10 @@ impl ControlPlane {
     ) -> Result<Option<Batch>> {
         let Some((run, renewal)) = lease.value.run_id.zip(renewal) else { return Ok(None) };
         let Some(row) = self.store.get(&TRAINING_RUNS, run).await?.value else { return Ok(None) };
+        let run = entry::<TrainingRun>(&row)?;
+        if !still_of(&lease.value, &run) {
+            return Ok(None);
+        }
         let mut batch = self.batch("lease.expire");
         let mut given = lease.value.clone();
         given.state = given.state.on(BindingEvent::Release)?;
@@ -99,7 +103,6 @@ impl ControlPlane {
         batch.push(Write::update(&GPU_LEASES, given.id, lease.revision, given.plain()));
         batch.push(not_renewed(given.id, renewal));
         batch.push(self.lease_log("lease.expire", &given, given.worker.as_deref().unwrap_or_default(), now));
-        let run = entry::<TrainingRun>(&row)?;
         self.attempt_over(&mut batch, run, RunCause::WorkerLost, None, now).await?;
         Ok(Some(batch))
     }

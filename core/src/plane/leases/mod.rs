@@ -31,6 +31,9 @@ use crate::store::{Batch, Change, Is, Key, Mode, Row, StoreExt as _, Table, Test
 use crate::time::Timestamp;
 use spend::spent;
 
+/// How often a lease and its run are looked at until they fit together. A lease never becomes a run's own again, so the second look
+/// is the last one, unless somebody has changed rows by hand.
+pub(in crate::plane) const LOOKS: usize = 4;
 /// For how long a lease is charged in advance.
 const SLICE: Duration = Duration::from_mins(5);
 
@@ -116,6 +119,12 @@ impl ControlPlane {
         let (actor, kind, subject) = (None, GpuLease::KIND, lease.id.uuid());
         self.log(Happened { operation, actor, kind, subject, description: told }, now)
     }
+}
+
+/// Whether a run is as one is whose own the lease is. The two are read one after the other: where it is not so, the lease has changed
+/// since it was read, and whoever decides over both has to look again.
+pub(in crate::plane) fn still_of(lease: &GpuLease, run: &TrainingRun) -> bool {
+    lease.run_id.is_none() || (run.state.has_lease() && run.attempt == lease.attempt)
 }
 
 /// Adds what tests in the batch that the lease is still the holder's, and not over.

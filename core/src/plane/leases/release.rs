@@ -2,7 +2,7 @@
 
 use super::grant::of_node;
 use super::queues::of_queue;
-use super::{Over, RunLease, held, not_renewed, of_account, over, spent, uses};
+use super::{LOOKS, Over, RunLease, held, not_renewed, of_account, over, spent, still_of, uses};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, GpuLease, LEASE_GPUS, LEASE_NODES,
     LEASE_RENEWALS, LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, RunId, TRAINING_RUNS, TrainingRun, entry,
@@ -279,16 +279,22 @@ impl ControlPlane {
         Ok(rows.first().map(entry).transpose()?)
     }
 
-    /// A lease with the run that it is or was of.
+    /// A lease with the run that it is or was of, as they fit together.
     pub(super) async fn lease_and_run(
         &self,
         id: LeaseId,
     ) -> Result<(Entry<GpuLease>, Entry<TrainingRun>, Timestamp)> {
-        let row = self.store.get(&GPU_LEASES, id).await?.value;
-        let lease = entry::<GpuLease>(&row.ok_or_else(|| Error::not_found(GpuLease::KIND, id))?)?;
-        let read = self.store.get(&TRAINING_RUNS, lease.value.of_run).await?;
-        let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, lease.value.of_run))?;
-        Ok((lease, entry(&row)?, read.now))
+        for _ in 0..LOOKS {
+            let row = self.store.get(&GPU_LEASES, id).await?.value;
+            let lease = entry::<GpuLease>(&row.ok_or_else(|| Error::not_found(GpuLease::KIND, id))?)?;
+            let read = self.store.get(&TRAINING_RUNS, lease.value.of_run).await?;
+            let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, lease.value.of_run))?;
+            let run = entry::<TrainingRun>(&row)?;
+            if still_of(&lease.value, &run) {
+                return Ok((lease, run, read.now));
+            }
+        }
+        Err(Error::Conflict { what: GpuLease::KIND.to_owned() })
     }
 }
 

@@ -14,6 +14,7 @@ pub use ask::Asked;
 pub use janitor::JanitorPass;
 
 use super::ControlPlane;
+use super::leases::{LOOKS, still_of};
 use super::users::Happened;
 use crate::entity::{
     BindingState, Entity as _, Entry, GPU_LEASES, GpuLease, RENTALS, Rental, RentalId, TRAINING_RUNS,
@@ -64,8 +65,18 @@ impl ControlPlane {
         self.held_rentals(&[id]).await?.pop().ok_or_else(|| Error::not_found(Rental::KIND, id))
     }
 
-    /// Those of these rentals that there are, with what they are of.
+    /// Those of these rentals that there are, with what they are of, as lease and run fit together.
     async fn held_rentals(&self, ids: &[RentalId]) -> Result<Vec<Held>> {
+        for _ in 0..LOOKS {
+            let held = self.read_rentals(ids).await?;
+            if held.iter().all(|held| still_of(&held.lease, &held.run)) {
+                return Ok(held);
+            }
+        }
+        Err(Error::Conflict { what: Rental::KIND.to_owned() })
+    }
+
+    async fn read_rentals(&self, ids: &[RentalId]) -> Result<Vec<Held>> {
         let rentals = ids.iter().map(|id| (&RENTALS, Key::from(*id))).collect();
         let rentals: Vec<Row> = self.store.get_many(rentals).await?.value.into_iter().flatten().collect();
         let mut keys = Vec::with_capacity(rentals.len());

@@ -21,7 +21,7 @@ async fn agent_of(world: &World, owner: UserId, node: NodeId) -> Acting {
 }
 
 /// A lease of a run on a node, which its agent has taken.
-async fn taken_on(world: &World, lab: &Lab, node: NodeId) -> RunLease {
+pub(super) async fn taken_on(world: &World, lab: &Lab, node: NodeId) -> RunLease {
     let ask = RunAsk { gpus: 0, cpu: CpuMilli::from_u32(1000), ..RunAsk::default() };
     let run = world.cloud.submit_run(lab.ask().ask(ask)).await.unwrap().id;
     world.advance().await;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use super::agents::taken_on;
 use super::worker::{SHA256, statuses};
 use super::{DAY, HOUR, Lab, wrong_state};
 use crate::ControlPlane;
-use crate::entity::{AccessState, BindingState, Limits, RunCause, RunState, TrainingImageState, USER_ACCESS};
+use crate::entity::{
+    AccessState, BindingState, Limits, RunCause, RunState, TRAINING_RUNS, TrainingImageState, USER_ACCESS,
+};
 use crate::error::Error;
 use crate::plane::checks::World;
 use crate::plane::checks::cut::Cut;
@@ -15,6 +18,7 @@ use crate::store::{StoreExt as _, Write};
 pub(super) async fn check_races(world: &World) {
     what_a_worker_says_behind_the_end_of_its_lease_is_refused(world).await;
     what_ends_behind_the_word_of_the_worker_is_decided_again(world).await;
+    what_ends_between_two_looks_is_no_error_of_who_looks(world).await;
     a_run_is_a_copy_of_what_is_there_when_it_is_submitted(world).await;
     a_run_is_not_submitted_by_who_is_suspended_meanwhile(world).await;
     images_and_runs_never_miss_each_other(world).await;
@@ -164,6 +168,35 @@ async fn what_ends_behind_the_word_of_the_worker_is_decided_again(world: &World)
         if !run.state.is_terminal() {
             world.cloud.abort_run(lease.run, "").await.unwrap();
         }
+    }
+}
+
+/// A lease is read first, then its run: what ends the run between the two is met by whoever takes the lease away, or gives it back.
+async fn what_ends_between_two_looks_is_no_error_of_who_looks(world: &World) {
+    for looks in ["sweep", "abandon", "report"] {
+        let lab = Lab::new(world).await;
+        let node = world.node(lab.owner).await;
+        let lease = taken_on(world, &lab, node).await;
+        let cloud = Arc::clone(&world.cloud);
+        let ends = async move { drop(cloud.abort_run(lease.run, "enough").await.unwrap()) };
+        let cut = Cut::after(&world.cloud.store, usize::MAX).raced_before(&TRAINING_RUNS, ends);
+        let cloud = world.over(Arc::new(cut));
+        match looks {
+            "sweep" => {
+                world.clock.advance(HOUR);
+                assert_eq!(cloud.sweep_leases().await.unwrap().expired, 0);
+            }
+            "abandon" => cloud.abandon_lease(lease.lease, "the rack is gone").await.unwrap(),
+            _ => {
+                let session = world.cloud.join_node(node).await.unwrap();
+                assert_eq!(cloud.report_leases(node, session, &[]).await.unwrap(), 1);
+            }
+        }
+        let ended = world.run(lease.run).await;
+        let why = (ended.state, ended.cause);
+        assert_eq!(why, (RunState::Aborted, Some(RunCause::Requested)), "{looks}");
+        let held = if looks == "sweep" { BindingState::Releasing } else { BindingState::Released };
+        assert_eq!(world.lease(lease.lease).await.state, held, "{looks}");
     }
 }
 
