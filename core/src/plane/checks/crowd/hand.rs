@@ -166,7 +166,7 @@ impl Hand {
 
     /// Says something of a lease of long ago, now and then.
     async fn speak_of_the_past(&mut self) {
-        if self.past.is_empty() || !self.random.random_bool(0.1) {
+        if self.past.is_empty() || !self.random.random_bool(0.03) {
             return;
         }
         let lease = self.past[self.random.random_range(0..self.past.len())];

@@ -52,8 +52,10 @@ pub struct CrowdReport {
     pub preemptions: u64,
     /// Leases that were not renewed in time.
     pub expired: u64,
-    /// Words that do not count and were refused, by the reason.
+    /// Words that do not count, by the reason.
     pub stale: BTreeMap<String, u64>,
+    /// How many of them were accepted all the same.
+    pub stale_accepted: u64,
     /// Workers that died and came back.
     pub deaths: u64,
     /// Processes that were killed.
@@ -75,7 +77,7 @@ impl fmt::Display for CrowdReport {
         write!(
             f,
             "seed {}, leases of {:?}: {} runs submitted ({ended}); {} grants, {} lost plans, {} preemptions, {} claims, {} of \
-             them by workers that had died; {} leases expired; 0 of {} stale words accepted ({stale}); {} deaths, \
+             them by workers that had died; {} leases expired; {} of {} stale words accepted ({stale}); {} deaths, \
              {} kills, {} leases answered for; {} records",
             self.seed,
             self.lease,
@@ -86,6 +88,7 @@ impl fmt::Display for CrowdReport {
             self.claims,
             self.claims_reborn,
             self.expired,
+            self.stale_accepted,
             self.stale.values().sum::<u64>(),
             self.deaths,
             self.kills,
@@ -198,6 +201,7 @@ fn counted(facts: &Facts, wrong: &mut Vec<String>) -> (CrowdReport, u64) {
                     words.insert(*word);
                     *report.stale.entry(format!("{why:?}")).or_default() += 1;
                     if refused.is_none() {
+                        report.stale_accepted += 1;
                         wrong.push(format!("{at}, {writer:?}: {word:?} was accepted, {why:?}"));
                     }
                 }

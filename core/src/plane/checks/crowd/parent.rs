@@ -1,6 +1,7 @@
 //! Whoever lets the crowd loose: it submits runs, ends some, kills processes, and waits until everything has come to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,7 +255,7 @@ impl Parent {
         for run in live.iter().take(5) {
             let row = self.plane.repositories().training_runs().require(*run).await.unwrap().value;
             let why = scheduler.why_pending(*run).await;
-            told.push_str(&format!("\n{row:?}\n{why:?}"));
+            let _ = write!(told, "\n{row:?}\n{why:?}");
         }
         panic!("{} runs come to no end, such as these: {told}", live.len());
     }

@@ -43,12 +43,12 @@ pub(super) fn judge(facts: &Facts) -> Vec<String> {
     for (gpu, mut moments) in by_gpu {
         // At one moment what ends comes before what begins.
         moments.sort_by_key(|(at, milli, _)| (*at, *milli));
-        let mut used = 0;
+        let mut sum = 0;
         for (at, milli, one) in moments {
-            used += milli;
-            if used > 1000 {
+            sum += milli;
+            if sum > 1000 {
                 wrong.push(format!(
-                    "{used} of GPU {gpu} was used at {at}, when {} came with {}",
+                    "{sum} of GPU {gpu} was used at {at}, when {} came with {}",
                     one.who, one.lease
                 ));
             }
