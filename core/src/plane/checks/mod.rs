@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod commands;
+mod compared;
 mod cut;
 mod hostile;
 mod images;
@@ -18,11 +19,14 @@ mod quarantine;
 mod rentals;
 mod reports;
 mod resize;
+mod run_model;
 mod runs;
 mod saved;
 mod trainings;
 
-pub use model::{ModelSize, ModelStores, check_machine_model};
+pub use compared::{ModelSize, ModelStores};
+pub use model::check_machine_model;
+pub use run_model::check_run_model;
 pub use runs::check_runs;
 pub use trainings::check_trainings;
 
