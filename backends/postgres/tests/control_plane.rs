@@ -12,7 +12,8 @@ use apportion::entity::checks::check_repositories;
 use apportion::id::TimeOrderedIds;
 use apportion::identity::checks::check_identity;
 use apportion::plane::checks::{
-    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_runs, check_trainings,
+    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_run_model, check_runs,
+    check_trainings,
 };
 use apportion::store::Store;
 use apportion::time::{ManualClock, SystemClock, Timestamp};
@@ -98,6 +99,12 @@ impl ModelStores for Databases {
 async fn machines_are_as_a_model_of_them() {
     let databases = Databases(Mutex::default());
     check_machine_model(&databases, ModelSize { sequences: 2, steps: 80, audit_every: 10 }, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_are_as_a_model_of_them() {
+    let databases = Databases(Mutex::default());
+    check_run_model(&databases, ModelSize { sequences: 2, steps: 60, audit_every: 20 }, 1300).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

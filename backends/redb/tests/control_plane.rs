@@ -9,7 +9,8 @@ use apportion::entity::{InstanceState, Limits, PORT_MAPS, TABLES};
 use apportion::id::{IdSource as _, TimeOrderedIds};
 use apportion::identity::checks::check_identity;
 use apportion::plane::checks::{
-    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_runs, check_trainings,
+    ModelSize, ModelStores, check_machine_model, check_machines, check_rentals, check_run_model, check_runs,
+    check_trainings,
 };
 use apportion::plane::{LaunchRequest, NewNode, NewUser};
 use apportion::ports::{Family, PortRanges, Protocol};
@@ -101,6 +102,12 @@ impl ModelStores for Files {
 async fn machines_are_as_a_model_of_them() {
     let files = Files(Mutex::new(tempfile::tempdir().unwrap()));
     check_machine_model(&files, ModelSize { sequences: 4, steps: 80, audit_every: 8 }, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_are_as_a_model_of_them() {
+    let files = Files(Mutex::new(tempfile::tempdir().unwrap()));
+    check_run_model(&files, ModelSize { sequences: 3, steps: 100, audit_every: 20 }, 1100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

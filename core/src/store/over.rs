@@ -1,10 +1,10 @@
 //! Stores that are another one in everything but their commits: [`store_over`].
 
-/// Makes a type a store: what it does when batches are committed follows, or when rows are read and batches are committed, and
-/// everything else the store in its field does.
+/// Makes a type a store: what it does when batches are committed follows, and everything else the store in its field does. Or with
+/// `own` all of what it does to read rows, to commit batches, and to tell of changes.
 macro_rules! store_over {
     ($store:ident . $inner:tt { $($commit_many:tt)+ }) => {
-        $crate::store::store_over!($store.$inner, reads {
+        $crate::store::store_over!($store.$inner, own {
             async fn read(
                 &self,
                 queries: Vec<$crate::store::Query>,
@@ -13,9 +13,17 @@ macro_rules! store_over {
             }
 
             $($commit_many)+
+
+            async fn changes(
+                &self,
+                after: $crate::store::Cursor,
+                limit: u32,
+            ) -> Result<$crate::store::Changes, $crate::store::StoreError> {
+                self.$inner.changes(after, limit).await
+            }
         });
     };
-    ($store:ident . $inner:tt, reads { $($own:tt)+ }) => {
+    ($store:ident . $inner:tt, own { $($own:tt)+ }) => {
         #[async_trait::async_trait]
         impl $crate::store::Store for $store {
             fn schema(&self) -> &$crate::store::Schema {
@@ -35,14 +43,6 @@ macro_rules! store_over {
                 id: uuid::Uuid,
             ) -> Result<$crate::store::Resolution, $crate::store::StoreError> {
                 self.$inner.resolve(id).await
-            }
-
-            async fn changes(
-                &self,
-                after: $crate::store::Cursor,
-                limit: u32,
-            ) -> Result<$crate::store::Changes, $crate::store::StoreError> {
-                self.$inner.changes(after, limit).await
             }
 
             async fn prune(

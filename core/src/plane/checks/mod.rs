@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod commands;
+mod compared;
 mod crowd;
 mod cut;
 mod hostile;
@@ -19,12 +20,15 @@ mod quarantine;
 mod rentals;
 mod reports;
 mod resize;
+mod run_model;
 mod runs;
 mod saved;
 mod trainings;
 
+pub use compared::{ModelSize, ModelStores};
 pub use crowd::{CrowdPart, CrowdParts, CrowdPhase, CrowdReport, CrowdSize, be_part_of_crowd, check_crowd};
-pub use model::{ModelSize, ModelStores, check_machine_model};
+pub use model::check_machine_model;
+pub use run_model::check_run_model;
 pub use runs::check_runs;
 pub use trainings::check_trainings;
 

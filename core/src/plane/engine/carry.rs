@@ -4,13 +4,17 @@ use super::Ticked;
 use super::convert::by_node;
 use super::known::Known;
 use crate::amount::GpuMilli;
-use crate::entity::{Entity as _, Entry, LeaseId, RunCause, RunId, TRAINING_RUNS, TrainingRun};
+use crate::entity::{
+    Entity as _, Entry, LeaseId, RunCause, RunEvent, RunId, RunState, TRAINING_RUNS, TrainingRun,
+};
 use crate::error::{Error, Result};
 use crate::plane::ControlPlane;
 use crate::plane::decided::Decided;
 use crate::plane::leases::{Grant, GrantNode};
+use crate::plane::runs::due;
 use crate::queue::{self, Preemption};
-use crate::store::StoreExt as _;
+use crate::store::{StoreExt as _, Write};
+use crate::time::Timestamp;
 
 /// How many grants are committed at once.
 const AT_ONCE: usize = 256;
@@ -60,17 +64,23 @@ impl ControlPlane {
     }
 
     /// Takes a run's lease for another run: it is to stop, and waits for its turn again. What it holds it holds until its worker
-    /// says that it has stopped. `false` where the lease is not its own any more.
+    /// says that it has stopped. `false` where the lease is not its own any more, or the other one does not wait any more: nobody
+    /// stops for a run that got its GPUs elsewhere meanwhile, or has ended.
     async fn preempt_run(&self, run: RunId, lease: LeaseId, claimant: RunId) -> Result<bool> {
         self.decided("run.preempt", TrainingRun::KIND, || async move {
-            let read = self.store.get(&TRAINING_RUNS, run).await?;
-            let row = read.value.ok_or_else(|| Error::not_found(TrainingRun::KIND, run))?;
+            let keys = [run, claimant].map(|run| (&TRAINING_RUNS, run.into()));
+            let read = self.store.get_many(keys.into()).await?;
+            let [Some(row), Some(claims)] = read.value.as_slice() else {
+                return Err(Error::not_found(TrainingRun::KIND, run));
+            };
             let own = self.lease_of_run(run).await?;
-            if own.is_none_or(|own| own.value.id != lease) {
+            let is_own = own.is_some_and(|own| own.value.id == lease);
+            if !is_own || !waits(&TrainingRun::from_row(claims)?, read.now) {
                 return Ok(Decided::Done(false));
             }
             let mut batch = self.batch("run.preempt");
-            let mut value = TrainingRun::from_row(&row)?;
+            batch.push(Write::guard(&TRAINING_RUNS, claimant, claims.revision()));
+            let mut value = TrainingRun::from_row(row)?;
             self.give_up_lease(&mut batch, &mut value, "preempted", read.now).await?;
             let told = format!("for run {claimant}");
             let entry = Entry::new(value, row.revision());
@@ -79,6 +89,11 @@ impl ControlPlane {
         })
         .await
     }
+}
+
+/// Whether nothing but GPUs is missing to a run.
+fn waits(run: &TrainingRun, now: Timestamp) -> bool {
+    run.state == RunState::WaitingForGpu || due(run, now) == Some(RunEvent::Ready)
 }
 
 /// What a planned grant takes, by the ids of GPUs; none where a node is not as it was.

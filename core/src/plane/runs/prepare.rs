@@ -46,10 +46,12 @@ impl ControlPlane {
     async fn count_down(&self, batch: &mut Batch, copy: &TrainingRunImage, now: Timestamp) -> Result<()> {
         let (entry, _) = self.run_of(copy.run_id).await?;
         if entry.images_left != 1 {
-            // Any number of them may count at the same time, as long as it is not the last one that is counted.
-            let not_the_last = vec![Test::new("images_left", Is::Gt(1_i64.into()))];
+            // Any number of them may count at the same time, as long as it is not the last one that is counted, and the run has not
+            // ended: an ended one is not changed any more.
+            let state = Test::eq("state", entry.state.as_str());
+            let not_the_last = Test::new("images_left", Is::Gt(1_i64.into()));
             let less = vec![("images_left", Change::Add(-1))];
-            batch.push(Write::patch(&TRAINING_RUNS, entry.id, not_the_last, less));
+            batch.push(Write::patch(&TRAINING_RUNS, entry.id, vec![state, not_the_last], less));
             return Ok(());
         }
         let mut run: TrainingRun = entry.value.clone();

@@ -1,10 +1,10 @@
 //! What agents do, and what happens on their machines.
 
 use super::super::machine::{Container, LEASE};
-use super::Checked;
-use super::run::{Run, answered, of};
+use super::run::{Run, answered};
 use super::state::{Agent, FIRST_PORT, Given, Look};
 use super::step::{Fate, Says, Step};
+use super::{Checked, of};
 use crate::amount::{CpuMilli, MemoryMib, StorageMib};
 use crate::entity::CommandKind;
 use crate::machine::Inventory;

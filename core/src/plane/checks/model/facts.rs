@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
+use super::super::compared::{Facts, parsed, rows_of};
 use super::state::{Model, amounts};
 use crate::entity::{
     COMMANDS, COMPUTE_NODES, Command, ComputeNode, FOREIGN_INSTANCES, ForeignInstance, GPU_BINDINGS, GPUS,
@@ -12,9 +13,7 @@ use crate::entity::{
     NodeHeartbeat, NodeLedger, NodeLifecycle, PORT_MAPS, PortMap, QUOTAS, Quota,
 };
 use crate::ports::Protocol;
-use crate::store::{MAX_PAGE, Row, Scan, Store, StoreExt as _, Table};
-
-pub(super) type Facts = BTreeMap<String, String>;
+use crate::store::{Store, Table};
 
 /// All rows of machines, as they are at one moment.
 #[derive(Debug)]
@@ -47,12 +46,7 @@ impl Rows {
             &FOREIGN_INSTANCES,
             &QUOTAS,
         ];
-        let scans = TABLES.map(|table| Scan::of(table).limit(MAX_PAGE)).to_vec();
-        let pages = store.scan_many(scans).await.map_err(|error| error.to_string())?.value;
-        if pages.iter().any(|page| page.next.is_some()) {
-            return Err("there are more rows than one page has: let there be fewer steps".to_owned());
-        }
-        let mut pages = pages.into_iter().map(|page| page.rows);
+        let mut pages = rows_of(store, &TABLES).await?;
         let mut next = || pages.next().unwrap_or_default();
         Ok(Self {
             profiles: parsed(&next())?,
@@ -68,10 +62,6 @@ impl Rows {
             quotas: parsed(&next())?,
         })
     }
-}
-
-fn parsed<E: crate::entity::Entity>(rows: &[Row]) -> Result<Vec<E>, String> {
-    rows.iter().map(|row| E::from_row(row).map_err(|error| error.to_string())).collect()
 }
 
 /// Learns from the rows what only the control plane chooses: the ids of commands and GPUs.
@@ -281,18 +271,4 @@ pub(super) fn known(model: &Model) -> Facts {
         );
     }
     facts
-}
-
-/// The lines in which two differ.
-pub(super) fn difference(stored: &Facts, known: &Facts) -> Option<String> {
-    let mut lines = String::new();
-    let names: std::collections::BTreeSet<&String> = stored.keys().chain(known.keys()).collect();
-    for name in names {
-        let (stored, known) = (stored.get(name), known.get(name));
-        if stored != known {
-            let or = |fact: Option<&String>| fact.map_or("nothing", String::as_str).to_owned();
-            let _ = write!(lines, "\n  {name}\n    stored:   {}\n    expected: {}", or(stored), or(known));
-        }
-    }
-    (!lines.is_empty()).then_some(lines)
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::facts::{Rows, difference, known, learn, stored};
+use super::super::compared::difference;
+use super::facts::{Rows, known, learn, stored};
 use super::rules::Expected;
 use super::state::{FIRST_PORT, Instance, Model};
 use super::step::{Gpus, Step};
-use super::{Checked, ModelStores, law};
+use super::{Checked, ModelStores, law, of};
 use crate::ControlPlane;
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{CommandKind, DesiredState, Entry, GpuHealth, InstanceState, Limits, NodeState};
@@ -38,11 +39,6 @@ pub(super) fn answered<T: std::fmt::Debug>(what: &str, got: &Result<T>, expected
     } else {
         Err(format!("{what}: {expected:?} was expected, and {got:?} is answered"))
     }
-}
-
-/// One of so many things.
-pub(super) fn of(place: u8, count: usize) -> Option<usize> {
-    usize::from(place).checked_rem(count)
 }
 
 impl Run<'_> {

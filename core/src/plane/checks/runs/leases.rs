@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::super::cut::Cut;
 use super::{Lab, World};
 use crate::amount::{GpuMilli, MemoryMib, StorageMib};
 use crate::entity::{
@@ -29,6 +30,7 @@ pub(super) async fn check_leases(world: &World) {
     Box::pin(what_is_given_back_keeps_its_place_in_the_queue(world)).await;
     Box::pin(use_is_charged_in_advance_and_what_was_not_used_comes_back(world)).await;
     Box::pin(a_run_of_higher_priority_gets_the_place_of_a_lower_one_when_that_has_stopped(world)).await;
+    Box::pin(nobody_stops_for_a_run_that_waits_no_longer(world)).await;
     Box::pin(a_node_that_is_given_up_frees_what_is_leased_there(world)).await;
     Box::pin(who_comes_back_under_an_old_name_inherits_nothing(world)).await;
     Box::pin(who_finds_no_room_gets_a_rented_machine(world)).await;
@@ -221,6 +223,22 @@ async fn a_run_of_higher_priority_gets_the_place_of_a_lower_one_when_that_has_st
     world.cloud.release_lease(&claimed.lease).await.unwrap();
     assert_eq!(pool.granted().await, [high]);
     clean(world).await;
+    pool.end(world).await;
+}
+
+async fn nobody_stops_for_a_run_that_waits_no_longer(world: &World) {
+    let pool = Pool::new(world, 1).await;
+    let low = pool.submit(world, |run| run.ask(gang(1, 4))).await;
+    assert_eq!(pool.granted().await, [low]);
+    claim(world).await;
+    let high = pool.submit(world, |run| run.ask(gang(1, 2)).priority(5)).await;
+    let sees = Arc::new(Cut::never(&world.cloud.store));
+    let cloud = Arc::clone(&world.cloud);
+    sees.race(async move { drop(cloud.abort_run(high, "").await.unwrap()) });
+    let plane = Arc::new(world.over(sees));
+    let ticked = RunScheduler::new(plane, Settings::new(QueuePolicy::Backfill)).tick().await.unwrap();
+    assert_eq!((ticked.preempted, world.run(high).await.state), (Vec::new(), RunState::Aborted));
+    assert_eq!(world.run(low).await.state, RunState::Starting);
     pool.end(world).await;
 }
 

@@ -289,12 +289,15 @@ async fn images_and_runs_never_miss_each_other(world: &World) {
         let ready = world.run(run).await;
         assert_eq!((ready.state, ready.images_left), (RunState::WaitingForGpu, 0), "{start_is_late}");
     }
-    // An image of a run that ends meanwhile.
-    let lab = Lab::new(world).await;
-    let images = lab.images(world, 1, TrainingImageState::Uploaded).await;
-    let run = lab.submit(world).await;
-    let cloud = world.behind(|cloud| async move { drop(cloud.abort_run(run, "").await.unwrap()) });
-    cloud.resize_image(images[0]).await.unwrap();
-    assert_eq!(world.run(run).await.state, RunState::Aborted);
+    // An image of a run that ends meanwhile, the last one or not: what has ended is not changed any more.
+    for left in [1, 2] {
+        let lab = Lab::new(world).await;
+        let images = lab.images(world, left, TrainingImageState::Uploaded).await;
+        let run = lab.submit(world).await;
+        let cloud = world.behind(|cloud| async move { drop(cloud.abort_run(run, "").await.unwrap()) });
+        cloud.resize_image(images[0]).await.unwrap();
+        let ended = world.run(run).await;
+        assert_eq!((ended.state, usize::try_from(ended.images_left).unwrap()), (RunState::Aborted, left));
+    }
     world.clock.advance(DAY);
 }
