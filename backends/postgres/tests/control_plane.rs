@@ -6,7 +6,6 @@ mod history;
 
 use std::sync::{Arc, Mutex};
 
-use apportion::ControlPlane;
 use apportion::entity::TABLES;
 use apportion::entity::checks::check_repositories;
 use apportion::id::TimeOrderedIds;

@@ -93,20 +93,20 @@ impl ControlPlane {
             let command: CommandId = self.new_id().into();
             let image = if let Some(row) = rows.next().flatten() {
                 let mut image = Image::from_row(&row)?;
-                let granted = self.grant_of_fetched(&mut batch, request, &image, now).await?;
                 if image.is_being_fetched() {
                     let image = Entry::new(image, row.revision());
-                    if !granted {
+                    // Before the grant: where it is gone meanwhile, that is seen first.
+                    batch.push(Write::guard(&IMAGES, image.id, image.revision));
+                    if !self.grant_of_fetched(&mut batch, request, &image, now).await? {
                         return Ok(Decided::Done(image));
                     }
-                    // It is there still, and not published.
-                    batch.push(Write::guard(&IMAGES, image.id, image.revision));
                     batch.push(self.log(of_image("image.fetch", image.id, &cut(&request.url)), now));
                     return Ok(Decided::Commit(image, batch));
                 }
                 (image.status, image.updated_at) = (image.status.on(ImageEvent::Fetch)?, now);
                 image.command_id = Some(command);
                 batch.push(Write::update(&IMAGES, image.id, row.revision(), image.plain()));
+                self.grant_of_fetched(&mut batch, request, &image, now).await?;
                 Entry::new(image, row.revision() + 1)
             } else {
                 let image = Image { command_id: Some(command), ..self.new_image(request, now) };

@@ -82,7 +82,8 @@ impl ControlPlane {
         let keys = held.iter().map(|held| Ok((&GPUS, held.id::<Gpu>("of_gpu")?.into())));
         let rows = self.store.get_many(keys.collect::<Result<_>>()?).await?.value;
         let names = names(rental, instance);
-        let named = |row: &Row| row.text("instance_id").is_ok_and(|name| names.iter().any(|own| own == name));
-        Ok(rows.into_iter().flatten().filter(named).collect())
+        let is_of_it =
+            |row: &Row| row.text("instance_id").is_ok_and(|name| names.iter().any(|own| own == name));
+        Ok(rows.into_iter().flatten().filter(is_of_it).collect())
     }
 }
