@@ -24,8 +24,8 @@ impl CrowdParts for Runtimes {
         let work = be_part_of_crowd(Arc::clone(&self.store), Arc::clone(&self.clock), part, phase.clone());
         let (kill, killed) = oneshot::channel();
         let runtime = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all();
-            let runtime = runtime.build().unwrap();
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async { drop(futures_util::future::select(Box::pin(work), killed).await) });
         });
         self.running.insert(number, (phase, kill, runtime));
