@@ -207,7 +207,7 @@ impl Model {
         run.state == RunState::Queued && run.not_before.is_none_or(|from| from <= self.now)
     }
 
-    pub(super) fn advance(&mut self) -> Answer {
+    pub(super) fn advance(&mut self) -> String {
         let (mut preparing, mut ready) = (0, 0);
         for run in 0..self.runs.len() {
             if !self.is_due(run) {
@@ -221,11 +221,11 @@ impl Model {
                 preparing += 1;
             }
         }
-        Ok(format!("{preparing} preparing, {ready} ready"))
+        format!("{preparing} preparing, {ready} ready")
     }
 
     /// Runs whose state has lasted too long. Where the sweep was disturbed, what it came to is seen in the rows.
-    pub(super) fn sweep_runs(&mut self, seen: Option<&Rows>) -> Answer {
+    pub(super) fn sweep_runs(&mut self, seen: Option<&Rows>) -> String {
         let now = self.now;
         let (mut runs, mut heard, mut requeued, mut ended) = (0, 0, 0, 0);
         for at in 0..self.runs.len() {
@@ -264,11 +264,11 @@ impl Model {
             self.give_up(at, cause.as_str());
             if self.runs[at].is_live() { requeued += 1 } else { ended += 1 }
         }
-        Ok(format!("{runs} runs, {heard} heard, {requeued} requeued, {ended} ended"))
+        format!("{runs} runs, {heard} heard, {requeued} requeued, {ended} ended")
     }
 
     /// Leases that were not renewed in time, and what is charged of the others; as [`Self::sweep_runs`] where it was disturbed.
-    pub(super) fn sweep_leases(&mut self, seen: Option<&Rows>) -> Answer {
+    pub(super) fn sweep_leases(&mut self, seen: Option<&Rows>) -> String {
         let now = self.now;
         let (mut expired, mut charged) = (0, 0);
         for at in 0..self.leases.len() {
@@ -291,7 +291,7 @@ impl Model {
                 charged += 1;
             }
         }
-        Ok(format!("{expired} expired, {charged} charged"))
+        format!("{expired} expired, {charged} charged")
     }
 
     pub(super) fn join(&mut self, id: NodeId) -> Answer {

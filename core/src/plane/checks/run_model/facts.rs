@@ -9,8 +9,8 @@ use super::state::{Amounts, Model};
 use crate::entity::{
     ACCOUNT_USES, AccountUse, GPU_LEASES, GPUS, Gpu, GpuLease, LEASE_GPUS, LEASE_NODES, LEASE_RENEWALS,
     LeaseGpu, LeaseNode, LeaseRenewal, NODE_HEARTBEATS, NODE_LEDGERS, NODE_LIFECYCLES, NodeHeartbeat,
-    NodeLedger, NodeLifecycle, QUOTAS, Quota, RENTALS, RUN_PULSES, RUN_QUEUE_USES, Rental, RunPulse,
-    RunQueueUse, TRAINING_RUNS, TRAINING_STATUSES, TrainingRun, TrainingStatus,
+    NodeLedger, NodeLifecycle, QUOTAS, Quota, RENTALS, RUN_PULSES, RUN_QUEUE_USES, Rental, RunCause,
+    RunPulse, RunQueueUse, TRAINING_RUNS, TRAINING_STATUSES, TrainingRun, TrainingStatus,
 };
 use crate::id::Id;
 use crate::store::{Store, Table};
@@ -129,7 +129,7 @@ pub(super) fn stored(model: &Model, rows: &Rows) -> Facts {
         let pins = (names.some(row.training_id), names.some(row.queue_id));
         let counts = (row.attempt, row.failures, row.preemptions, row.images_left);
         let times = (row.not_before, row.state_deadline, row.ended_at);
-        fact(name.clone(), run((row.state.as_str(), row.cause.map(|it| it.as_str())), counts, &pins, times));
+        fact(name.clone(), run((row.state.as_str(), row.cause.map(RunCause::as_str)), counts, &pins, times));
         fact(format!("{name} held"), format!("{} ms", row.held_ms));
         fact(format!("{name} made"), format!("{artifact:?}"));
     }
@@ -222,7 +222,7 @@ pub(super) fn known(model: &Model) -> Facts {
         let left = u32::try_from(it.waits_for.len()).unwrap_or(u32::MAX);
         let counts = (it.attempt, it.failures, it.preemptions, left);
         let times = (it.not_before, it.deadline, it.ended_at);
-        let why = (it.state.as_str(), it.cause.map(|cause| cause.as_str()));
+        let why = (it.state.as_str(), it.cause.map(RunCause::as_str));
         fact(format!("run {at}"), run(why, counts, &pins, times));
         fact(format!("run {at} held"), format!("{} ms", it.held_ms));
         let artifact = it.artifact.as_ref().map(|(key, bytes)| (key, *bytes));

@@ -193,9 +193,9 @@ impl Run<'_> {
             }
             Who::Rented { lease } => {
                 let all = &self.model.rentals;
-                let free =
+                let mut free =
                     all.iter().filter(|it| self.model.leases[it.lease].state == BindingState::Reserved);
-                let rental = free.last().or_else(|| Some(&all[of(lease, all.len())?]));
+                let rental = free.next_back().or_else(|| Some(&all[of(lease, all.len())?]));
                 let Some(rental) = rental else { return Ok(()) };
                 worker.of(self.model.leases[rental.lease].id)
             }
