@@ -44,6 +44,7 @@
 //! ```
 
 mod claims;
+mod cover;
 mod gang;
 mod job;
 mod line;
@@ -64,6 +65,7 @@ mod state;
 mod tree;
 mod trial;
 mod usage;
+mod victims;
 mod why;
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ fn the_higher_priority_takes_from_the_lower_in_its_queue_only() {
 }
 
 #[test]
-fn the_lowest_priority_then_the_youngest_then_the_lower_id_goes_first() {
+fn the_lowest_priority_then_the_youngest_then_who_came_last_goes_first() {
     let jobs = [urgent(1, job(1, 2)), job(2, 2), job(3, 2), Job { submitted: at(3), ..job(4, 2) }];
     let mut queue = plain(QueuePolicy::Priority, 1);
     for job in jobs {
@@ -118,10 +118,10 @@ fn the_lowest_priority_then_the_youngest_then_the_lower_id_goes_first() {
         queue.withdraw(id(10));
         stopped(&plan).into_iter().map(|(victim, _)| victim).collect::<Vec<_>>()
     };
-    assert_eq!(victims(&mut queue, 2), [3]);
-    assert_eq!(victims(&mut queue, 4), [3, 4]);
-    assert_eq!(victims(&mut queue, 6), [3, 4, 2]);
-    assert_eq!(victims(&mut queue, 8), [3, 4, 2, 1]);
+    assert_eq!(victims(&mut queue, 2), [4]);
+    assert_eq!(victims(&mut queue, 4), [4, 3]);
+    assert_eq!(victims(&mut queue, 6), [4, 3, 2]);
+    assert_eq!(victims(&mut queue, 8), [4, 3, 2, 1]);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn nobody_is_stopped_in_vain() {
     submit(&mut queue, [urgent(1, job(10, 8))]);
     assert_eq!(stopped(&queue.tick(at(4))), []);
     submit(&mut queue, [urgent(1, job(11, 3))]);
-    assert_eq!(stopped(&queue.tick(at(4))), [(2, 11), (3, 11)]);
+    assert_eq!(stopped(&queue.tick(at(4))), [(3, 11), (2, 11)]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn no_more_stop_in_a_tick_than_are_allowed() {
     tick(&mut queue, at(9));
     submit(&mut queue, [urgent(2, job(10, 2)), urgent(1, job(11, 2)), urgent(1, job(12, 1))]);
     let plan = queue.tick(at(20));
-    assert_eq!(stopped(&plan), [(1, 10), (2, 10), (3, 12)]);
+    assert_eq!(stopped(&plan), [(8, 10), (7, 10), (6, 12)]);
     start(&mut queue, plan, at(20));
 }
 
@@ -218,7 +218,7 @@ fn a_gang_takes_the_place_of_gangs() {
     tick(&mut queue, at(2));
     submit(&mut queue, [urgent(1, gang(10, 2, 8))]);
     let plan = queue.tick(at(3));
-    assert_eq!(stopped(&plan), [(1, 10)]);
+    assert_eq!(stopped(&plan), [(2, 10)]);
     carry_out(&mut queue, plan, at(3));
     assert_eq!(tick(&mut queue, at(3)), [10]);
 }
