@@ -114,91 +114,64 @@ impl Round<'_> {
         Some(())
     }
 
-    /// Lets those go on after all whose place is not needed any more, since later ones give up more than is needed for
-    /// whom they stop.
-    pub(super) fn spare(&mut self) {
+    /// Gives up the last claims as long as one that stops for an earlier one need not, since they make more room than
+    /// they take. Whoever made them has another turn in a later tick.
+    pub(super) fn stop_nobody_in_vain(&mut self) {
         if self.kept.iter().filter(|kept| !kept.victims.is_empty()).count() < 2 {
             return;
         }
         let start = self.trial.mark();
         self.look_ahead();
-        let mut kept = std::mem::take(&mut self.kept);
-        loop {
-            let before = self.plan.preemptions.len();
-            let preemptions = std::mem::take(&mut self.plan.preemptions);
-            let stops = |at: &Preemption| !self.goes_on(at, &mut kept);
-            self.plan.preemptions = preemptions.into_iter().filter(stops).collect();
-            if self.plan.preemptions.len() == before {
-                break;
+        let mut at = 0;
+        while let Some(preemption) = self.plan.preemptions.get(at).cloned() {
+            if self.goes_on(&preemption) {
+                self.give_up_last();
+            } else {
+                at += 1;
             }
         }
-        self.kept = kept;
         self.trial.back_to(start);
     }
 
-    /// Whether there is room for a run if one that stops for it does not. Then its place is the new one.
+    /// Gives up the last claim of the plan. What is looked ahead to is as if it had not been made.
+    fn give_up_last(&mut self) {
+        let Some(last) = self.kept.iter().rposition(|kept| !kept.victims.is_empty()) else { return };
+        let last = self.kept.remove(last);
+        self.trial.free(&last.placements);
+        self.trial.release(last.wants.queue, last.wants.total);
+        last.victims.iter().for_each(|victim| self.keep(*victim));
+        self.plan.preemptions.retain(|at| at.claimant != last.claimant);
+        self.plan.reservations.retain(|reservation| reservation.job != last.claimant);
+    }
+
+    /// Whether there is room for a run if one that stops for it does not.
     ///
     /// The others for whom somebody stops keep their places, but for those that are where that one is.
-    fn goes_on(&mut self, at: &Preemption, kept: &mut [Kept]) -> bool {
-        let (Some(held), Some(own)) =
-            (self.running.get(at.victim), kept.iter().position(|kept| kept.claimant == at.claimant))
-        else {
-            return false;
-        };
-        let (queue, total) = (held.run.job.queue, held.total);
-        let start = self.trial.mark();
+    fn goes_on(&mut self, at: &Preemption) -> bool {
+        let Some(held) = self.running.get(at.victim) else { return false };
         let is_there = |place: &Placement| held.run.placements.iter().any(|own| own.node == place.node);
-        let others = kept.iter().enumerate().filter(|(_, kept)| kept.placements.iter().any(is_there));
-        let mut moved: Vec<usize> = others.map(|(other, _)| other).filter(|other| *other != own).collect();
-        moved.push(own);
-        for kept in moved.iter().filter_map(|other| kept.get(*other)) {
+        let kept = std::mem::take(&mut self.kept);
+        let (own, others): (Vec<_>, Vec<_>) = kept.iter().partition(|kept| kept.claimant == at.claimant);
+        let others: Vec<_> = others.into_iter().filter(|kept| kept.placements.iter().any(is_there)).collect();
+        let start = self.trial.mark();
+        for kept in own.iter().chain(&others) {
             self.trial.free(&kept.placements);
         }
-        let room =
-            self.trial.tree.fits(queue, total).is_ok() && self.trial.hold_all(&held.run.placements);
-        let Some(places) = room.then(|| self.place_again(kept, &moved)).flatten() else {
-            self.trial.back_to(start);
-            return false;
-        };
-        self.trial.charge(queue, total);
-        for (other, place) in moved.into_iter().zip(places) {
-            if let Some(kept) = kept.get_mut(other) {
-                kept.placements = place;
-            }
-        }
-        if let Some(own) = kept.get_mut(own) {
-            own.victims.retain(|victim| *victim != at.victim);
-            self.let_go(own);
-        }
-        true
+        let goes_on = self.trial.tree.fits(held.run.job.queue, held.total).is_ok()
+            && self.trial.hold_all(&held.run.placements)
+            && self.place_again(&own, &others);
+        self.trial.back_to(start);
+        self.kept = kept;
+        goes_on
     }
 
-    /// Places those again that are to be moved, the last of them wherever the others leave room: they stay where they
-    /// were, if that is still possible.
-    fn place_again(&mut self, kept: &[Kept], moved: &[usize]) -> Option<Vec<Vec<Placement>>> {
-        let kept = || moved.iter().filter_map(|other| kept.get(*other));
-        let others = moved.len().saturating_sub(1);
-        let mut stay: Vec<bool> = kept().take(others).map(|kept| self.trial.place_at(&kept.placements)).collect();
-        stay.push(false);
-        let place = |(kept, stays): (&Kept, bool)| {
-            if stays {
-                return Some(kept.placements.clone());
-            }
-            let entry = self.pending.get(kept.claimant)?;
-            self.trial.place_gang(&entry.job.ask).ok()
-        };
-        kept().zip(stay).map(place).collect()
-    }
-
-    /// Keeps nothing any more for one for whom nobody stops: it waits like all others.
-    fn let_go(&mut self, kept: &mut Kept) {
-        if !kept.victims.is_empty() {
-            return;
-        }
-        self.trial.free(&kept.placements);
-        self.trial.release(kept.wants.queue, kept.wants.total);
-        kept.placements.clear();
-        self.plan.reservations.retain(|reservation| reservation.job != kept.claimant);
+    /// Whether the others have room, where they were if that is still possible, and then a claimant.
+    fn place_again(&mut self, own: &[&Kept], others: &[&Kept]) -> bool {
+        let moved: Vec<_> = others.iter().filter(|kept| !self.trial.place_at(&kept.placements)).collect();
+        moved.into_iter().chain(own).all(|kept| {
+            let entry = self.pending.get(kept.claimant);
+            entry.is_some_and(|entry| self.trial.place_gang(&entry.job.ask).is_ok())
+        })
     }
 
     /// Whether the queue of one that stops could take back, for that one, what the plan gives to others.

@@ -163,7 +163,7 @@ impl<'a> Round<'a> {
                 self.pass_over(turn.lane.kind, &mut line);
             }
         }
-        self.spare();
+        self.stop_nobody_in_vain();
     }
 
     /// Nobody of a kind gets a turn any more, and nobody else who would fare as it did.

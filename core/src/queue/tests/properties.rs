@@ -24,24 +24,23 @@ fn start_claimants(queue: &mut Queue, plan: &Plan) -> BTreeSet<Uuid> {
     started
 }
 
-/// Somebody who takes back what a plan took for others, if nobody else comes into it.
+/// Somebody who takes back what a plan took for others.
 ///
 /// A plan that starts somebody in passing may go on to stop one that comes before that, for a third: what is free goes
-/// to whoever has the turn. So of those that it merely starts, only what a quota would take back is looked at.
+/// to whoever has the turn. So of those that it merely starts, only what a quota takes back is looked at, and only
+/// where nobody starts first.
 fn taken_back(after: &mut Queue, plan: &Plan) -> Option<Preemption> {
     let victims: BTreeSet<Uuid> = plan.preemptions.iter().map(|at| at.victim).collect();
-    let others: Vec<Uuid> =
-        after.iter_pending().map(|job| job.id).filter(|job| !victims.contains(job)).collect();
-    for other in others {
-        after.withdraw(other);
-    }
     let claimants = claimants(plan);
-    let started = |at: &Preemption| plan.grants.iter().any(|grant| grant.job == at.victim);
-    let by_quota = |at: &Preemption| matches!(at.reason, PreemptionReason::Reclaim { .. });
-    let back = |at: &Preemption| {
-        victims.contains(&at.claimant) && (claimants.contains(&at.victim) || (started(at) && by_quota(at)))
+    let next = after.tick(at(NOW));
+    let started = |at: &Preemption| {
+        let by_quota = matches!(at.reason, PreemptionReason::Reclaim { .. }) && next.grants.is_empty();
+        by_quota && plan.grants.iter().any(|grant| grant.job == at.victim)
     };
-    after.tick(at(NOW)).preemptions.into_iter().find(back)
+    let back = |at: &&Preemption| {
+        victims.contains(&at.claimant) && (claimants.contains(&at.victim) || started(at))
+    };
+    next.preemptions.iter().find(back).cloned()
 }
 
 /// Whether a run could start if one of those that stop for it did not, beside all else that a plan decides.
