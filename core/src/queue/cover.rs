@@ -40,6 +40,7 @@ pub(super) struct Covers {
     runs: FxHashMap<Uuid, Vec<Member>>,
     /// What is known of a queue, until something changes below it.
     filled: FxHashMap<Uuid, Filled>,
+    depths: FxHashMap<Uuid, usize>,
 }
 
 #[derive(Debug)]
@@ -71,6 +72,7 @@ impl Covers {
     }
 
     fn forget(&mut self, tree: &QueueTree, queue: Uuid) {
+        self.depths.clear();
         for node in tree.path(queue) {
             self.filled.remove(&node.id);
         }
@@ -78,8 +80,12 @@ impl Covers {
 
     /// How far below the root a run is covered: by the queue so many levels below it, or with 0 by none.
     fn depth(&mut self, tree: &QueueTree, run: Uuid, queue: Uuid) -> usize {
-        let by = |covers: &mut Self, at| covers.fill(tree, at).covered.contains(&run);
-        self.deepest(tree, queue, by)
+        if let Some(depth) = self.depths.get(&run) {
+            return *depth;
+        }
+        let depth = self.deepest(tree, queue, |covers, at| covers.fill(tree, at).covered.contains(&run));
+        self.depths.insert(run, depth);
+        depth
     }
 
     /// The same of one that comes.
@@ -95,12 +101,7 @@ impl Covers {
         self.deepest(tree, new.queue, by)
     }
 
-    fn deepest(
-        &mut self,
-        tree: &QueueTree,
-        queue: Uuid,
-        covers: impl Fn(&mut Self, Uuid) -> bool,
-    ) -> usize {
+    fn deepest(&mut self, tree: &QueueTree, queue: Uuid, covers: impl Fn(&mut Self, Uuid) -> bool) -> usize {
         let mut up: Vec<Uuid> = tree.path(queue).map(|node| node.id).collect();
         // A root cannot borrow.
         up.pop();
@@ -199,7 +200,8 @@ impl Round<'_> {
         let mut covers = Covers::default();
         let stays = |held: &&Held| !held.run.stopping && !self.taken.contains(&held.run.job.id);
         for held in self.running.iter().filter(stays) {
-            let member = self.member(&held.run.job, held.run.job.preemptible, self.order_of(held), held.total);
+            let member =
+                self.member(&held.run.job, held.run.job.preemptible, self.order_of(held), held.total);
             covers.runs.entry(member.queue).or_default().push(member);
         }
         for entry in self.provided.iter().filter_map(|id| self.pending.get(*id)) {

@@ -26,13 +26,13 @@ pub(super) struct Wants {
 impl Round<'_> {
     /// Whether one whom this plan stops comes before a run whose turn it is, so that it might want its place: then that
     /// one is asked first, by a later tick.
-    pub(super) fn stands_back(&mut self, entry: &Entry, order: OrderKey) -> bool {
+    pub(super) fn stands_back(&self, entry: &Entry, order: OrderKey) -> bool {
         let of = wants(entry, order);
-        self.gone.iter().any(|gone| self.comes_before(gone, &of)) || self.is_for_gone(entry)
+        self.gone.iter().any(|gone| self.comes_before(gone, &of))
     }
 
     /// Whether the queue of one that stops could take back for it what this run would borrow.
-    fn is_for_gone(&mut self, entry: &Entry) -> bool {
+    pub(super) fn is_for_gone(&mut self, entry: &Entry) -> bool {
         let queue = entry.job.queue;
         if self.gone.is_empty()
             || !self.settings.reclaim
@@ -67,7 +67,6 @@ impl Round<'_> {
         Wants { queue: held.run.job.queue, priority: held.run.job.priority, order, total: held.total }
     }
 
-
     /// Chooses whom a run that does not fit may stop, the fewest that are enough, and keeps their place for it.
     ///
     /// Candidates are added in a fixed order until the run fits, and then each is put back that is not needed: so
@@ -80,11 +79,9 @@ impl Round<'_> {
             return false;
         }
         let victims = self.victims.take();
-        let mut victims = victims.unwrap_or_else(|| {
-            Victims::new(self.running, self.settings, &self.standing, self.now)
-        });
-        let chosen =
-            if victims.failed < MOST_FAILED { self.choose(entry, left, &mut victims) } else { None };
+        let mut victims =
+            victims.unwrap_or_else(|| Victims::new(self.running, self.settings, &self.standing, self.now));
+        let chosen = if victims.failed < MOST_FAILED { self.choose(entry, left, &mut victims) } else { None };
         self.victims = Some(victims);
         chosen.is_some()
     }

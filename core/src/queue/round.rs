@@ -13,12 +13,12 @@ use super::pending::{Entry, KindId, Pending, ShapeId};
 use super::plan::{Grant, Plan};
 use super::policy::Rules;
 use super::preempt::Wants;
-use super::victims::Victims;
 use super::reservations::Ends;
 use super::running::RunningSet;
 use super::settings::Settings;
 use super::shares::Shares;
 use super::trial::Trial;
+use super::victims::Victims;
 use crate::sched::Placement;
 use crate::time::Timestamp;
 
@@ -212,7 +212,8 @@ impl<'a> Round<'a> {
         if self.stands_back(entry, turn.order) {
             return Some(Next::NoKind);
         }
-        let Err(blocked) = self.attempt(entry) else {
+        let started = if self.is_for_gone(entry) { Err(Blocked::Quota) } else { self.attempt(entry) };
+        let Err(blocked) = started else {
             return Some(Next::Job);
         };
         let provided = self.preempt(entry) || (blocked == Blocked::Capacity && self.reserve(entry));

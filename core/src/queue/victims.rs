@@ -36,7 +36,12 @@ impl Search {
 }
 
 impl Victims {
-    pub(super) fn new(running: &RunningSet, settings: &Settings, standing: &Standing, now: Timestamp) -> Self {
+    pub(super) fn new(
+        running: &RunningSet,
+        settings: &Settings,
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Self {
         let mut by_queue: BTreeMap<Uuid, Vec<&Held>> = BTreeMap::new();
         let mut by_order = Vec::new();
         let rules = settings.policy.rules();
@@ -101,7 +106,12 @@ pub(super) struct Search {
 
 impl Round<'_> {
     /// The next candidate: of the biggest borrower, then of the lowest priority, then the last in order.
-    pub(super) fn next_victim(&mut self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
+    pub(super) fn next_victim(
+        &mut self,
+        entry: &Entry,
+        victims: &Victims,
+        search: &mut Search,
+    ) -> Option<Victim> {
         if self.settings.reclaim
             && let Some(victim) = self.next_reclaimed(entry, victims, search)
         {
@@ -219,9 +229,10 @@ impl Round<'_> {
     pub(super) fn order_of_entry(&self, entry: &Entry) -> OrderKey {
         let id = entry.job.id;
         let known = match self.rules.line {
-            LineKind::Standing => self.turn.filter(|turn| turn.id == id).or_else(|| {
-                self.standing.waiting.iter().map(|(key, _)| *key).find(|key| key.id == id)
-            }),
+            LineKind::Standing => self
+                .turn
+                .filter(|turn| turn.id == id)
+                .or_else(|| self.standing.waiting.iter().map(|(key, _)| *key).find(|key| key.id == id)),
             LineKind::Fixed if self.rules.displaces => Some(entry.key.order(true)),
             LineKind::Fixed | LineKind::Shares => None,
         };
@@ -231,22 +242,22 @@ impl Round<'_> {
     /// Whether one is not to stop already, and would not want the place of one for whom others do.
     fn is_free_to_take(&self, held: &Held, search: &Search) -> bool {
         let id = held.run.job.id;
-        let wants = self.wants(held);
-        !self.taken.contains(&id)
-            && !search.chosen.contains(&id)
-            && !self.kept.iter().any(|kept| self.comes_before(&wants, &kept.wants))
+        if self.taken.contains(&id) || search.chosen.contains(&id) {
+            return false;
+        }
+        let wants = if self.kept.is_empty() { None } else { Some(self.wants(held)) };
+        wants.is_none_or(|wants| !self.kept.iter().any(|kept| self.comes_before(&wants, &kept.wants)))
     }
 
     /// Whether no queue covers a run that the claimant is not in as well.
     fn is_beyond_its_own(&mut self, entry: &Entry, held: &Held) -> bool {
-        let common = self.trial.tree.common_depth(entry.job.queue, held.run.job.queue);
-        self.depth_of(held) <= common
+        let depth = self.depth_of(held);
+        depth == 0 || depth <= self.trial.tree.common_depth(entry.job.queue, held.run.job.queue)
     }
 
     /// The same, and it is not covered further in than the claimant: who borrows takes from those alone that do.
     fn is_not_further_in(&mut self, entry: &Entry, held: &Held, search: &Search) -> bool {
-        self.is_beyond_its_own(entry, held)
-            && (!self.settings.reclaim || self.depth_of(held) <= search.depth)
+        (!self.settings.reclaim || self.depth_of(held) <= search.depth) && self.is_beyond_its_own(entry, held)
     }
 }
 

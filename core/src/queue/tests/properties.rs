@@ -37,9 +37,8 @@ fn taken_back(after: &mut Queue, plan: &Plan) -> Option<Preemption> {
         let by_quota = matches!(at.reason, PreemptionReason::Reclaim { .. }) && next.grants.is_empty();
         by_quota && plan.grants.iter().any(|grant| grant.job == at.victim)
     };
-    let back = |at: &&Preemption| {
-        victims.contains(&at.claimant) && (claimants.contains(&at.victim) || started(at))
-    };
+    let back =
+        |at: &&Preemption| victims.contains(&at.claimant) && (claimants.contains(&at.victim) || started(at));
     next.preemptions.iter().find(back).cloned()
 }
 

@@ -54,7 +54,8 @@ fn gpu() -> impl Strategy<Value = GpuDemand> {
 }
 
 fn sample() -> impl Strategy<Value = Sample> {
-    let what = (0_usize..5, 0_u128..3, 0_i32..3, prop_oneof![2 => Just(1_u32), 1 => 2_u32..4], gpu(), any::<bool>());
+    let what =
+        (0_usize..5, 0_u128..3, 0_i32..3, prop_oneof![2 => Just(1_u32), 1 => 2_u32..4], gpu(), any::<bool>());
     let when =
         (prop::bool::weighted(0.95), prop::option::weighted(0.7, 1_u64..2_000), 0_u64..1_200, 0_u64..NOW);
     (what, when).prop_map(
@@ -84,8 +85,13 @@ pub(super) fn world() -> impl Strategy<Value = World> {
     let policy = prop::sample::select(QueuePolicy::ALL.to_vec());
     let queues = prop::collection::vec((0_usize..3, quota()), 2..6);
     let quantum = prop_oneof![Just(0), 0_u64..400];
-    (policy, 1_u64..5, queues, jobs, quantum)
-        .prop_map(|(policy, nodes, queues, jobs, quantum)| World { policy, nodes, queues, jobs, quantum })
+    (policy, 1_u64..5, queues, jobs, quantum).prop_map(|(policy, nodes, queues, jobs, quantum)| World {
+        policy,
+        nodes,
+        queues,
+        jobs,
+        quantum,
+    })
 }
 
 /// The queues, each under one before it.

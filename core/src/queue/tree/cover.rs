@@ -22,7 +22,11 @@ impl QueueTree {
 
     /// The queues right below a queue.
     pub(in super::super) fn below(&self, queue: Uuid) -> impl Iterator<Item = Uuid> + '_ {
-        self.places.iter().map(|place| &place.node).filter(move |node| node.parent == Some(queue)).map(|node| node.id)
+        self.places
+            .iter()
+            .map(|place| &place.node)
+            .filter(move |node| node.parent == Some(queue))
+            .map(|node| node.id)
     }
 
     /// Whether any queue under another has a quota, so that there is something to borrow.
@@ -73,6 +77,9 @@ impl Place {
     fn is_enough(&self, amount: Resources, usage: Resources) -> bool {
         let governed = |(resource, amount): &(_, i64)| *amount > 0 && self.has_quota(*resource);
         amount.iter().any(|each| governed(&each))
-            && amount.iter().filter(governed).all(|(resource, _)| usage.get(resource) <= self.subtree.get(resource))
+            && amount
+                .iter()
+                .filter(governed)
+                .all(|(resource, _)| usage.get(resource) <= self.subtree.get(resource))
     }
 }
