@@ -77,7 +77,9 @@ impl Round<'_> {
         }
         elsewhere.retain(|entry| self.attempt(entry).is_err());
         // Others may leave sooner than those who stop for it.
-        waiting.into_iter().for_each(|entry| self.start_early(entry));
+        for entry in waiting {
+            self.start_early(entry);
+        }
         elsewhere.into_iter().map(|entry| entry.job.id).collect()
     }
 

@@ -101,6 +101,7 @@ impl Round<'_> {
         self.trial.back_to(start);
         let ids: Vec<Uuid> = chosen.iter().map(|victim| victim.id).collect();
         self.taken.extend(&ids);
+        self.uncover(&ids);
         let held = ids.iter().filter_map(|id| self.running.get(*id));
         let gone: Vec<Wants> = held.map(|held| self.wants(held)).collect();
         self.gone.extend(gone);
@@ -179,13 +180,13 @@ impl Round<'_> {
         let start = self.trial.mark();
         self.trial.charge(entry.job.queue, entry.total);
         let held = chosen.iter().filter_map(|victim| self.running.get(victim.id));
-        let gone = held.map(|held| self.wants(held)).chain(self.gone.iter().copied());
+        let mut gone = held.map(|held| self.wants(held)).chain(self.gone.iter().copied());
         let tree = &self.trial.tree;
         let back = |gone: Wants| {
             let mut takers = self.takers.iter().chain([&entry.job.queue]);
             takers.any(|taker| tree.may_reclaim(gone.queue, gone.total, *taker).is_some())
         };
-        let any = gone.map(back).any(|back| back);
+        let any = gone.any(back);
         self.trial.back_to(start);
         any
     }

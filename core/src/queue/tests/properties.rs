@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::{Plan, Preemption, PreemptionReason, Queue, QueuePolicy, Settings};
 use super::kit::{at, carry_out, secs};
-use super::worlds::{NOW, World, queue, world};
+use super::worlds::{NOW, queue, world};
 
 fn claimants(plan: &Plan) -> BTreeSet<Uuid> {
     plan.preemptions.iter().map(|at| at.claimant).collect()
