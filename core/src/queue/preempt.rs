@@ -124,6 +124,8 @@ impl Round<'_> {
         while let Some(preemption) = self.plan.preemptions.get(at).cloned() {
             if self.goes_on(&preemption) {
                 self.give_up_last();
+                // What it took is free again: maybe for one that was looked at already.
+                at = 0;
             } else {
                 at += 1;
             }
