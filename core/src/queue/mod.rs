@@ -11,6 +11,33 @@
 //! - Preemption has two reasons besides an order that has it: a queue takes back what is its own, or a run has the higher
 //!   priority in its queue. Nobody stops in vain, and nobody who stopped takes its place back in the same state.
 //!
+//! # Who may be stopped for whom
+//!
+//! The quota of a queue goes to the runs in it and below it in their order: those first that cannot be stopped, then the
+//! higher priorities, then by the policy, or by when they began where a policy stops nobody. A run for which it is
+//! enough is *covered* by that queue and by those above it; a run that is covered by no queue but the root has only
+//! what others leave. Then:
+//!
+//! - *Nobody is stopped by another queue who is covered below the queue that both have in common.* What is within a
+//!   quota is safe from everybody who is not.
+//! - A queue that stays within its quota takes back from those beside it that borrow ([`PreemptionReason::Reclaim`]):
+//!   from the biggest borrower first, there the lowest priority, then the youngest.
+//! - A run stops those of lower priority in its queue ([`PreemptionReason::Priority`]) and, under an order that has it,
+//!   those behind it of no higher priority in any queue ([`PreemptionReason::Order`]), but *who borrows stops those alone
+//!   who do*: nobody who is covered further down than the claimant would be. Where nothing is reclaimed, this last rule
+//!   is not needed and does not hold in the queue itself.
+//!
+//! It comes to an end, since each of these raises a measure that nothing lowers: which runs the deepest queues cover,
+//! then the queues above them, and so on up, and at last which runs there are; each a list in the order from above, of
+//! which the first place that changes is gained and not lost. To reclaim adds a covered run to the claimant's queue and
+//! takes none from any other at that depth. One that is stopped by priority or order is behind its claimant in all these
+//! lists, and in those that are deeper than where the claimant is covered it is in none. Runs that start only add. What
+//! time changes (an order, a run time that is protected) may begin it anew, nothing else does.
+//!
+//! In one plan, nobody who stops comes before anybody for whom others stop, nobody else is given in passing what one
+//! that stops has the better right to, and a claim that would leave more room than an earlier one needs waits for the
+//! next tick. So each that stops has to, for the one that it stops for, beside everything else that is planned.
+//!
 //! # Examples
 //! ```
 //! use apportion::amount::{CpuMilli, MemoryMib, StorageMib};
@@ -44,6 +71,7 @@
 //! ```
 
 mod claims;
+mod cover;
 mod gang;
 mod job;
 mod line;
@@ -64,6 +92,7 @@ mod state;
 mod tree;
 mod trial;
 mod usage;
+mod victims;
 mod why;
 
 #[cfg(test)]

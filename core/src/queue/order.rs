@@ -72,7 +72,7 @@ impl Crowd {
 pub(super) struct Standing {
     /// Those that wait and are due, in no particular order.
     pub(super) waiting: Vec<(OrderKey, LaneKey)>,
-    /// Those that run.
+    /// Those that run, by their ids.
     pub(super) running: Vec<(OrderKey, Uuid)>,
 }
 

@@ -1,101 +1,72 @@
 //! Preemption: whom a run that does not fit may stop.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-
-use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
-use super::job::Job;
-use super::order::{OrderKey, Standing};
-use super::pending::{Entry, JobKey, key};
-use super::plan::{Preemption, PreemptionReason, Reservation};
-use super::policy::{LineKind, QueuePolicy};
+use super::order::OrderKey;
+use super::pending::Entry;
+use super::plan::{Preemption, Reservation};
 use super::resources::Resources;
 use super::round::{Kept, Round};
-use super::running::{Held, RunningSet};
-use super::settings::Settings;
-use super::share::Share;
-use super::tree::QueueTree;
+use super::running::Held;
+use super::victims::{Search, Victim, Victims};
 use crate::sched::Placement;
-use crate::time::Timestamp;
 
 /// The most attempts at preemption in a tick that come to nothing.
 const MOST_FAILED: usize = 16;
 
-/// Those that may be preempted, in the orders in which they are.
-#[derive(Debug)]
-pub(super) struct Victims {
-    /// Of each queue, the lowest priority first, then the youngest, then by id.
-    by_queue: BTreeMap<Uuid, Vec<Uuid>>,
-    /// By the order of the policy, the last first.
-    by_order: Vec<(OrderKey, Uuid)>,
-    /// Those that a plan preempts already.
-    taken: FxHashSet<Uuid>,
-    failed: usize,
-}
-
-impl Victims {
-    fn new(running: &RunningSet, settings: &Settings, standing: &Standing, now: Timestamp) -> Self {
-        let mut by_queue: BTreeMap<Uuid, Vec<&Held>> = BTreeMap::new();
-        let mut by_order = Vec::new();
-        let rules = settings.policy.rules();
-        for held in running.iter() {
-            let run = &held.run;
-            if run.may_be_preempted(now, run.job.min_runtime) {
-                by_queue.entry(run.job.queue).or_default().push(held);
-            }
-            if rules.displaces && rules.line == LineKind::Fixed && run.may_be_preempted(now, settings.quantum)
-            {
-                by_order.push((running_key(settings.policy, held, now).order(false), run.job.id));
-            }
-        }
-        if rules.displaces && rules.line == LineKind::Standing {
-            let may =
-                |id| running.get(id).is_some_and(|held| held.run.may_be_preempted(now, settings.quantum));
-            by_order.extend(standing.running.iter().filter(|(_, id)| may(*id)));
-        }
-        let sorted = |mut held: Vec<&Held>| -> Vec<Uuid> {
-            held.sort_unstable_by_key(|held| {
-                (held.run.job.priority, Reverse(held.run.started), held.run.job.id)
-            });
-            held.iter().map(|held| held.run.job.id).collect()
-        };
-        by_order.sort_unstable_by_key(|(key, _)| Reverse(*key));
-        let by_queue = by_queue.into_iter().map(|(queue, held)| (queue, sorted(held))).collect();
-        Self { by_queue, by_order, taken: FxHashSet::default(), failed: 0 }
-    }
-}
-
-/// The place of a running one in the order of those that wait, as if it waited now.
-fn running_key(policy: QueuePolicy, held: &Held, now: Timestamp) -> JobKey {
-    let run = &held.run;
-    let mut job: Job = run.job.clone();
-    job.done = job.done.saturating_add(now.since(run.started));
-    key(policy, &job)
-}
-
-/// One that gives way, and why.
+/// What decides whether one that waits may want the place of another.
 #[derive(Debug, Clone, Copy)]
-struct Victim {
-    id: Uuid,
-    reason: PreemptionReason,
-}
-
-/// How far the candidates have been gone through.
-#[derive(Debug, Default)]
-struct Search {
-    /// Those that borrow, the biggest on top, and how far each has been gone through.
-    borrowers: Option<BinaryHeap<(Share, Reverse<Uuid>)>>,
-    reclaimed: BTreeMap<Uuid, usize>,
-    by_priority: usize,
-    by_order: usize,
-    chosen: FxHashSet<Uuid>,
-    /// The quotas before anybody gave way, where that matters.
-    before: Option<QueueTree>,
+pub(super) struct Wants {
+    pub(super) queue: Uuid,
+    pub(super) priority: i32,
+    pub(super) order: OrderKey,
+    pub(super) total: Resources,
 }
 
 impl Round<'_> {
+    /// Whether one whom this plan stops comes before a run whose turn it is, so that it might want its place: then that
+    /// one is asked first, by a later tick.
+    pub(super) fn stands_back(&self, entry: &Entry, order: OrderKey) -> bool {
+        let of = wants(entry, order);
+        self.gone.iter().any(|gone| self.comes_before(gone, &of))
+    }
+
+    /// Whether the queue of one that stops could take back for it what this run would borrow.
+    pub(super) fn is_for_gone(&mut self, entry: &Entry) -> bool {
+        let queue = entry.job.queue;
+        if self.gone.is_empty()
+            || !self.settings.reclaim
+            || !self.trial.tree.is_borrowing_with(queue, entry.total)
+        {
+            return false;
+        }
+        let start = self.trial.mark();
+        for at in 0..self.gone.len() {
+            if let Some(gone) = self.gone.get(at) {
+                self.trial.release(gone.queue, gone.total);
+            }
+        }
+        self.trial.charge(queue, entry.total);
+        let back = |gone: &Wants| self.trial.tree.may_reclaim(gone.queue, gone.total, queue).is_some();
+        let any = self.gone.iter().any(back);
+        self.trial.back_to(start);
+        any
+    }
+
+    /// Whether one comes before another by its priority or by the order, wherever they are covered.
+    pub(super) fn comes_before(&self, one: &Wants, other: &Wants) -> bool {
+        let by_priority = self.settings.preempt_by_priority;
+        let higher = by_priority && one.queue == other.queue && one.priority > other.priority;
+        let sooner = self.rules.displaces && one.order < other.order;
+        higher || (sooner && (!by_priority || one.priority >= other.priority))
+    }
+
+    /// One that runs as it would wait.
+    pub(super) fn wants(&self, held: &Held) -> Wants {
+        let order = OrderKey { waits: true, ..self.order_of(held) };
+        Wants { queue: held.run.job.queue, priority: held.run.job.priority, order, total: held.total }
+    }
+
     /// Chooses whom a run that does not fit may stop, the fewest that are enough, and keeps their place for it.
     ///
     /// Candidates are added in a fixed order until the run fits, and then each is put back that is not needed: so
@@ -107,41 +78,130 @@ impl Round<'_> {
         if left == 0 || known || !self.preempts() {
             return false;
         }
-        let victims = self
-            .victims
-            .get_or_insert_with(|| Victims::new(self.running, self.settings, &self.standing, self.now));
-        if victims.failed >= MOST_FAILED {
-            return false;
-        }
+        let victims = self.victims.take();
+        let mut victims =
+            victims.unwrap_or_else(|| Victims::new(self.running, self.settings, &self.standing, self.now));
+        let chosen = if victims.failed < MOST_FAILED { self.choose(entry, left, &mut victims) } else { None };
+        self.victims = Some(victims);
+        chosen.is_some()
+    }
+
+    /// Looks for those that are to stop for a run; if there are such, they do.
+    fn choose(&mut self, entry: &Entry, most: usize, victims: &mut Victims) -> Option<()> {
         let start = self.trial.mark();
         self.look_ahead();
         // Nobody else need stop where those are enough that stop already.
-        let found = if self.fits(entry) { None } else { self.search(entry, left) };
-        let Some(chosen) = found else {
+        let found = if self.fits(entry) { None } else { self.search(entry, most, victims) };
+        let Some(chosen) = found.filter(|chosen| !self.would_take_back(entry, chosen)) else {
             self.trial.back_to(start);
-            self.hopeless.insert(place, entry.job.priority);
-            return false;
+            self.hopeless.insert((entry.kind.queue, entry.kind.shape), entry.job.priority);
+            return None;
         };
         let placed = self.trial.place_gang(&entry.job.ask).unwrap_or_default();
         self.trial.back_to(start);
         let ids: Vec<Uuid> = chosen.iter().map(|victim| victim.id).collect();
-        if let Some(victims) = &mut self.victims {
-            victims.taken.extend(&ids);
-        }
-        self.claim(entry, placed, ids);
+        self.taken.extend(&ids);
+        self.uncover(&ids);
+        let held = ids.iter().filter_map(|id| self.running.get(*id));
+        let gone: Vec<Wants> = held.map(|held| self.wants(held)).collect();
+        self.gone.extend(gone);
+        self.keep_place(entry, placed, ids);
         let claimant = entry.job.id;
         let preemption = |victim: Victim| Preemption { victim: victim.id, claimant, reason: victim.reason };
         self.plan.preemptions.extend(chosen.into_iter().map(preemption));
-        true
+        Some(())
+    }
+
+    /// Gives up the last claims as long as one that stops for an earlier one need not, since they make more room than
+    /// they take. Whoever made them has another turn in a later tick.
+    pub(super) fn stop_nobody_in_vain(&mut self) {
+        if self.kept.iter().filter(|kept| !kept.victims.is_empty()).count() < 2 {
+            return;
+        }
+        let start = self.trial.mark();
+        self.look_ahead();
+        let mut at = 0;
+        while let Some(preemption) = self.plan.preemptions.get(at).cloned() {
+            if self.goes_on(&preemption) {
+                self.give_up_last();
+                // What it took is free again: maybe for one that was looked at already.
+                at = 0;
+            } else {
+                at += 1;
+            }
+        }
+        self.trial.back_to(start);
+    }
+
+    /// Gives up the last claim of the plan. What is looked ahead to is as if it had not been made.
+    fn give_up_last(&mut self) {
+        let Some(last) = self.kept.iter().rposition(|kept| !kept.victims.is_empty()) else { return };
+        let last = self.kept.remove(last);
+        self.trial.free(&last.placements);
+        self.trial.release(last.wants.queue, last.wants.total);
+        last.victims.iter().for_each(|victim| self.keep(*victim));
+        self.plan.preemptions.retain(|at| at.claimant != last.claimant);
+        self.plan.reservations.retain(|reservation| reservation.job != last.claimant);
+    }
+
+    /// Whether there is room for a run if one that stops for it does not.
+    ///
+    /// The others for whom somebody stops keep their places, but for those that are where that one is.
+    fn goes_on(&mut self, at: &Preemption) -> bool {
+        let Some(held) = self.running.get(at.victim) else { return false };
+        let is_there = |place: &Placement| held.run.placements.iter().any(|own| own.node == place.node);
+        let kept = std::mem::take(&mut self.kept);
+        let (own, others): (Vec<_>, Vec<_>) = kept.iter().partition(|kept| kept.claimant == at.claimant);
+        let others: Vec<_> = others.into_iter().filter(|kept| kept.placements.iter().any(is_there)).collect();
+        let start = self.trial.mark();
+        for kept in own.iter().chain(&others) {
+            self.trial.free(&kept.placements);
+        }
+        let goes_on = self.trial.tree.fits(held.run.job.queue, held.total).is_ok()
+            && self.trial.hold_all(&held.run.placements)
+            && self.place_again(&own, &others);
+        self.trial.back_to(start);
+        self.kept = kept;
+        goes_on
+    }
+
+    /// Whether the others have room, where they were if that is still possible, and then a claimant.
+    fn place_again(&mut self, own: &[&Kept], others: &[&Kept]) -> bool {
+        let moved: Vec<_> = others.iter().filter(|kept| !self.trial.place_at(&kept.placements)).collect();
+        moved.into_iter().chain(own).all(|kept| {
+            let entry = self.pending.get(kept.claimant);
+            entry.is_some_and(|entry| self.trial.place_gang(&entry.job.ask).is_ok())
+        })
+    }
+
+    /// Whether the queue of one that stops could take back, for that one, what the plan gives to others.
+    fn would_take_back(&mut self, entry: &Entry, chosen: &[Victim]) -> bool {
+        if !self.settings.reclaim || !self.trial.tree.has_quotas() {
+            return false;
+        }
+        let start = self.trial.mark();
+        self.trial.charge(entry.job.queue, entry.total);
+        let held = chosen.iter().filter_map(|victim| self.running.get(victim.id));
+        let mut gone = held.map(|held| self.wants(held)).chain(self.gone.iter().copied());
+        let tree = &self.trial.tree;
+        let back = |gone: Wants| {
+            let mut takers = self.takers.iter().chain([&entry.job.queue]);
+            takers.any(|taker| tree.may_reclaim(gone.queue, gone.total, *taker).is_some())
+        };
+        let any = gone.any(back);
+        self.trial.back_to(start);
+        any
     }
 
     /// Keeps a place for a run until others have stopped.
     ///
     /// Its nodes are closed to what starts now, whole: which of what is free on them now is its own, is not told apart.
-    pub(super) fn claim(&mut self, entry: &Entry, placements: Vec<Placement>, victims: Vec<Uuid>) {
+    pub(super) fn keep_place(&mut self, entry: &Entry, placements: Vec<Placement>, victims: Vec<Uuid>) {
         let nodes = self.close(&placements);
         self.provide(entry);
-        self.kept.push(Kept { victims, placements, nodes: nodes.clone() });
+        let wants = wants(entry, self.order_of_entry(entry));
+        let claimant = entry.job.id;
+        self.kept.push(Kept { claimant, wants, victims, placements, nodes: nodes.clone() });
         self.plan.reservations.push(Reservation { job: entry.job.id, at: None, nodes });
     }
 
@@ -172,13 +232,12 @@ impl Round<'_> {
         self.settings.reclaim || self.settings.preempt_by_priority || self.rules.displaces
     }
 
-    fn search(&mut self, entry: &Entry, most: usize) -> Option<Vec<Victim>> {
-        let before = (self.rules.displaces && self.settings.reclaim).then(|| self.trial.tree.clone());
-        let mut search = Search { before, ..Search::default() };
+    fn search(&mut self, entry: &Entry, most: usize, victims: &mut Victims) -> Option<Vec<Victim>> {
+        let mut search = Search::new(self.depth_for(entry));
         let mut chosen: Vec<Victim> = Vec::new();
         let mut look_at = 1;
         let fits = loop {
-            let next = if chosen.len() < most { self.next_victim(entry, &mut search) } else { None };
+            let next = if chosen.len() < most { self.next_victim(entry, victims, &mut search) } else { None };
             let Some(victim) = next else { break self.fits(entry) };
             self.give_up(victim.id);
             search.chosen.insert(victim.id);
@@ -192,7 +251,7 @@ impl Round<'_> {
             }
         };
         if !fits {
-            self.victims.iter_mut().for_each(|victims| victims.failed += 1);
+            victims.failed += 1;
             return None;
         }
         let mut needed = Vec::new();
@@ -220,98 +279,9 @@ impl Round<'_> {
             self.trial.charge(held.run.job.queue, held.total);
         }
     }
-
-    /// The next candidate: of the biggest borrower, then of the lowest priority, then the last in order.
-    fn next_victim(&self, entry: &Entry, search: &mut Search) -> Option<Victim> {
-        let victims = self.victims.as_ref()?;
-        if self.settings.reclaim
-            && let Some(victim) = self.next_reclaimed(entry, victims, search)
-        {
-            return Some(victim);
-        }
-        if self.settings.preempt_by_priority
-            && let Some(victim) = self.next_by_priority(entry, victims, search)
-        {
-            return Some(victim);
-        }
-        if self.rules.displaces { self.next_by_order(entry, victims, search) } else { None }
-    }
-
-    /// The next of the biggest borrower. What is taken makes nobody a bigger one, so only the one on top is looked at.
-    fn next_reclaimed(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
-        let lends = |queue| self.trial.tree.may_reclaim(entry.job.queue, entry.total, queue);
-        let share = |queue| self.shares.of_queue(self.trial.tree, queue, Resources::ZERO);
-        let heap = search.borrowers.get_or_insert_with(|| {
-            let queues = victims.by_queue.keys().filter(|queue| lends(**queue).is_some());
-            queues.map(|queue| (share(*queue), Reverse(*queue))).collect()
-        });
-        loop {
-            let (known, Reverse(borrower)) = heap.pop()?;
-            let Some(resource) = lends(borrower) else { continue };
-            if share(borrower) < known {
-                heap.push((share(borrower), Reverse(borrower)));
-                continue;
-            }
-            let at = search.reclaimed.entry(borrower).or_insert(0);
-            let candidate = victims.by_queue.get(&borrower).and_then(|candidates| candidates.get(*at));
-            let Some(held) = candidate.and_then(|id| self.running.get(*id)) else { continue };
-            *at += 1;
-            heap.push((known, Reverse(borrower)));
-            let id = held.run.job.id;
-            if held.total.get(resource) > 0 && is_free_to_take(id, victims, &search.chosen) {
-                return Some(Victim { id, reason: PreemptionReason::Reclaim { borrower, resource } });
-            }
-        }
-    }
-
-    fn next_by_priority(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
-        let candidates = victims.by_queue.get(&entry.job.queue)?;
-        loop {
-            let held = self.running.get(*candidates.get(search.by_priority)?)?;
-            if held.run.job.priority >= entry.job.priority {
-                return None;
-            }
-            search.by_priority += 1;
-            if is_free_to_take(held.run.job.id, victims, &search.chosen) {
-                let (claimant, victim) = (entry.job.priority, held.run.job.priority);
-                let reason = PreemptionReason::Priority { claimant, victim };
-                return Some(Victim { id: held.run.job.id, reason });
-            }
-        }
-    }
-
-    fn next_by_order(&self, entry: &Entry, victims: &Victims, search: &mut Search) -> Option<Victim> {
-        loop {
-            let (key, id) = victims.by_order.get(search.by_order)?;
-            if self.turn.is_none_or(|turn| *key <= turn) {
-                return None;
-            }
-            search.by_order += 1;
-            let held = self.running.get(*id)?;
-            if is_free_to_take(*id, victims, &search.chosen)
-                && self.may_displace(entry, held, search.before.as_ref())
-            {
-                return Some(Victim { id: *id, reason: PreemptionReason::Order });
-            }
-        }
-    }
-
-    /// Whether a run may take another's place by the order alone: not if the other one could take it back by its
-    /// priority or its queue's quota, or they would do so for ever.
-    fn may_displace(&self, entry: &Entry, held: &Held, before: Option<&QueueTree>) -> bool {
-        let (ours, theirs) = (&entry.job, &held.run.job);
-        if ours.queue == theirs.queue {
-            return !self.settings.preempt_by_priority || theirs.priority <= ours.priority;
-        }
-        let (theirs, ours) = ((theirs.queue, held.total), (ours.queue, entry.total));
-        // What a queue has a quota of, no order takes: it might be taken back once others have started.
-        let quota = |queue| self.trial.tree.path(queue).any(|node| node.quotas.gpu_milli.nominal.is_some());
-        before.is_none_or(|before| {
-            !quota(theirs.0) && !quota(ours.0) && !self.trial.tree.could_take_back(before, theirs, ours)
-        })
-    }
 }
 
-fn is_free_to_take(id: Uuid, victims: &Victims, chosen: &FxHashSet<Uuid>) -> bool {
-    !victims.taken.contains(&id) && !chosen.contains(&id)
+/// One that waits, with its place in the order.
+const fn wants(entry: &Entry, order: OrderKey) -> Wants {
+    Wants { queue: entry.job.queue, priority: entry.job.priority, order, total: entry.total }
 }

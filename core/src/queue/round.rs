@@ -1,21 +1,24 @@
 //! One tick: [`Round`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
+use super::cover::Covers;
 use super::line::{Dead, Line, Next, Turn, View};
 use super::order::{OrderKey, Standing};
 use super::pending::{Entry, KindId, Pending, ShapeId};
 use super::plan::{Grant, Plan};
 use super::policy::Rules;
-use super::preempt::Victims;
+use super::preempt::Wants;
 use super::reservations::Ends;
 use super::running::RunningSet;
 use super::settings::Settings;
 use super::shares::Shares;
 use super::trial::Trial;
+use super::victims::Victims;
 use crate::sched::Placement;
 use crate::time::Timestamp;
 
@@ -66,6 +69,15 @@ pub(super) struct Round<'a> {
     /// The place of the run whose turn it is.
     pub(super) turn: Option<OrderKey>,
     pub(super) victims: Option<Victims>,
+    /// Those that the plan stops.
+    pub(super) taken: FxHashSet<Uuid>,
+    /// The same, as they will wait.
+    pub(super) gone: Vec<Wants>,
+    /// Those that start, and those for whom others stop.
+    pub(super) provided: Vec<Uuid>,
+    /// Their queues.
+    pub(super) takers: BTreeSet<Uuid>,
+    pub(super) covers: Option<Covers>,
     pub(super) ends: Option<Ends<'a>>,
 }
 
@@ -79,6 +91,8 @@ pub(super) struct Hold {
 /// A place that is kept for a run until others have stopped.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
+    pub(super) claimant: Uuid,
+    pub(super) wants: Wants,
     /// Those that are asked to stop by this plan. Those that were before are known to be stopping.
     pub(super) victims: Vec<Uuid>,
     pub(super) placements: Vec<Placement>,
@@ -124,6 +138,11 @@ impl<'a> Round<'a> {
             standing,
             turn: None,
             victims: None,
+            taken: FxHashSet::default(),
+            gone: Vec::new(),
+            provided: Vec::new(),
+            takers: BTreeSet::new(),
+            covers: None,
             ends: None,
         }
     }
@@ -144,6 +163,7 @@ impl<'a> Round<'a> {
                 self.pass_over(turn.lane.kind, &mut line);
             }
         }
+        self.stop_nobody_in_vain();
     }
 
     /// Nobody of a kind gets a turn any more, and nobody else who would fare as it did.
@@ -189,7 +209,11 @@ impl<'a> Round<'a> {
         if self.stopped.contains(&turn.lane.queue) {
             return Some(Next::NoLane);
         }
-        let Err(blocked) = self.attempt(entry) else {
+        if self.stands_back(entry, turn.order) {
+            return Some(Next::NoKind);
+        }
+        let started = if self.is_for_gone(entry) { Err(Blocked::Quota) } else { self.attempt(entry) };
+        let Err(blocked) = started else {
             return Some(Next::Job);
         };
         let provided = self.preempt(entry) || (blocked == Blocked::Capacity && self.reserve(entry));
@@ -247,11 +271,16 @@ impl<'a> Round<'a> {
         }
         let placements = self.place(entry).ok_or(Blocked::Capacity)?;
         self.provide(entry);
+        self.begin(entry, placements);
+        Ok(())
+    }
+
+    /// Starts a run, which is provided for, where it was placed.
+    pub(super) fn begin(&mut self, entry: &Entry, placements: Vec<Placement>) {
         if let Some(ends) = &mut self.ends {
             ends.add(entry, &placements, self.now);
         }
         self.plan.grants.push(Grant { job: entry.job.id, placements });
-        Ok(())
     }
 
     /// Counts what a run will have as its own from now on.
@@ -259,9 +288,12 @@ impl<'a> Round<'a> {
         self.trial.charge(entry.job.queue, entry.total);
         self.shares.grant(entry.job.account, entry.total);
         self.settled.insert(entry.job.id);
+        self.cover(entry);
+        self.provided.push(entry.job.id);
+        self.takers.insert(entry.job.queue);
     }
 
-    fn place(&mut self, entry: &Entry) -> Option<Vec<Placement>> {
+    pub(super) fn place(&mut self, entry: &Entry) -> Option<Vec<Placement>> {
         let shape = entry.kind.shape;
         if !self.dead.contains(&(shape, 0)) {
             if let Ok(placements) = self.trial.place_gang(&entry.job.ask) {

@@ -276,13 +276,14 @@ impl Queue {
     /// [`end`](Self::end). If nothing is told, the next tick decides the same again.
     pub fn tick(&mut self, now: Timestamp) -> Plan {
         let claims = std::mem::take(&mut self.claims);
-        let (plan, lapsed) = {
+        let (plan, kept, lapsed) = {
             let mut round = self.round(now);
             let lapsed = round.settle_claims(&claims);
             round.run();
-            (std::mem::take(&mut round.plan), lapsed)
+            (std::mem::take(&mut round.plan), std::mem::take(&mut round.kept), lapsed)
         };
         self.claims = claims;
+        self.claims.remember(kept);
         for claimant in lapsed {
             self.claims.drop_claimant(claimant);
         }

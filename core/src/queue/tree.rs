@@ -1,6 +1,7 @@
 //! The tree of queues with their quotas: [`QueueTree`].
 
 mod charge;
+mod cover;
 mod quota;
 mod reclaim;
 
@@ -10,6 +11,7 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 pub use charge::Charge;
+pub(super) use cover::Filling;
 pub use quota::{QueueNode, Quota, Quotas};
 
 use super::resources::{Resource, Resources};

@@ -87,6 +87,19 @@ impl<'a> Trial<'a> {
         Ok(placements)
     }
 
+    /// Places all members of a gang where it is said, or none.
+    pub(super) fn place_at(&mut self, placements: &[Placement]) -> bool {
+        let start = self.mark();
+        for placement in placements {
+            if self.cluster.place(placement).is_err() {
+                self.back_to(start);
+                return false;
+            }
+            self.log.push(Step::Held(placement.clone()));
+        }
+        true
+    }
+
     /// Whether a gang would fit.
     pub(super) fn has_room(&self, ask: &Ask) -> bool {
         let members = u64::from(ask.members());
@@ -109,6 +122,17 @@ impl<'a> Trial<'a> {
                 self.log.push(Step::Held(placement.clone()));
             }
         }
+    }
+
+    /// Takes again all of what was given back since, or nothing of it.
+    pub(super) fn hold_all(&mut self, placements: &[Placement]) -> bool {
+        let start = self.mark();
+        self.hold(placements);
+        let all = self.log.len() - start.0 == placements.len();
+        if !all {
+            self.back_to(start);
+        }
+        all
     }
 
     /// Closes a node to everybody.

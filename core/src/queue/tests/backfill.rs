@@ -43,6 +43,15 @@ fn behind_a_reservation_only_what_ends_before_it_starts_on_its_nodes() {
 }
 
 #[test]
+fn who_has_run_longer_than_expected_is_not_taken_for_short() {
+    let mut queue = half_full();
+    submit(&mut queue, [lasting(50, gang(2, 2, 8))]);
+    let over = Job { done: secs(20), ..lasting(20, job(3, 1)) };
+    submit(&mut queue, [over, Job { done: secs(19), ..lasting(20, job(4, 1)) }]);
+    assert_eq!(tick(&mut queue, at(10)), [4]);
+}
+
+#[test]
 fn a_short_one_behind_many_long_ones_of_its_kind_is_found() {
     let mut queue = half_full();
     submit(&mut queue, [lasting(50, gang(2, 2, 8))]);

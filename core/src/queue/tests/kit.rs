@@ -27,7 +27,11 @@ pub(super) const fn secs(seconds: u64) -> Duration {
 
 /// So many whole GPUs and nothing else.
 pub(super) fn gpus(count: u32) -> Demand {
-    let gpu = if count == 0 { GpuDemand::None } else { GpuDemand::Whole(count) };
+    demand(if count == 0 { GpuDemand::None } else { GpuDemand::Whole(count) })
+}
+
+/// GPUs and nothing else.
+pub(super) fn demand(gpu: GpuDemand) -> Demand {
     Demand::new(CpuMilli::ZERO, MemoryMib::ZERO, StorageMib::ZERO, gpu, vec![]).unwrap()
 }
 

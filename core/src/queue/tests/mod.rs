@@ -11,3 +11,4 @@ mod shares;
 mod standing;
 mod state;
 mod why;
+mod worlds;

@@ -104,7 +104,7 @@ fn the_higher_priority_takes_from_the_lower_in_its_queue_only() {
 }
 
 #[test]
-fn the_lowest_priority_then_the_youngest_then_the_lower_id_goes_first() {
+fn the_lowest_priority_then_the_youngest_then_who_came_last_goes_first() {
     let jobs = [urgent(1, job(1, 2)), job(2, 2), job(3, 2), Job { submitted: at(3), ..job(4, 2) }];
     let mut queue = plain(QueuePolicy::Priority, 1);
     for job in jobs {
@@ -118,10 +118,10 @@ fn the_lowest_priority_then_the_youngest_then_the_lower_id_goes_first() {
         queue.withdraw(id(10));
         stopped(&plan).into_iter().map(|(victim, _)| victim).collect::<Vec<_>>()
     };
-    assert_eq!(victims(&mut queue, 2), [3]);
-    assert_eq!(victims(&mut queue, 4), [3, 4]);
-    assert_eq!(victims(&mut queue, 6), [3, 4, 2]);
-    assert_eq!(victims(&mut queue, 8), [3, 4, 2, 1]);
+    assert_eq!(victims(&mut queue, 2), [4]);
+    assert_eq!(victims(&mut queue, 4), [4, 3]);
+    assert_eq!(victims(&mut queue, 6), [4, 3, 2]);
+    assert_eq!(victims(&mut queue, 8), [4, 3, 2, 1]);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn nobody_is_stopped_in_vain() {
     submit(&mut queue, [urgent(1, job(10, 8))]);
     assert_eq!(stopped(&queue.tick(at(4))), []);
     submit(&mut queue, [urgent(1, job(11, 3))]);
-    assert_eq!(stopped(&queue.tick(at(4))), [(2, 11), (3, 11)]);
+    assert_eq!(stopped(&queue.tick(at(4))), [(3, 11), (2, 11)]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn no_more_stop_in_a_tick_than_are_allowed() {
     tick(&mut queue, at(9));
     submit(&mut queue, [urgent(2, job(10, 2)), urgent(1, job(11, 2)), urgent(1, job(12, 1))]);
     let plan = queue.tick(at(20));
-    assert_eq!(stopped(&plan), [(1, 10), (2, 10), (3, 12)]);
+    assert_eq!(stopped(&plan), [(8, 10), (7, 10), (6, 12)]);
     start(&mut queue, plan, at(20));
 }
 
@@ -218,7 +218,7 @@ fn a_gang_takes_the_place_of_gangs() {
     tick(&mut queue, at(2));
     submit(&mut queue, [urgent(1, gang(10, 2, 8))]);
     let plan = queue.tick(at(3));
-    assert_eq!(stopped(&plan), [(1, 10)]);
+    assert_eq!(stopped(&plan), [(2, 10)]);
     carry_out(&mut queue, plan, at(3));
     assert_eq!(tick(&mut queue, at(3)), [10]);
 }
@@ -245,4 +245,101 @@ fn an_order_takes_nothing_that_could_be_taken_back() {
     queue.withdraw(id(2));
     submit(&mut queue, [lasting(10, of(2, 3, 4))]);
     assert_eq!(stopped(&queue.tick(at(2))), []);
+}
+
+/// Ticks until nothing changes any more, and says who runs then.
+fn settled(queue: &mut Queue, now: u64) -> Vec<u128> {
+    for _ in 0..20 {
+        let plan = queue.tick(at(now));
+        if plan.grants.is_empty() && plan.preemptions.is_empty() {
+            return queue.iter_running().map(|run| run.job.id.as_u128()).collect();
+        }
+        carry_out(queue, plan, at(now));
+    }
+    panic!("no end")
+}
+
+#[test]
+fn large_runs_that_borrow_do_not_take_turns_with_small_ones_within_the_quotas() {
+    let mut queue = queue(Settings::new(QueuePolicy::Priority), siblings(&[4, 4]), 1);
+    for (name, first) in [(1, 1), (2, 11)] {
+        submit(&mut queue, [urgent(1, of(name, first, 6)), of(name, first + 1, 2), of(name, first + 2, 2)]);
+    }
+    assert_eq!(settled(&mut queue, 20), [2, 3, 12, 13]);
+}
+
+#[test]
+fn who_would_borrow_stops_nobody_within_the_quota_of_its_queue() {
+    let mut queue = loaded(&[8, 8], [of(1, 1, 8), of(2, 2, 4)]);
+    let large = |number| urgent(1, Job { queue: id(1), ..gang(number, 3, 4) });
+    submit(&mut queue, [large(10)]);
+    assert_eq!(stopped(&queue.tick(at(20))), []);
+    // Where nobody takes back, nothing speaks against it.
+    let mut without = queue.clone();
+    without.set_settings(Settings { reclaim: false, ..Settings::new(QueuePolicy::FairShare) });
+    assert_eq!(stopped(&without.tick(at(20))), [(1, 10)]);
+    // One that is within the quota itself does, whoever is over it then.
+    queue.withdraw(id(10));
+    submit(&mut queue, [urgent(1, of(1, 11, 8))]);
+    assert_eq!(stopped(&queue.tick(at(20))), [(1, 11)]);
+}
+
+#[test]
+fn what_is_borrowed_is_taken_and_nothing_else() {
+    // The urgent one is within the quota of its queue, the three others have what the first queue leaves.
+    let others = [of(2, 1, 4), urgent(2, of(2, 2, 4)), urgent(1, of(2, 3, 4)), of(2, 4, 4)];
+    let mut queue = loaded(&[12, 4], others);
+    submit(&mut queue, [Job { queue: id(1), ..gang(10, 3, 4) }]);
+    assert_eq!(stopped(&queue.tick(at(20))), [(4, 10), (1, 10), (3, 10)]);
+    queue.withdraw(id(10));
+    submit(&mut queue, [of(1, 11, 4)]);
+    assert_eq!(stopped(&queue.tick(at(20))), [(4, 11)]);
+    // What cannot be stopped uses the quota first: so the urgent one has only what it borrows.
+    let held = Job { preemptible: false, ..of(2, 1, 4) };
+    let mut queue = loaded(&[4, 4], [held, urgent(2, of(2, 2, 4))]);
+    submit(&mut queue, [of(1, 10, 4)]);
+    assert_eq!(stopped(&queue.tick(at(20))), [(2, 10)]);
+}
+
+#[test]
+fn an_order_takes_from_another_queue_what_both_would_borrow() {
+    let settings = Settings { quantum: secs(0), ..Settings::new(QueuePolicy::ShortestRemaining) };
+    let lasting = |seconds, job| Job { estimate: Some(secs(seconds)), ..job };
+    let mut queue = queue(settings, siblings(&[8, 0, 0]), 1);
+    submit(&mut queue, [lasting(900, urgent(1, of(2, 1, 8)))]);
+    tick(&mut queue, at(1));
+    // Not from a higher priority, wherever it is.
+    submit(&mut queue, [lasting(10, of(3, 2, 8))]);
+    assert_eq!(stopped(&queue.tick(at(2))), []);
+    submit(&mut queue, [lasting(10, urgent(1, of(3, 3, 8)))]);
+    assert_eq!(stopped(&queue.tick(at(2))), [(1, 3)]);
+    // Nor what is within a quota.
+    queue.set_queue(QueueNode::under(id(2), ALL).gpus(Quota::nominal(8_000))).unwrap();
+    assert_eq!(stopped(&queue.tick(at(2))), []);
+}
+
+#[test]
+fn what_is_free_goes_to_those_that_stop_before_it_goes_to_those_behind_them() {
+    let mut queue = plain(QueuePolicy::Priority, 2);
+    submit(&mut queue, [Job { preemptible: false, ..job(1, 7) }, urgent(1, job(2, 8))]);
+    tick(&mut queue, at(2));
+    submit(&mut queue, [urgent(2, job(3, 8)), job(4, 1)]);
+    let plan = queue.tick(at(4));
+    assert_eq!((granted(&plan), stopped(&plan)), (vec![], vec![(2, 3)]));
+    carry_out(&mut queue, plan, at(4));
+    assert_eq!(tick(&mut queue, at(4)), [3, 4]);
+}
+
+#[test]
+fn a_claim_that_makes_room_for_an_earlier_one_as_well_waits_for_the_next_tick() {
+    let mut queue = plain(QueuePolicy::Priority, 2);
+    submit(&mut queue, [job(1, 8), job(2, 2), Job { preemptible: false, ..job(3, 6) }]);
+    tick(&mut queue, at(3));
+    // Two stop of the second node; of the eight that the other would leave, those two and five have room.
+    submit(&mut queue, [urgent(2, job(10, 2)), urgent(1, job(11, 5))]);
+    let plan = queue.tick(at(4));
+    assert_eq!(stopped(&plan), [(2, 10)]);
+    carry_out(&mut queue, plan, at(4));
+    assert_eq!(tick(&mut queue, at(4)), [10]);
+    assert_eq!(stopped(&queue.tick(at(5))), [(1, 11)]);
 }

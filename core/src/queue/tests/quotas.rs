@@ -129,6 +129,21 @@ fn a_queue_beyond_its_quota_starts_nothing_whatever_is_free() {
     assert_eq!(granted(&queue.tick(at(9))), [1, 3]);
 }
 
+#[test]
+fn a_queue_takes_back_only_of_what_it_has_a_quota() {
+    let (mut tree, mut second) =
+        (siblings(&[8, 8]), QueueNode::under(id(2), ALL).gpus(Quota::nominal(8_000)));
+    second.quotas.cpu_milli = Quota::nominal(0);
+    tree.set(second).unwrap();
+    let asked = Resources { gpu_milli: 4_000, cpu_milli: 4_000, memory_mib: 0 };
+    tree.charge(id(2), asked);
+    // The second borrows cores, of which the first has no quota; then GPUs.
+    assert_eq!(tree.may_reclaim(id(1), asked, id(2)), None);
+    tree.charge(id(2), Resources::gpus_milli(5_000));
+    assert_eq!(tree.may_reclaim(id(1), asked, id(2)), Some(Resource::GpuMilli));
+    assert_eq!(tree.may_reclaim(id(1), Resources::gpus_milli(9_000), id(2)), None);
+}
+
 /// A tree as a table: parent, nominal, borrowing and lending of each queue, and what is charged to it.
 #[derive(Debug, Clone)]
 struct Row {
