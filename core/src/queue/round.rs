@@ -141,7 +141,7 @@ impl<'a> Round<'a> {
             let Some(next) = self.take(turn) else { break };
             line.settle(next);
             if next == Next::NoKind {
-                self.pass_over(turn.lane.kind, &mut line);
+                self.pass_over(turn.kind, &mut line);
             }
         }
     }
@@ -186,7 +186,7 @@ impl<'a> Round<'a> {
         if self.settled.contains(&turn.order.id) {
             return Some(Next::Job);
         }
-        if self.stopped.contains(&turn.lane.queue) {
+        if self.stopped.contains(&entry.kind.queue) {
             return Some(Next::NoLane);
         }
         let Err(blocked) = self.attempt(entry) else {
@@ -197,7 +197,7 @@ impl<'a> Round<'a> {
             if blocked == Blocked::Capacity {
                 return None;
             }
-            self.stopped.insert(turn.lane.queue);
+            self.stopped.insert(entry.kind.queue);
             return Some(Next::NoLane);
         }
         if provided || (blocked == Blocked::Capacity && self.may_pass(entry)) {
