@@ -44,7 +44,6 @@ pub(super) enum Next {
 /// What a turn is decided by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
-    pub(super) pending: &'a Pending,
     pub(super) shares: &'a Shares<'a>,
     pub(super) tree: &'a QueueTree,
     pub(super) dead: &'a Dead,

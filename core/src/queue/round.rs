@@ -169,13 +169,7 @@ impl<'a> Round<'a> {
     }
 
     const fn view(&self) -> View<'_> {
-        View {
-            pending: self.pending,
-            shares: &self.shares,
-            tree: self.trial.tree,
-            dead: &self.no_turn,
-            standing: &self.standing,
-        }
+        View { shares: &self.shares, tree: self.trial.tree, dead: &self.no_turn, standing: &self.standing }
     }
 
     /// One turn; none if nobody else gets one.

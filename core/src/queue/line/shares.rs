@@ -280,7 +280,7 @@ impl<'a> ShareLine<'a> {
                 Below::Lanes(left) => {
                     let kinds = self.kinds.get(left.clone())?;
                     left.start += kinds.iter().take_while(|kind| view.dead.has(**kind)).count();
-                    return if left.is_empty() { None } else { self.lanes.get(left.start).copied() };
+                    return self.lanes.get(left.clone())?.first().copied();
                 }
             };
             if self.stamps.get(entry.place) == Some(&entry.stamp) {
