@@ -44,6 +44,7 @@
 //! ```
 
 mod claims;
+mod elsewhere;
 mod gang;
 mod job;
 mod line;
