@@ -270,13 +270,12 @@ impl Pending {
         let kind = Kind { queue: job.queue, shape, priority: job.priority, length };
         let number = self.kinds.take(&kind);
         let known = (kind, job.ask.total());
-        match usize::try_from(number).ok().and_then(|number| self.known.get_mut(number)) {
-            Some(place) => *place = known,
+        if let Some(place) = usize::try_from(number).ok().and_then(|number| self.known.get_mut(number)) {
+            *place = known;
+        } else {
             // Numbers are dense: this is the next.
-            None => {
-                self.known.push(known);
-                self.lanes_of.push(0);
-            }
+            self.known.push(known);
+            self.lanes_of.push(0);
         }
         let account = match rules.line {
             LineKind::Fixed | LineKind::Standing => Uuid::nil(),

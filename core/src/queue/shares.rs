@@ -123,13 +123,11 @@ impl<'a> Shares<'a> {
 
     /// The same of one whose number has been looked up.
     pub(super) fn of_numbered(&self, account: Uuid, number: Option<usize>, more: Resources) -> Share {
-        match number.and_then(|number| self.now.get(number)) {
-            Some((has, weight_milli)) => Share::dominant(has.plus(more), self.total, *weight_milli),
-            None => {
-                let has = self.new.get(&account).copied().unwrap_or_default();
-                Share::dominant(has.plus(more), self.total, 1000)
-            }
-        }
+        let (has, weight_milli) = number
+            .and_then(|number| self.now.get(number))
+            .copied()
+            .unwrap_or_else(|| (self.new.get(&account).copied().unwrap_or_default(), 1000));
+        Share::dominant(has.plus(more), self.total, weight_milli)
     }
 
     /// The share of a queue with so much more. What is granted is charged to the tree at once.
