@@ -12,11 +12,11 @@ use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
 use crate::tables::{
-    Size, checks, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
+    Size, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
 };
 
-/// Decisions of the scheduler, ticks of the queue, durable launches on each store, reads, heartbeats, an import, checks of sessions and keys, and logins,
-/// as small tables.
+/// Decisions of the scheduler, ticks of the queue, durable launches on each store, runs that workers take and complete, reads, heartbeats, an import,
+/// checks of sessions and keys, and logins, as small tables.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Measures less, to see that everything runs.
@@ -44,6 +44,8 @@ enum What {
     Refused,
     /// Ticks over many runs that wait.
     Queue,
+    /// Runs that workers take and complete.
+    Claims,
 }
 
 impl Cli {
@@ -77,6 +79,9 @@ async fn stores(cli: &Cli) -> Result<(), Failed> {
     }
     if cli.wants(What::Postgres) {
         postgres::postgres(&Server::start(SYNC_AT_LEAST).await?, size).await?;
+    }
+    if cli.wants(What::Claims) {
+        claims::claims(&Server::start(Duration::ZERO).await?, size).await?;
     }
     if cli.wants(What::Reads) {
         reads::reads(&Server::start(Duration::ZERO).await?, size).await?;

@@ -1,6 +1,7 @@
 //! The tables that are printed.
 
 pub(crate) mod checks;
+pub(crate) mod claims;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
 pub(crate) mod import;
@@ -42,6 +43,8 @@ pub(crate) struct Size {
     pub(crate) waiting: u32,
     /// How many nodes of eight GPUs they wait for.
     pub(crate) queue_nodes: u32,
+    /// How many runs are taken and completed in a round.
+    pub(crate) runs: u32,
 }
 
 impl Size {
@@ -61,6 +64,7 @@ impl Size {
                 imported: 2_000,
                 waiting: 5_000,
                 queue_nodes: 100,
+                runs: 128,
             }
         } else {
             Self {
@@ -76,6 +80,7 @@ impl Size {
                 imported: 100_000,
                 waiting: 100_000,
                 queue_nodes: 1_250,
+                runs: 2_048,
             }
         }
     }

@@ -72,6 +72,7 @@
 
 mod claims;
 mod cover;
+mod elsewhere;
 mod gang;
 mod job;
 mod line;

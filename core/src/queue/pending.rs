@@ -1,7 +1,8 @@
 //! What waits, so that a tick looks at few of many: [`Pending`].
 
-use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::hash::Hash;
+use std::ops::Bound;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -69,13 +70,54 @@ pub(super) struct Pending {
     /// Whether it matters how long a run is expected to run.
     lengths: bool,
     jobs: FxHashMap<Uuid, Entry>,
-    lanes: BTreeMap<LaneKey, BTreeSet<JobKey>>,
+    lanes: BTreeMap<LaneKey, Lane>,
+    /// How many lanes there are of each kind.
+    lanes_of: Vec<usize>,
     /// Those that are not to be started yet, by when they are.
     later: BTreeSet<(Timestamp, Uuid)>,
     shapes: Numbers<Ask>,
     kinds: Numbers<Kind>,
     /// The kinds by their numbers, with what each asks for.
     known: Vec<(Kind, Resources)>,
+}
+
+/// The runs of a lane in their order: most lanes have one run, which is to be seen without going anywhere else.
+#[derive(Debug, Clone)]
+pub(super) struct Lane {
+    pub(super) first: JobKey,
+    /// Those behind it.
+    pub(super) rest: BTreeSet<JobKey>,
+}
+
+impl Lane {
+    const fn new(first: JobKey) -> Self {
+        Self { first, rest: BTreeSet::new() }
+    }
+
+    fn add(&mut self, mut key: JobKey) {
+        if key < self.first {
+            std::mem::swap(&mut key, &mut self.first);
+        }
+        self.rest.insert(key);
+    }
+
+    /// Takes one out; answers whether there is none left.
+    fn remove(&mut self, key: JobKey) -> bool {
+        if key != self.first {
+            self.rest.remove(&key);
+            return false;
+        }
+        match self.rest.pop_first() {
+            Some(next) => self.first = next,
+            None => return true,
+        }
+        false
+    }
+
+    /// The run behind this one.
+    pub(super) fn behind(&self, key: JobKey) -> Option<JobKey> {
+        self.rest.range((Bound::Excluded(key), Bound::Unbounded)).next().copied()
+    }
 }
 
 /// Small numbers for what is equal, used again when nobody uses them.
@@ -137,7 +179,7 @@ impl Pending {
         self.jobs.values_mut()
     }
 
-    pub(super) fn lanes(&self) -> impl Iterator<Item = (&LaneKey, &BTreeSet<JobKey>)> {
+    pub(super) fn lanes(&self) -> impl ExactSizeIterator<Item = (&LaneKey, &Lane)> {
         self.lanes.iter()
     }
 
@@ -147,7 +189,7 @@ impl Pending {
         let entry = Entry { key: key(self.policy, &job), lane, kind, total: job.ask.total(), job };
         match entry.job.not_before {
             Some(at) => drop(self.later.insert((at, entry.job.id))),
-            None => drop(self.lanes.entry(entry.lane).or_default().insert(entry.key)),
+            None => self.enter(entry.lane, entry.key),
         }
         self.jobs.insert(entry.job.id, entry);
     }
@@ -155,10 +197,10 @@ impl Pending {
     pub(super) fn remove(&mut self, id: Uuid) -> Option<Entry> {
         let entry = self.jobs.remove(&id)?;
         if let Some(lane) = self.lanes.get_mut(&entry.lane)
-            && lane.remove(&entry.key)
-            && lane.is_empty()
+            && lane.remove(entry.key)
         {
             self.lanes.remove(&entry.lane);
+            self.count_lane(entry.lane.kind, |lanes| lanes - 1);
         }
         if let Some(at) = entry.job.not_before {
             self.later.remove(&(at, id));
@@ -174,9 +216,26 @@ impl Pending {
             && at <= now
         {
             self.later.pop_first();
-            if let Some(entry) = self.jobs.get(&id) {
-                self.lanes.entry(entry.lane).or_default().insert(entry.key);
+            if let Some((lane, key)) = self.jobs.get(&id).map(|entry| (entry.lane, entry.key)) {
+                self.enter(lane, key);
             }
+        }
+    }
+
+    /// Lets a run wait in its lane.
+    fn enter(&mut self, lane: LaneKey, key: JobKey) {
+        match self.lanes.entry(lane) {
+            btree_map::Entry::Occupied(mut lane) => lane.get_mut().add(key),
+            btree_map::Entry::Vacant(place) => {
+                place.insert(Lane::new(key));
+                self.count_lane(lane.kind, |lanes| lanes + 1);
+            }
+        }
+    }
+
+    fn count_lane(&mut self, kind: KindId, change: impl FnOnce(usize) -> usize) {
+        if let Some(lanes) = usize::try_from(kind).ok().and_then(|kind| self.lanes_of.get_mut(kind)) {
+            *lanes = change(*lanes);
         }
     }
 
@@ -194,6 +253,11 @@ impl Pending {
         self.known.get(usize::try_from(number).ok()?)
     }
 
+    /// The numbers of the kinds of which some wait and are due.
+    pub(super) fn kinds_due(&self) -> impl Iterator<Item = KindId> {
+        (0..).zip(&self.lanes_of).filter(|(_, lanes)| **lanes > 0).map(|(kind, _)| kind)
+    }
+
     /// One more than the highest number of a kind.
     pub(super) const fn kinds(&self) -> usize {
         self.known.len()
@@ -206,10 +270,12 @@ impl Pending {
         let kind = Kind { queue: job.queue, shape, priority: job.priority, length };
         let number = self.kinds.take(&kind);
         let known = (kind, job.ask.total());
-        match usize::try_from(number).ok().and_then(|number| self.known.get_mut(number)) {
-            Some(place) => *place = known,
+        if let Some(place) = usize::try_from(number).ok().and_then(|number| self.known.get_mut(number)) {
+            *place = known;
+        } else {
             // Numbers are dense: this is the next.
-            None => self.known.push(known),
+            self.known.push(known);
+            self.lanes_of.push(0);
         }
         let account = match rules.line {
             LineKind::Fixed | LineKind::Standing => Uuid::nil(),
@@ -247,21 +313,4 @@ impl Kind {
 fn length(job: &Job) -> u8 {
     let seconds = job.remaining().map(|left| left.as_secs() + 1);
     seconds.and_then(|seconds| u8::try_from(seconds.ilog2()).ok()).unwrap_or(UNKNOWN)
-}
-
-/// A lane that is gone along.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    pub(super) lane: LaneKey,
-    rest: btree_set::Iter<'a, JobKey>,
-}
-
-impl<'a> Cursor<'a> {
-    pub(super) fn new(lane: LaneKey, jobs: &'a BTreeSet<JobKey>) -> Self {
-        Self { lane, rest: jobs.iter() }
-    }
-
-    pub(super) fn next(&mut self) -> Option<JobKey> {
-        self.rest.next().copied()
-    }
 }

@@ -17,7 +17,11 @@ use crate::time::Timestamp;
 /// When those that run are expected to end, in that order; those of which it is not known last, the oldest of them
 /// first.
 #[derive(Debug)]
-pub(super) struct Ends<'a>(Vec<End<'a>>);
+pub(super) struct Ends<'a> {
+    ends: Vec<End<'a>>,
+    /// How many of them are in their places: those that were added since come last.
+    sorted: usize,
+}
 
 #[derive(Debug, Clone)]
 struct End<'a> {
@@ -45,23 +49,27 @@ impl<'a> Ends<'a> {
         let end = |run: &'a Running| End { key: key(run, now), placements: Cow::Borrowed(&run.placements) };
         let mut ends: Vec<End<'a>> = running.iter().map(|held| end(&held.run)).collect();
         ends.sort_unstable_by_key(|end| end.key);
-        Self(ends)
+        Self { sorted: ends.len(), ends }
     }
 
-    /// Adds what starts now.
+    /// Adds what starts now. It gets its place when somebody looks: many start in a tick, and few look.
     pub(super) fn add(&mut self, entry: &Entry, placements: &[Placement], now: Timestamp) {
         let key = end_key(now, entry.job.remaining(), now, entry.job.id);
-        let at = self.0.partition_point(|end| end.key < key);
-        self.0.insert(at, End { key, placements: Cow::Owned(placements.to_vec()) });
+        self.ends.push(End { key, placements: Cow::Owned(placements.to_vec()) });
     }
 
     /// The first moment at which a gang fits if everybody ends as expected, and where it goes then.
     ///
     /// What is freed for this is taken back.
-    pub(super) fn first_slot(&self, trial: &mut Trial<'_>, ask: &Ask, now: Timestamp) -> Option<Slot> {
+    pub(super) fn first_slot(&mut self, trial: &mut Trial<'_>, ask: &Ask, now: Timestamp) -> Option<Slot> {
+        if self.sorted < self.ends.len() {
+            // This finds what is in its place already, and merges the rest.
+            self.ends.sort_by_key(|end| end.key);
+            self.sorted = self.ends.len();
+        }
         let start = trial.mark();
         let slot = self.least(trial, ask).and_then(|count| {
-            let last = count.checked_sub(1).and_then(|last| self.0.get(last));
+            let last = count.checked_sub(1).and_then(|last| self.ends.get(last));
             let at = last.map_or(Some(now), |end| (!end.key.unknown).then_some(end.key.at));
             Some(Slot { at, placements: trial.place_gang(ask).ok()? })
         });
@@ -75,11 +83,11 @@ impl<'a> Ends<'a> {
     fn least(&self, trial: &mut Trial<'_>, ask: &Ask) -> Option<usize> {
         let (mut low, mut high, mut step) = (0, 0, 1);
         while !trial.has_room(ask) {
-            if high == self.0.len() {
+            if high == self.ends.len() {
                 return None;
             }
             low = high;
-            high = (high + step).min(self.0.len());
+            high = (high + step).min(self.ends.len());
             step *= 2;
             self.between(low, high).for_each(|end| trial.free(&end.placements));
         }
@@ -98,7 +106,7 @@ impl<'a> Ends<'a> {
     }
 
     fn between(&self, from: usize, to: usize) -> impl Iterator<Item = &End<'a>> {
-        self.0.get(from..to).into_iter().flatten()
+        self.ends.get(from..to).into_iter().flatten()
     }
 }
 

@@ -160,7 +160,7 @@ impl<'a> Round<'a> {
             let Some(next) = self.take(turn) else { break };
             line.settle(next);
             if next == Next::NoKind {
-                self.pass_over(turn.lane.kind, &mut line);
+                self.pass_over(turn.kind, &mut line);
             }
         }
         self.stop_nobody_in_vain();
@@ -189,13 +189,7 @@ impl<'a> Round<'a> {
     }
 
     const fn view(&self) -> View<'_> {
-        View {
-            pending: self.pending,
-            shares: &self.shares,
-            tree: self.trial.tree,
-            dead: &self.no_turn,
-            standing: &self.standing,
-        }
+        View { shares: &self.shares, tree: self.trial.tree, dead: &self.no_turn, standing: &self.standing }
     }
 
     /// One turn; none if nobody else gets one.
@@ -206,7 +200,7 @@ impl<'a> Round<'a> {
         if self.settled.contains(&turn.order.id) {
             return Some(Next::Job);
         }
-        if self.stopped.contains(&turn.lane.queue) {
+        if self.stopped.contains(&entry.kind.queue) {
             return Some(Next::NoLane);
         }
         if self.stands_back(entry, turn.order) {
@@ -221,7 +215,7 @@ impl<'a> Round<'a> {
             if blocked == Blocked::Capacity {
                 return None;
             }
-            self.stopped.insert(turn.lane.queue);
+            self.stopped.insert(entry.kind.queue);
             return Some(Next::NoLane);
         }
         if provided || (blocked == Blocked::Capacity && self.may_pass(entry)) {

@@ -5,7 +5,7 @@ use std::fmt;
 use super::resources::Resources;
 
 /// One whole cluster.
-const WHOLE: i128 = 1_000_000_000_000;
+const WHOLE: i64 = 1_000_000_000_000;
 
 /// A weighted dominant share, in 10^−12 of the cluster.
 ///
@@ -28,11 +28,14 @@ impl Share {
         }
         let mut most = 0;
         for (resource, held) in held.iter() {
-            let total = i128::from(total.get(resource));
+            let total = total.get(resource);
             if held > 0 && total > 0 {
-                let part = i128::from(held) * WHOLE / total;
-                most = most.max(part * 1000 / i128::from(weight_milli));
+                most = most.max(part(held, total));
             }
+        }
+        // Of several parts, the largest is so whatever all are divided by.
+        if weight_milli != 1000 {
+            most = most * 1000 / i128::from(weight_milli);
         }
         Self(i64::try_from(most).unwrap_or(i64::MAX))
     }
@@ -40,6 +43,15 @@ impl Share {
     /// The share in millionths of the cluster.
     pub const fn as_ppm(self) -> i64 {
         self.0 / 1_000_000
+    }
+}
+
+/// How much of a total is held, both above nothing.
+fn part(held: i64, total: i64) -> i128 {
+    // What one account holds is hardly ever so much that the product needs more than 64 bits: dividing those takes a fifth.
+    match held.checked_mul(WHOLE) {
+        Some(scaled) => i128::from(scaled / total),
+        None => i128::from(held) * i128::from(WHOLE) / i128::from(total),
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Accounts(FxHashMap<Uuid, Account>);
 
 #[derive(Debug, Clone)]
 struct Account {
+    /// A small number, which stays the account's.
+    number: usize,
     weight_milli: u32,
     held: Resources,
     used: Use,
@@ -22,15 +24,21 @@ struct Account {
     past: Option<(i64, Resources)>,
 }
 
-impl Default for Account {
-    fn default() -> Self {
-        Self { weight_milli: 1000, held: Resources::ZERO, used: Use::default(), past: None }
-    }
-}
-
 impl Accounts {
+    /// What is known of an account from now on.
+    fn know(&mut self, account: Uuid) -> &mut Account {
+        let number = self.0.len();
+        self.0.entry(account).or_insert_with(|| Account {
+            number,
+            weight_milli: 1000,
+            held: Resources::ZERO,
+            used: Use::default(),
+            past: None,
+        })
+    }
+
     pub(super) fn set_weight(&mut self, account: Uuid, weight_milli: u32) {
-        self.0.entry(account).or_default().weight_milli = weight_milli;
+        self.know(account).weight_milli = weight_milli;
     }
 
     pub(super) fn weight_of(&self, account: Uuid) -> u32 {
@@ -38,13 +46,13 @@ impl Accounts {
     }
 
     pub(super) fn add_use(&mut self, account: Uuid, period: i64, amount_seconds: Resources) {
-        let account = self.0.entry(account).or_default();
+        let account = self.know(account);
         account.used.add(period, amount_seconds);
         account.past = None;
     }
 
     pub(super) fn hold(&mut self, account: Uuid, amount: Resources) {
-        let account = self.0.entry(account).or_default();
+        let account = self.know(account);
         account.held = account.held.plus(amount);
     }
 
@@ -77,30 +85,49 @@ impl Accounts {
 pub(super) struct Shares<'a> {
     accounts: &'a Accounts,
     total: Resources,
-    granted: FxHashMap<Uuid, Resources>,
+    /// What each account has by its number, and its weight.
+    now: Vec<(Resources, u32)>,
+    /// What accounts have got of which nothing is known.
+    new: FxHashMap<Uuid, Resources>,
 }
 
 impl<'a> Shares<'a> {
     pub(super) fn new(accounts: &'a Accounts, total: Resources) -> Self {
-        Self { accounts, total, granted: FxHashMap::default() }
+        let mut now = vec![(Resources::ZERO, 0); accounts.0.len()];
+        for account in accounts.0.values() {
+            if let Some(place) = now.get_mut(account.number) {
+                let past = account.past.map_or(Resources::ZERO, |(_, past)| past);
+                *place = (account.held.plus(past), account.weight_milli);
+            }
+        }
+        Self { accounts, total, now, new: FxHashMap::default() }
     }
 
     pub(super) fn grant(&mut self, account: Uuid, amount: Resources) {
-        let granted = self.granted.entry(account).or_default();
-        *granted = granted.plus(amount);
+        let has = match self.number(account).and_then(|number| self.now.get_mut(number)) {
+            Some((has, _)) => has,
+            None => self.new.entry(account).or_default(),
+        };
+        *has = has.plus(amount);
+    }
+
+    /// The number of an account of which anything is known.
+    pub(super) fn number(&self, account: Uuid) -> Option<usize> {
+        self.accounts.0.get(&account).map(|account| account.number)
     }
 
     /// The share of an account with so much more.
     pub(super) fn of_account(&self, account: Uuid, more: Resources) -> Share {
-        let granted = self.granted.get(&account).copied().unwrap_or_default();
-        let more = more.plus(granted);
-        match self.accounts.0.get(&account) {
-            Some(known) => {
-                let past = known.past.map_or(Resources::ZERO, |(_, past)| past);
-                Share::dominant(known.held.plus(past).plus(more), self.total, known.weight_milli)
-            }
-            None => Share::dominant(more, self.total, 1000),
-        }
+        self.of_numbered(account, self.number(account), more)
+    }
+
+    /// The same of one whose number has been looked up.
+    pub(super) fn of_numbered(&self, account: Uuid, number: Option<usize>, more: Resources) -> Share {
+        let (has, weight_milli) = number
+            .and_then(|number| self.now.get(number))
+            .copied()
+            .unwrap_or_else(|| (self.new.get(&account).copied().unwrap_or_default(), 1000));
+        Share::dominant(has.plus(more), self.total, weight_milli)
     }
 
     /// The share of a queue with so much more. What is granted is charged to the tree at once.

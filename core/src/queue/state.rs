@@ -1,8 +1,10 @@
 //! What waits, what runs, and on what: [`Queue`].
 
+use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use super::claims::Claims;
+use super::elsewhere::Elsewhere;
 use super::job::{Job, Running};
 use super::nodes::Nodes;
 use super::order::{Crowd, Standing, standing};
@@ -28,12 +30,13 @@ pub struct Queue {
     settings: Settings,
     scheduler: Scheduler,
     nodes: Nodes,
-    tree: QueueTree,
-    accounts: Accounts,
-    pending: Pending,
-    running: RunningSet,
+    pub(super) tree: QueueTree,
+    pub(super) accounts: Accounts,
+    pub(super) pending: Pending,
+    pub(super) running: RunningSet,
     claims: Claims,
     crowd: Crowd,
+    pub(super) elsewhere: FxHashMap<Uuid, Elsewhere>,
 }
 
 /// Something that the queue cannot take in; nothing has changed.
@@ -88,6 +91,7 @@ impl Queue {
             running: RunningSet::default(),
             claims: Claims::default(),
             crowd: Crowd::default(),
+            elsewhere: FxHashMap::default(),
         }
     }
 
@@ -229,6 +233,7 @@ impl Queue {
     /// A run has ended, and holds nothing any more. One that is to go on later is [submitted](Self::submit) again, with
     /// what it has done so far.
     pub fn end(&mut self, run: Uuid) -> Option<Running> {
+        self.let_go_elsewhere(run);
         let held = self.running.remove(run)?;
         for placement in &held.run.placements {
             // The node may have gone, and come back without it.

@@ -55,6 +55,14 @@ impl Answer {
         }
     }
 
+    /// The page that was asked for; an empty one where something else was.
+    pub(crate) fn into_page(self) -> Page {
+        match self {
+            Self::Page(page) => page,
+            Self::Row(_) | Self::Count(_) => Page::default(),
+        }
+    }
+
     /// The rows of a page; one at most where a row was asked for.
     pub(crate) fn into_rows(self) -> Vec<Row> {
         match self {

@@ -1,20 +1,24 @@
 //! What a scheduler has seen: read whole at first, and then what the feed says has changed.
+//!
+//! `known/terms.rs` takes in queues, shares and use, `known/runs.rs` runs and leases, with the nodes that these hold.
+
+mod runs;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use super::convert::{HeldOn, Models, job, pending, placements};
+use super::convert::Models;
 use crate::entity::{
-    ACCOUNT_USES, AccountUse, BindingState, COMPUTE_NODES, Entity as _, FAIR_SHARES, FairShare, GPU_LEASES,
-    GPUS, GpuLease, LEASE_GPUS, LEASE_NODES, LeaseGpu, LeaseNode, NODE_LEDGERS, NODE_LIFECYCLES, RUN_QUEUES,
-    RunState, TRAINING_RUNS, TrainingRun,
+    ACCOUNT_USES, BindingState, COMPUTE_NODES, FAIR_SHARES, GPU_LEASES, GPUS, NODE_LEDGERS, NODE_LIFECYCLES,
+    RUN_QUEUES, RunState, TRAINING_RUNS,
 };
 use crate::error::{Error, Result};
-use crate::plane::leases::{node_of, tree_of};
+use crate::plane::leases::tree_of;
 use crate::plane::view::View;
-use crate::queue::{Queue, QueueTree, Resources, Running, Settings};
+use crate::queue::{Queue, Resources, Settings};
 use crate::rent::OfferQuery;
 use crate::sched::Tag;
 use crate::store::{
@@ -192,197 +196,11 @@ impl Known {
                 self.changed.nodes.insert(node.uuid());
             }
         }
-        let shares = read(store, &FAIR_SHARES, changed.shares.iter().map(|id| (*id).into())).await?;
-        for account in changed.shares {
-            let weight = shares
-                .get(&account.into())
-                .map(FairShare::from_row)
-                .transpose()?
-                .map_or(1000, |share| share.weight_milli);
-            self.queue.set_weight(account, weight);
-        }
+        self.take_shares(store, changed.shares).await?;
         self.take_uses(store, changed.uses).await?;
         self.take_runs(store, &changed.leases, &changed.runs).await?;
         let touched = changed.nodes.into_iter().chain(std::mem::take(&mut self.changed.nodes));
         touched.collect::<BTreeSet<_>>().into_iter().try_for_each(|node| self.take_node(node))
-    }
-
-    async fn take_queues(&mut self, store: &dyn Store) -> Result<()> {
-        let rows = store.scan_all(Scan::of(&RUN_QUEUES)).await?;
-        let tree: QueueTree = tree_of(&rows)?;
-        let wanted: BTreeMap<Uuid, Row> =
-            rows.into_iter().filter_map(|row| Some((row.key().as_uuid()?, row))).collect();
-        let gone: Vec<Uuid> =
-            self.queue.tree().iter().map(|node| node.id).filter(|id| !wanted.contains_key(id)).collect();
-        // Parents before their children: in the order in which the tree took them.
-        for node in tree.iter() {
-            let Some(row) = wanted.get(&node.id) else { continue };
-            self.queue.set_queue(node_of(row)?).map_err(|error| does_not_fit("parent_id", &error))?;
-        }
-        for queue in gone.into_iter().rev() {
-            // What still waits or runs there is told to have gone by the feed, and then the queue goes with the next change.
-            drop(self.queue.remove_queue(queue));
-        }
-        Ok(())
-    }
-
-    async fn take_uses(&mut self, store: &dyn Store, keys: BTreeSet<Key>) -> Result<()> {
-        for row in read(store, &ACCOUNT_USES, keys.into_iter()).await?.into_values() {
-            let used = AccountUse::from_row(&row)?;
-            let amount = |column| row.int(column);
-            let now = Resources {
-                gpu_milli: amount("gpu_milli_seconds")?,
-                cpu_milli: amount("cpu_milli_seconds")?,
-                memory_mib: amount("memory_mib_seconds")?,
-            };
-            let (account, period) = (used.account_id.uuid(), used.period);
-            let before = self.uses.insert((account, period), now).unwrap_or(Resources::ZERO);
-            self.queue.add_use(account, period, now.minus(before));
-        }
-        Ok(())
-    }
-
-    /// Takes in runs and leases: first what holds nothing any more, then what holds something, then what waits.
-    async fn take_runs(
-        &mut self,
-        store: &dyn Store,
-        leases: &BTreeSet<Uuid>,
-        runs: &BTreeSet<Uuid>,
-    ) -> Result<()> {
-        let mut rows = read(store, &GPU_LEASES, leases.iter().map(|id| (*id).into())).await?;
-        let holds = |row: &Row| Ok::<_, Error>(GpuLease::from_row(row)?.state.holds());
-        let mut live = Vec::new();
-        for id in leases {
-            match rows.remove(&(*id).into()) {
-                Some(row) if holds(&row)? => live.push(GpuLease::from_row(&row)?),
-                _ => {
-                    if self.leases.remove(id).is_some() {
-                        self.touch_nodes_of(*id);
-                        self.queue.end(*id);
-                    }
-                }
-            }
-        }
-        let needed: BTreeSet<Uuid> =
-            runs.iter().copied().chain(live.iter().map(|lease| lease.of_run.uuid())).collect();
-        let rows = read(store, &TRAINING_RUNS, needed.iter().map(|id| (*id).into())).await?;
-        for id in runs {
-            self.queue.withdraw(*id);
-            self.rentable.remove(id);
-        }
-        for lease in live {
-            self.take_lease(store, &lease, rows.get(&lease.of_run.into())).await?;
-        }
-        for id in runs {
-            let Some(row) = rows.get(&(*id).into()) else { continue };
-            let run = TrainingRun::from_row(row)?;
-            if let Some(job) = pending(&run, &self.models) {
-                self.rentable.extend(OfferQuery::of(&run.ask).map(|query| (*id, query)));
-                // A queue that was deleted meanwhile is told by the feed, and the run with it.
-                drop(self.queue.submit(job));
-            }
-        }
-        Ok(())
-    }
-
-    async fn take_lease(&mut self, store: &dyn Store, lease: &GpuLease, run: Option<&Row>) -> Result<()> {
-        let id = lease.id.uuid();
-        let stopping = lease.state == BindingState::Releasing;
-        if self.leases.contains_key(&id) {
-            if stopping {
-                self.queue.stopping(id, None);
-            }
-            return Ok(());
-        }
-        let Some((run, queue)) = run.map(TrainingRun::from_row).transpose()?.zip(lease.queue_id) else {
-            return Ok(());
-        };
-        // What the lease is charged to does not change with the run.
-        let run = TrainingRun { queue_id: Some(queue), ..run };
-        let Some(job) = job(&run, id, &self.models) else { return Ok(()) };
-        let held = self.held(store, lease).await?;
-        let Some(placements) = placements(&job.ask, &held) else { return Ok(()) };
-        for on in &held {
-            self.give_room(on, &job.ask);
-            self.changed.nodes.insert(on.node);
-        }
-        let kinds: Vec<(Uuid, Tag)> =
-            placements.iter().filter_map(|at| Some((at.node, at.demand.tag()?))).collect();
-        let running = Running { job, started: lease.created_at, placements, stopping };
-        if self.queue.restore(running).is_ok() {
-            self.leases.insert(id, lease.of_run.uuid());
-            for (node, kind) in kinds {
-                self.kinds.entry(node).or_default().push((id, kind));
-            }
-        }
-        Ok(())
-    }
-
-    /// What a lease holds, node by node.
-    async fn held(&self, store: &dyn Store, lease: &GpuLease) -> Result<Vec<HeldOn>> {
-        let nodes = store.scan_all(Scan::of(&LEASE_NODES).by("lease_nodes_lease").with(lease.id)).await?;
-        let gpus = store.scan_all(Scan::of(&LEASE_GPUS).by("lease_gpus_lease").with(lease.id)).await?;
-        let mut held = Vec::with_capacity(nodes.len());
-        for row in &nodes {
-            let part = LeaseNode::from_row(row)?;
-            let node = part.of_node.uuid();
-            held.push(HeldOn { node, members: part.members, gpus: Vec::new() });
-        }
-        for row in &gpus {
-            let of = LeaseGpu::from_row(row)?;
-            for on in &mut held {
-                let Some(node) = self.view.node(on.node) else { continue };
-                if let Some(place) = node.gpus.iter().position(|gpu| gpu.id == of.of_gpu.uuid()) {
-                    on.gpus.push((u32::try_from(place).unwrap_or(u32::MAX), of.milli.get()));
-                }
-            }
-        }
-        Ok(held)
-    }
-
-    /// Lets the queue see a node with room for what is about to be held there: what is held is already off the view.
-    fn give_room(&mut self, on: &HeldOn, ask: &crate::queue::Ask) {
-        let Some(mut state) = self.queue.cluster().get(&on.node).or_else(|| self.view.state(on.node)) else {
-            return;
-        };
-        let (demand, members) = (ask.demand(), i64::from(on.members));
-        state.cpu_free = state.cpu_free.max(demand.cpu().get() * members);
-        state.memory_free = state.memory_free.max(demand.memory().get() * members);
-        state.storage_free = state.storage_free.max(demand.storage().get() * members);
-        for (gpu, milli) in &on.gpus {
-            if let Some(gpu) = usize::try_from(*gpu).ok().and_then(|gpu| state.gpus.get_mut(gpu)) {
-                gpu.free_milli = gpu.free_milli.max(*milli);
-            }
-        }
-        drop(self.queue.upsert_node(&state));
-    }
-
-    fn touch_nodes_of(&mut self, lease: Uuid) {
-        let nodes: Vec<Uuid> = self
-            .queue
-            .running(lease)
-            .map(|run| run.placements.iter().map(|at| at.node).collect())
-            .unwrap_or_default();
-        for node in &nodes {
-            if let Some(kinds) = self.kinds.get_mut(node) {
-                kinds.retain(|(of, _)| *of != lease);
-            }
-        }
-        self.changed.nodes.extend(nodes);
-    }
-
-    /// Lets the queue see a node as it is.
-    fn take_node(&mut self, node: Uuid) -> Result<()> {
-        match self.view.state(node) {
-            Some(mut state) => {
-                for (_, kind) in self.kinds.get(&node).into_iter().flatten() {
-                    state.running.add(*kind, 1);
-                }
-                self.queue.upsert_node(&state).map_err(|error| does_not_fit("node_ledgers", &error))?;
-            }
-            None => drop(self.queue.remove_node(node)),
-        }
-        Ok(())
     }
 }
 

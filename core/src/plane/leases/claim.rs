@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Over, RunLease, held_until, over};
+use super::{Over, RunLease, held_until, over, whole};
 use crate::amount::GpuMilli;
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS, LEASE_NODES,
-    LEASE_RENEWALS, LeaseGpu, LeaseId, NodeId, RENTALS, TRAINING_RUN_IMAGES, TRAINING_RUNS, TrainingRun,
-    TrainingRunImage,
+    LEASE_RENEWALS, LeaseGpu, LeaseId, NODE_HEARTBEATS, NodeId, RENTALS, TRAINING_RUN_IMAGES, TRAINING_RUNS,
+    TrainingRun, TrainingRunImage,
 };
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
-use crate::plane::node_life::hears;
+use crate::plane::node_life::{hears, speaks};
 use crate::plane::{ControlPlane, NodeSession};
-use crate::store::{Change, Row, Scan, StoreExt as _, Test, Write};
+use crate::store::{Answer, Change, MAX_PAGE, Query, Row, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
 
 /// How many leases are looked at for one that can be taken.
@@ -91,6 +91,17 @@ pub struct LeasedGpu {
     pub milli: GpuMilli,
 }
 
+/// A lease that no worker has, with what belongs to it.
+struct Free {
+    row: Row,
+    run: Row,
+    /// Whether it is on a rented machine.
+    rented: bool,
+    images: Vec<Row>,
+    gpus: Vec<Row>,
+    now: Timestamp,
+}
+
 /// What becomes of a lease that its worker renews.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,16 +122,13 @@ impl ControlPlane {
     pub async fn claim_run(&self, worker: &Worker, lease: Duration) -> Result<Option<ClaimedRun>> {
         check(worker, lease)?;
         self.decided("run.claim", GpuLease::KIND, || async move {
-            let mut batch = self.batch("run.claim");
-            if let Some((node, session)) = worker.node {
-                let now = self.still_speaks(node, session).await?;
-                batch.push(hears(node, session, now));
-            }
-            let Some((row, now)) = self.free_lease(worker).await? else {
+            let Some(free) = self.free_lease(worker).await? else {
                 return Ok(Decided::Done(None));
             };
-            let revision = row.revision();
-            let mut given = GpuLease::from_row(&row)?;
+            let (revision, now) = (free.row.revision(), free.now);
+            let mut batch = self.batch("run.claim");
+            batch.writes.extend(worker.node.map(|(node, session)| hears(node, session, now)));
+            let mut given = GpuLease::from_row(&free.row)?;
             given.state = given.state.on(BindingEvent::Bind)?;
             let test = vec![Test::eq("token", i64::from(given.token))];
             given.token += 1;
@@ -136,7 +144,7 @@ impl ControlPlane {
             batch.push(Write::update(&GPU_LEASES, given.id, revision, given.plain()));
             batch.push(Write::patch(&LEASE_RENEWALS, given.id, test, set));
             batch.push(self.lease_log("run.claim", &given, &worker.name, now));
-            let claimed = self.claimed(&given, until).await?;
+            let claimed = self.claimed(&given, free, until).await?;
             Ok(Decided::Commit(Some(claimed), batch))
         })
         .await
@@ -177,61 +185,97 @@ impl ControlPlane {
         .await
     }
 
-    /// A lease that a worker may take, chosen by its name, so that many who ask at once do not all want the same one.
-    async fn free_lease(&self, worker: &Worker) -> Result<Option<(Row, Timestamp)>> {
-        let reserved = Scan::of(&GPU_LEASES)
-            .by("gpu_leases_state")
-            .with(BindingState::Reserved.as_str())
-            .limit(LOOKED_AT);
-        let is_free =
-            |row: &Row| row.text("state").is_ok_and(|state| state == BindingState::Reserved.as_str());
-        let mut rows: Vec<Row> = match (worker.lease, worker.node) {
-            (Some(lease), _) => {
-                self.store.get(&GPU_LEASES, lease).await?.value.into_iter().filter(is_free).collect()
-            }
-            (None, None) => self.store.scan(reserved).await?.value.rows,
-            (None, Some((node, _))) => {
-                let parts = Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node);
-                let parts = self.store.scan_all(parts).await?;
-                let keys = parts.iter().map(|part| Ok((&GPU_LEASES, part.id::<()>("lease_id")?.into())));
-                let keys = keys.collect::<Result<Vec<_>>>()?;
-                let leases = self.store.get_many(keys).await?.value;
-                leases.into_iter().flatten().filter(is_free).collect()
-            }
-        };
+    /// A lease that a worker may take, chosen at random, so that many who ask at once do not all want the same one.
+    async fn free_lease(&self, worker: &Worker) -> Result<Option<Free>> {
+        let mut rows = self.free_leases(worker).await?;
         while !rows.is_empty() {
             let chosen = usize::try_from(self.ids.next_id().as_u64_pair().1).unwrap_or(0) % rows.len();
-            let row = rows.swap_remove(chosen);
+            let free = self.free(rows.swap_remove(chosen)).await?;
             // Who works on a rented machine says so; nobody else can use what is there.
-            let rented = Scan::of(&RENTALS).by("rentals_lease").with(row.id::<()>("id")?).limit(1);
-            let read = self.store.scan(rented).await?;
-            if read.value.rows.is_empty() || worker.lease.is_some() {
-                return Ok(Some((row, read.now)));
+            if !free.rented || worker.lease.is_some() {
+                return Ok(Some(free));
             }
         }
         Ok(None)
     }
 
-    async fn claimed(&self, given: &GpuLease, until: Timestamp) -> Result<ClaimedRun> {
-        let images = Scan::of(&TRAINING_RUN_IMAGES).by("training_run_images_run").with(given.of_run);
-        let images = self.store.scan_all(images).await?;
-        let mut images =
-            images.iter().map(TrainingRunImage::from_row).collect::<std::result::Result<Vec<_>, _>>()?;
+    /// The rows of some leases that no worker has, among those that a worker looks at. Refuses an agent that was replaced.
+    async fn free_leases(&self, worker: &Worker) -> Result<Vec<Row>> {
+        let parts = |node: NodeId| Scan::of(&LEASE_NODES).by("lease_nodes_node").with(node).limit(MAX_PAGE);
+        let reserved = BindingState::Reserved.as_str();
+        let mut queries = vec![match (worker.lease, worker.node) {
+            (Some(lease), _) => Query::Get { table: &GPU_LEASES, key: lease.into() },
+            (None, Some((node, _))) => Query::Scan(parts(node)),
+            (None, None) => {
+                Query::Scan(Scan::of(&GPU_LEASES).by("gpu_leases_state").with(reserved).limit(LOOKED_AT))
+            }
+        }];
+        queries.extend(worker.node.map(|(node, _)| Query::Get { table: &NODE_HEARTBEATS, key: node.into() }));
+        let mut answers = self.store.read(queries).await?.answers.into_iter();
+        let found = answers.next();
+        if let Some((_, session)) = worker.node {
+            speaks(answers.next().and_then(Answer::into_row).as_ref(), session)?;
+        }
+        let rows = match (found, worker.node) {
+            (Some(Answer::Page(page)), Some((node, _))) => {
+                let parts = whole(&*self.store, parts(node), page).await?;
+                let keys = parts.iter().map(|part| Ok((&GPU_LEASES, part.id::<()>("lease_id")?.into())));
+                let keys = keys.collect::<Result<Vec<_>>>()?;
+                self.store.get_many(keys).await?.value.into_iter().flatten().collect()
+            }
+            (found, _) => found.map(Answer::into_rows).unwrap_or_default(),
+        };
+        let is_free = |row: &Row| row.text("state").is_ok_and(|state| state == reserved);
+        Ok(rows.into_iter().filter(is_free).collect())
+    }
+
+    /// Reads what belongs to a lease, all at once.
+    async fn free(&self, row: Row) -> Result<Free> {
+        let (lease, run) = (row.id::<()>("id")?, row.id::<()>("of_run")?);
+        let images = Scan::of(&TRAINING_RUN_IMAGES).by("training_run_images_run").with(run).limit(MAX_PAGE);
+        let gpus = Scan::of(&LEASE_GPUS).by("lease_gpus_lease").with(lease).limit(MAX_PAGE);
+        let reads = self
+            .store
+            .read(vec![
+                Query::Get { table: &TRAINING_RUNS, key: run.into() },
+                Query::Scan(Scan::of(&RENTALS).by("rentals_lease").with(lease).limit(1)),
+                Query::Scan(images.clone()),
+                Query::Scan(gpus.clone()),
+            ])
+            .await?;
+        let mut answers = reads.answers.into_iter();
+        let of_run = answers.next().and_then(Answer::into_row);
+        let rented = answers.next().and_then(Answer::into_row).is_some();
+        let mut page = || answers.next().map(Answer::into_page).unwrap_or_default();
+        let (first_images, first_gpus) = (page(), page());
+        Ok(Free {
+            row,
+            run: of_run.ok_or_else(|| Error::not_found(TrainingRun::KIND, run))?,
+            rented,
+            images: whole(&*self.store, images, first_images).await?,
+            gpus: whole(&*self.store, gpus, first_gpus).await?,
+            now: reads.now,
+        })
+    }
+
+    async fn claimed(&self, given: &GpuLease, free: Free, until: Timestamp) -> Result<ClaimedRun> {
+        let images = free.images.iter().map(TrainingRunImage::from_row);
+        let mut images = images.collect::<std::result::Result<Vec<_>, _>>()?;
         images.sort_by_key(|image| image.position);
-        let run = self.store.get(&TRAINING_RUNS, given.of_run).await?.value;
-        let run = run.ok_or_else(|| Error::not_found(TrainingRun::KIND, given.of_run))?;
         Ok(ClaimedRun {
             lease: RunLease::new(given.of_run, given.id, given.attempt, given.token),
-            run: TrainingRun::from_row(&run)?,
+            run: TrainingRun::from_row(&free.run)?,
             images,
-            gpus: self.leased_gpus(given.id).await?,
+            gpus: self.leased_gpus(&free.gpus).await?,
             until,
         })
     }
 
     /// The GPUs of a lease, by node and slot.
-    async fn leased_gpus(&self, lease: LeaseId) -> Result<Vec<LeasedGpu>> {
-        let held = self.store.scan_all(Scan::of(&LEASE_GPUS).by("lease_gpus_lease").with(lease)).await?;
+    async fn leased_gpus(&self, held: &[Row]) -> Result<Vec<LeasedGpu>> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
         let held = held.iter().map(LeaseGpu::from_row).collect::<std::result::Result<Vec<_>, _>>()?;
         let keys = held.iter().map(|held| (&GPUS, held.of_gpu.into())).collect();
         let rows = self.store.get_many(keys).await?.value;

@@ -18,6 +18,7 @@ pub use claim::{ClaimedRun, LeaseStanding, LeasedGpu, Worker};
 pub use expire::LeasesSwept;
 pub(in crate::plane) use grant::{Grant, GrantNode, GrantRental};
 pub(in crate::plane) use queues::{node_of, tree_of};
+pub(in crate::plane) use release::HeldRows;
 
 use super::ControlPlane;
 use super::users::Happened;
@@ -27,7 +28,10 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::queue::{Decay, Resources};
-use crate::store::{Batch, Change, Is, Key, Mode, Row, StoreExt as _, Table, Test, Value, Write};
+use crate::store::{
+    Answer, Batch, Change, Is, Key, Mode, Page, Query, Row, Scan, Store, StoreExt as _, Table, Test, Value,
+    Write,
+};
 use crate::time::Timestamp;
 use spend::spent;
 
@@ -57,31 +61,39 @@ impl RunLease {
         Self { run, lease, attempt, token }
     }
 
+    /// What is read to judge it: [`ShownRows`].
+    pub(in crate::plane) fn queries(&self) -> [Query; 3] {
+        [
+            Query::Get { table: &TRAINING_RUNS, key: self.run.into() },
+            Query::Get { table: &GPU_LEASES, key: self.lease.into() },
+            Query::Get { table: &LEASE_RENEWALS, key: self.lease.into() },
+        ]
+    }
+
     /// Whether this is what the last worker shows that took the lease.
     pub(in crate::plane) fn is_of(&self, lease: &GpuLease) -> bool {
         (lease.of_run, lease.attempt, lease.token) == (self.run, self.attempt, self.token)
     }
 }
 
-/// The rows behind what a worker shows.
-#[derive(Clone, Debug)]
-pub(in crate::plane) struct Shown {
-    pub(in crate::plane) run: Entry<TrainingRun>,
-    pub(in crate::plane) lease: Entry<GpuLease>,
-    pub(in crate::plane) now: Timestamp,
+/// The rows behind what a worker shows, as they are read: beside whatever else its word is decided on.
+#[derive(Debug)]
+pub(in crate::plane) struct ShownRows {
+    pub(in crate::plane) run: Option<Row>,
+    pub(in crate::plane) lease: Option<Row>,
+    renewal: Option<Row>,
 }
 
-impl ControlPlane {
-    /// The run and the lease as a worker shows them; `WrongState` where the lease is not its own any more, or is over, `NotFound`
-    /// where there is none.
-    pub(in crate::plane) async fn shown(&self, shown: &RunLease) -> Result<Shown> {
-        let keys = vec![
-            (&TRAINING_RUNS, shown.run.into()),
-            (&GPU_LEASES, shown.lease.into()),
-            (&LEASE_RENEWALS, shown.lease.into()),
-        ];
-        let read = self.store.get_many(keys).await?;
-        let [Some(run), Some(lease), Some(renewal)] = read.value.as_slice() else {
+impl ShownRows {
+    /// The first answers, to [`RunLease::queries`].
+    pub(in crate::plane) fn of(answers: &mut impl Iterator<Item = Answer>) -> Self {
+        let mut row = || answers.next().and_then(Answer::into_row);
+        Self { run: row(), lease: row(), renewal: row() }
+    }
+
+    /// The run and the lease, where the lease is still that of the worker who shows it.
+    pub(in crate::plane) fn judged(&self, shown: &RunLease, now: Timestamp) -> Result<Shown> {
+        let (Some(run), Some(lease), Some(renewal)) = (&self.run, &self.lease, &self.renewal) else {
             return Err(Error::not_found(GpuLease::KIND, shown.lease));
         };
         let (run, lease) = (entry::<TrainingRun>(run)?, entry::<GpuLease>(lease)?);
@@ -94,15 +106,32 @@ impl ControlPlane {
         if lease.value.run_id.is_none() || lease.value.state != BindingState::Bound {
             return Err(over(WORKING, Over::Is(lease.value.state)));
         }
-        if renewal.time("expires_at")? <= read.now {
+        if renewal.time("expires_at")? <= now {
             return Err(over(WORKING, Over::Expired));
         }
-        Ok(Shown { run, lease, now: read.now })
+        Ok(Shown { run, lease, now })
+    }
+}
+
+/// The rows behind what a worker shows, which is still so.
+#[derive(Clone, Debug)]
+pub(in crate::plane) struct Shown {
+    pub(in crate::plane) run: Entry<TrainingRun>,
+    pub(in crate::plane) lease: Entry<GpuLease>,
+    pub(in crate::plane) now: Timestamp,
+}
+
+impl ControlPlane {
+    /// The run and the lease as a worker shows them; `WrongState` where the lease is not its own any more, or is over, `NotFound`
+    /// where there is none.
+    pub(in crate::plane) async fn shown(&self, shown: &RunLease) -> Result<Shown> {
+        let reads = self.store.read(shown.queries().into()).await?;
+        ShownRows::of(&mut reads.answers.into_iter()).judged(shown, reads.now)
     }
 
     /// Adds to what an account has used, from one moment to another.
     fn charge_use(batch: &mut Batch, lease: &GpuLease, span: (Timestamp, Timestamp)) {
-        for (period, used) in spent(held(lease), lease.created_at, span, &Decay::default()) {
+        for (period, used) in spent(charge_of(lease), lease.created_at, span, &Decay::default()) {
             let none = AccountUse {
                 account_id: lease.account_id,
                 period,
@@ -127,6 +156,15 @@ pub(in crate::plane) fn still_of(lease: &GpuLease, run: &TrainingRun) -> bool {
     lease.run_id.is_none() || (run.state.has_lease() && run.attempt == lease.attempt)
 }
 
+/// All rows of a scan of which the first page was read.
+pub(in crate::plane) async fn whole(store: &dyn Store, scan: Scan, first: Page) -> Result<Vec<Row>> {
+    let mut rows = first.rows;
+    if first.next.is_some() {
+        rows.extend(store.scan_all(scan.after(first.next)).await?);
+    }
+    Ok(rows)
+}
+
 /// Adds what tests in the batch that the lease is still the holder's, and not over.
 pub(in crate::plane) fn still_holds(
     batch: &mut Batch,
@@ -146,7 +184,7 @@ fn held_until(batch: &mut Batch, shown: &RunLease, revision: i64, (now, until): 
 }
 
 /// What a lease holds that is a matter of queues and shares.
-fn held(lease: &GpuLease) -> Resources {
+pub(in crate::plane) fn charge_of(lease: &GpuLease) -> Resources {
     Resources {
         gpu_milli: lease.gpu_milli.get(),
         cpu_milli: lease.cpu_milli.get(),

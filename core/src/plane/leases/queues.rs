@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{adjusted, held};
+use super::{adjusted, charge_of};
 use crate::entity::{Entity as _, GpuLease, QueueId, RUN_QUEUE_USES, RUN_QUEUES, RunQueue, RunQueueUse};
 use crate::error::{Error, Result};
 use crate::queue::{QueueMisfit, QueueNode, QueueTree, Quota, Quotas, Resource, Resources};
@@ -48,7 +48,7 @@ impl Queues {
 
     /// Charges a lease to its queue, in the batch and here, where that fits.
     pub(super) fn charge(&mut self, batch: &mut Batch, queue: QueueId, lease: &GpuLease) -> Result<()> {
-        let (queue, asked) = (queue.uuid(), held(lease));
+        let (queue, asked) = (queue.uuid(), charge_of(lease));
         if self.tree.get(queue).is_none() {
             return Err(Error::not_found(RunQueue::KIND, queue));
         }

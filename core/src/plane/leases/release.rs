@@ -2,7 +2,7 @@
 
 use super::grant::of_node;
 use super::queues::of_queue;
-use super::{LOOKS, Over, RunLease, held, not_renewed, of_account, over, spent, still_of, uses};
+use super::{LOOKS, Over, RunLease, charge_of, not_renewed, of_account, over, spent, still_of, uses, whole};
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, Entry, GPU_LEASES, GPUS, GpuLease, LEASE_GPUS, LEASE_NODES,
     LEASE_RENEWALS, LeaseGpu, LeaseId, LeaseNode, NodeId, RunCause, RunId, TRAINING_RUNS, TrainingRun, entry,
@@ -13,11 +13,43 @@ use crate::plane::node_life::hears;
 use crate::plane::overrides::check_reason;
 use crate::plane::{ControlPlane, NodeSession};
 use crate::queue::Decay;
-use crate::store::{Batch, Change, Row, Scan, StoreExt as _, Value, Write};
+use crate::store::{Answer, Batch, Change, MAX_PAGE, Query, Row, Scan, Store, StoreExt as _, Value, Write};
 use crate::time::Timestamp;
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 256;
+
+/// What a lease holds of nodes and GPUs.
+#[derive(Debug)]
+pub(in crate::plane) struct HeldRows {
+    pub(in crate::plane) nodes: Vec<Row>,
+    pub(in crate::plane) gpus: Vec<Row>,
+}
+
+impl HeldRows {
+    fn scans(lease: LeaseId) -> [Scan; 2] {
+        [(&LEASE_NODES, "lease_nodes_lease"), (&LEASE_GPUS, "lease_gpus_lease")]
+            .map(|(table, order)| Scan::of(table).by(order).with(lease).limit(MAX_PAGE))
+    }
+
+    /// What is read of it.
+    pub(in crate::plane) fn queries(lease: LeaseId) -> [Query; 2] {
+        Self::scans(lease).map(Query::Scan)
+    }
+
+    /// What the next answers say, to these queries; what follows on their pages is read.
+    pub(in crate::plane) async fn of(
+        lease: LeaseId,
+        answers: &mut impl Iterator<Item = Answer>,
+        store: &dyn Store,
+    ) -> Result<Self> {
+        let [nodes, gpus] = Self::scans(lease);
+        let mut page = || answers.next().map(Answer::into_page).unwrap_or_default();
+        let (some_nodes, some_gpus) = (page(), page());
+        let nodes = whole(store, nodes, some_nodes).await?;
+        Ok(Self { nodes, gpus: whole(store, gpus, some_gpus).await? })
+    }
+}
 
 impl ControlPlane {
     /// Gives up the run's lease, if it has one: one that no worker took is released in this batch, another one is to be released
@@ -51,9 +83,19 @@ impl ControlPlane {
         lease: Entry<GpuLease>,
         now: Timestamp,
     ) -> Result<()> {
-        let of = |table, index: &'static str| Scan::of(table).by(index).with(lease.value.id);
-        let nodes = self.store.scan_all(of(&LEASE_NODES, "lease_nodes_lease")).await?;
-        let gpus = self.store.scan_all(of(&LEASE_GPUS, "lease_gpus_lease")).await?;
+        let reads = self.store.read(HeldRows::queries(lease.value.id).into()).await?;
+        let held = HeldRows::of(lease.value.id, &mut reads.answers.into_iter(), &*self.store).await?;
+        self.release_held(batch, run, (lease, &held), now)
+    }
+
+    /// As [`ControlPlane::release_in`], where what the lease holds was read.
+    pub(in crate::plane) fn release_held(
+        &self,
+        batch: &mut Batch,
+        run: &mut TrainingRun,
+        (lease, rows): (Entry<GpuLease>, &HeldRows),
+        now: Timestamp,
+    ) -> Result<()> {
         let Entry { value: mut lease, revision } = lease;
         let before = lease.clone();
         lease.state = lease.state.on(BindingEvent::Free)?;
@@ -61,13 +103,14 @@ impl ControlPlane {
         (lease.charged_until, lease.released_at) = (now, Some(now));
         // First of all: of two that release it, the second one is told so, and not what is missing of its use.
         batch.push(Write::update(&GPU_LEASES, lease.id, revision, lease.plain()));
-        give_back(batch, &nodes, &gpus)?;
+        give_back(batch, &rows.nodes, &rows.gpus)?;
         batch.writes.extend(of_account(&before, -1));
         if let Some(queue) = before.queue_id {
-            batch.writes.extend(of_queue(queue.uuid(), held(&before), -1));
+            batch.writes.extend(of_queue(queue.uuid(), charge_of(&before), -1));
         }
         // It was charged in advance; what of that was not used comes back. What was used and not charged yet is charged.
-        let unused = spent(held(&before), before.created_at, (now, before.charged_until), &Decay::default());
+        let unused =
+            spent(charge_of(&before), before.created_at, (now, before.charged_until), &Decay::default());
         for (period, unused) in unused {
             batch.writes.extend(uses(&before, period, unused, -1));
         }

@@ -176,8 +176,8 @@ impl ControlPlane {
     /// Refuses an agent that was replaced; otherwise the time.
     pub(super) async fn still_speaks(&self, node: NodeId, session: NodeSession) -> Result<Timestamp> {
         let read = self.store.get(&NODE_HEARTBEATS, node).await?;
-        let last = read.value.as_ref().map(|row| row.int("session")).transpose()?;
-        if last == Some(i64::from(session.0)) { Ok(read.now) } else { Err(replaced()) }
+        speaks(read.value.as_ref(), session)?;
+        Ok(read.now)
     }
 
     async fn turn_node(&self, operation: &'static str, node: NodeId, event: NodeEvent) -> Result<NodeState> {
@@ -227,6 +227,12 @@ fn unheard(error: StoreError) -> Error {
 pub(super) fn hears(node: NodeId, session: NodeSession, now: Timestamp) -> Write {
     let same = vec![Test::eq("session", i64::from(session.0))];
     Write::patch(&NODE_HEARTBEATS, node, same, vec![("seen_at", Change::Max(now.into()))])
+}
+
+/// Refuses an agent that was replaced, by the row of its node's heartbeat.
+pub(super) fn speaks(heartbeat: Option<&Row>, session: NodeSession) -> Result<()> {
+    let last = heartbeat.map(|row| row.int("session")).transpose()?;
+    if last == Some(i64::from(session.0)) { Ok(()) } else { Err(replaced()) }
 }
 
 /// What an agent is told that was replaced.

@@ -9,7 +9,7 @@ use crate::entity::{
 use crate::error::Result;
 use crate::plane::commands::clipped;
 use crate::plane::decided::Decided;
-use crate::store::{Batch, Scan, StoreExt as _, Write};
+use crate::store::{Batch, MAX_PAGE, Row, Scan, StoreExt as _, Write};
 use crate::time::Timestamp;
 
 /// The most bytes of what is said of an end.
@@ -94,10 +94,22 @@ impl ControlPlane {
         event: RunEvent,
         now: Timestamp,
     ) -> Result<()> {
+        let copies = self.store.scan_all(copies_of(run.id)).await?;
+        self.end_run_of(batch, run, &copies, (event, now))
+    }
+
+    /// The same where the run's images were read.
+    pub(super) fn end_run_of(
+        &self,
+        batch: &mut Batch,
+        run: &mut TrainingRun,
+        copies: &[Row],
+        (event, now): (RunEvent, Timestamp),
+    ) -> Result<()> {
         self.turn_run(run, event, now)?;
         (run.training_id, run.queue_id, run.ended_at) = (None, None, Some(now));
-        for row in self.store.scan_all(Scan::of(&TRAINING_RUN_IMAGES).with(run.id)).await? {
-            let mut copy = TrainingRunImage::from_row(&row)?;
+        for row in copies {
+            let mut copy = TrainingRunImage::from_row(row)?;
             if copy.image_id.take().is_some() {
                 batch.push(Write::update(&TRAINING_RUN_IMAGES, row.key(), row.revision(), copy.plain()));
             }
@@ -105,4 +117,9 @@ impl ControlPlane {
         batch.push(Write::record(&QUOTAS, run.owner_id, "runs", -1));
         Ok(())
     }
+}
+
+/// The copies of images that a run has.
+pub(super) fn copies_of(run: RunId) -> Scan {
+    Scan::of(&TRAINING_RUN_IMAGES).with(run).limit(MAX_PAGE)
 }

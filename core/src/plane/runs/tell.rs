@@ -10,7 +10,7 @@ use crate::entity::{
 use crate::error::{Error, Result};
 use crate::plane::RunLease;
 use crate::plane::decided::Decided;
-use crate::plane::leases::still_holds;
+use crate::plane::leases::{ShownRows, still_holds};
 use crate::store::{Answer, Change, Query, Scan, Test, Write};
 
 /// The most measures of one message.
@@ -83,13 +83,16 @@ impl ControlPlane {
         message.check()?;
         let message = &message;
         self.decided("run.tell", TrainingStatus::KIND, || async move {
-            let mut queries = vec![Query::Get { table: &RUN_PULSES, key: lease.run.into() }];
+            let mut queries = Vec::from(lease.queries());
+            queries.push(Query::Get { table: &RUN_PULSES, key: lease.run.into() });
             queries.extend(message.message_id.as_deref().map(|id| {
                 let of_id = Scan::of(&TRAINING_STATUSES).by("training_statuses_message");
                 Query::Scan(of_id.with(lease.run).with(id).limit(1))
             }));
-            let shown = self.shown(lease).await?;
-            let mut rows = self.store.read(queries).await?.answers.into_iter().map(Answer::into_rows);
+            let reads = self.store.read(queries).await?;
+            let mut answers = reads.answers.into_iter();
+            let shown = ShownRows::of(&mut answers).judged(lease, reads.now)?;
+            let mut rows = answers.map(Answer::into_rows);
             let pulse = rows.next().unwrap_or_default().pop();
             let pulse = pulse.ok_or_else(|| Error::not_found(TrainingRun::KIND, lease.run))?;
             if let Some(before) = rows.next().unwrap_or_default().pop() {

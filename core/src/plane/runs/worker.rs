@@ -5,18 +5,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ends::MAX_INFO;
+use super::ends::{MAX_INFO, copies_of};
 use super::{ControlPlane, after, judge_first, of_run, updated};
 use crate::entity::{
-    Entity as _, Entry, GPU_LEASES, GpuLease, RUN_PULSES, RunCause, RunEvent, RunId, RunState, TRAINING_RUNS,
-    TrainingRun, entry,
+    Entity as _, Entry, GpuLease, RUN_PULSES, RunCause, RunEvent, RunId, RunState, TrainingRun, entry,
 };
 use crate::error::{Error, Result};
 use crate::plane::RunLease;
 use crate::plane::commands::clipped;
 use crate::plane::decided::Decided;
-use crate::plane::leases::still_holds;
-use crate::store::{Change, StoreExt as _, Write};
+use crate::plane::leases::{HeldRows, ShownRows, still_holds, whole};
+use crate::store::{Answer, Change, Query, Write};
 
 /// What came of a run: where it is in the host's storage, and how it is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,24 +81,34 @@ impl ControlPlane {
     pub async fn complete_run(&self, lease: &RunLease, artifact: &Artifact) -> Result<Entry<TrainingRun>> {
         artifact.check()?;
         self.decided("run.complete", TrainingRun::KIND, || async move {
-            if let Some(run) = self.let_go_by(lease).await?
+            // Everything at once: this is said of every run.
+            let mut queries = Vec::from(lease.queries());
+            queries.push(Query::Scan(copies_of(lease.run)));
+            queries.extend(HeldRows::queries(lease.lease));
+            let reads = self.store.read(queries).await?;
+            let mut answers = reads.answers.into_iter();
+            let rows = ShownRows::of(&mut answers);
+            if let Some(run) = let_go_by(lease, &rows)?
                 && run.state == RunState::Completed
                 && artifact.is_of(&run)
             {
                 return Ok(Decided::Done(run));
             }
-            let shown = self.shown(lease).await?;
+            let shown = rows.judged(lease, reads.now)?;
+            let page = answers.next().map(Answer::into_page).unwrap_or_default();
+            let copies = whole(&*self.store, copies_of(lease.run), page).await?;
+            let held = HeldRows::of(lease.lease, &mut answers, &*self.store).await?;
             let mut run = shown.run.value.clone();
             if artifact.key != artifact_key(&run) {
                 return Err(Error::invalid("key", "it was not handed out for this attempt"));
             }
             let mut batch = self.batch("run.complete");
-            self.end_run(&mut batch, &mut run, RunEvent::Complete, shown.now).await?;
+            self.end_run_of(&mut batch, &mut run, &copies, (RunEvent::Complete, shown.now))?;
             run.artifact_key = Some(artifact.key.clone());
             run.artifact_bytes = Some(artifact.bytes);
             run.artifact_sha256 = Some(artifact.sha256.to_ascii_lowercase());
             (run.cause, run.status_info) = (None, None);
-            self.release_in(&mut batch, &mut run, shown.lease, shown.now).await?;
+            self.release_held(&mut batch, &mut run, (shown.lease, &held), shown.now)?;
             judge_first(&mut batch, &shown.run, &run);
             let told = format!("{} bytes", artifact.bytes);
             batch.push(self.log(of_run("run.complete", &run, &told), shown.now));
@@ -124,12 +133,14 @@ impl ControlPlane {
             return Err(Error::invalid("cause", "a worker says crashed, invalid or hardware"));
         }
         self.decided("run.fail", TrainingRun::KIND, || async move {
-            if let Some(run) = self.let_go_by(lease).await?
+            let reads = self.store.read(lease.queries().into()).await?;
+            let rows = ShownRows::of(&mut reads.answers.into_iter());
+            if let Some(run) = let_go_by(lease, &rows)?
                 && run.cause == Some(cause)
             {
                 return Ok(Decided::Done(run));
             }
-            let shown = self.shown(lease).await?;
+            let shown = rows.judged(lease, reads.now)?;
             let mut run = shown.run.value.clone();
             let mut batch = self.batch("run.fail");
             self.fail_attempt(&mut batch, &mut run, (cause, info), shown.now).await?;
@@ -149,13 +160,15 @@ impl ControlPlane {
     #[tracing::instrument(skip_all)]
     pub async fn return_run(&self, lease: &RunLease, reason: &str) -> Result<Entry<TrainingRun>> {
         self.decided("run.return", TrainingRun::KIND, || async move {
-            if let Some(run) = self.let_go_by(lease).await?
+            let reads = self.store.read(lease.queries().into()).await?;
+            let rows = ShownRows::of(&mut reads.answers.into_iter());
+            if let Some(run) = let_go_by(lease, &rows)?
                 && run.cause.is_none()
                 && !run.state.is_terminal()
             {
                 return Ok(Decided::Done(run));
             }
-            let mut shown = self.shown(lease).await?;
+            let mut shown = rows.judged(lease, reads.now)?;
             let mut run = shown.run.value.clone();
             let mut batch = self.batch("run.return");
             run.not_before = Some(shown.now);
@@ -195,19 +208,17 @@ impl ControlPlane {
         })
         .await
     }
+}
 
-    /// The run of a lease that its worker has let go of by an earlier answer, while no other attempt has begun.
-    async fn let_go_by(&self, lease: &RunLease) -> Result<Option<Entry<TrainingRun>>> {
-        let keys = vec![(&TRAINING_RUNS, lease.run.into()), (&GPU_LEASES, lease.lease.into())];
-        let read = self.store.get_many(keys).await?;
-        let [Some(run), Some(held)] = read.value.as_slice() else {
-            return Err(Error::not_found(TrainingRun::KIND, lease.run));
-        };
-        let entry = entry::<TrainingRun>(run)?;
-        let held = GpuLease::from_row(held)?;
-        let over = !held.state.holds() && entry.attempt == lease.attempt;
-        Ok((lease.is_of(&held) && over).then_some(entry))
-    }
+/// The run of a lease that its worker has let go of by an earlier answer, while no other attempt has begun.
+fn let_go_by(lease: &RunLease, rows: &ShownRows) -> Result<Option<Entry<TrainingRun>>> {
+    let (Some(run), Some(held)) = (&rows.run, &rows.lease) else {
+        return Err(Error::not_found(TrainingRun::KIND, lease.run));
+    };
+    let entry = entry::<TrainingRun>(run)?;
+    let held = GpuLease::from_row(held)?;
+    let over = !held.state.holds() && entry.attempt == lease.attempt;
+    Ok((lease.is_of(&held) && over).then_some(entry))
 }
 
 /// The key of what an attempt of a run uploads.

@@ -33,6 +33,25 @@ fn what_started_and_ended_leaves_no_trace() {
 }
 
 #[test]
+fn what_is_held_elsewhere_counts_until_it_ends() {
+    let mut queue = queue(Settings::new(QueuePolicy::FairShare), siblings(&[8, 8]), 2);
+    let ten = Resources::gpus_milli(10_000);
+    queue.hold_elsewhere(id(9), id(1), id(1), ten).unwrap();
+    submit(&mut queue, [Job { queue: id(1), ..job(1, 8) }, Job { queue: id(2), ..job(2, 6) }]);
+    assert_eq!(queue.hold_elsewhere(id(9), id(1), id(1), ten), Err(Unacceptable::Known { job: id(9) }));
+    assert_eq!(queue.hold_elsewhere(id(1), id(1), id(1), ten), Err(Unacceptable::Known { job: id(1) }));
+    let nowhere = queue.hold_elsewhere(id(8), id(7), id(1), ten);
+    assert_eq!(nowhere, Err(Unacceptable::UnknownQueue { queue: id(7) }));
+    assert_eq!(queue.tree().available(ALL).gpu_milli, 6_000);
+    assert_eq!(queue.remove_queue(id(1)), Err(InvalidTree::InUse { queue: id(1) }));
+
+    assert_eq!(tick(&mut queue, at(5)), [2], "six are left");
+    assert_eq!(queue.end(id(9)), None, "it did not run here");
+    assert_eq!(tick(&mut queue, at(6)), [1]);
+    assert_eq!(queue.tree().held(ALL), Resources::gpus_milli(14_000));
+}
+
+#[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let mut queue = plain(QueuePolicy::Fifo, 1);
     let nowhere = Job { queue: id(7), ..job(1, 1) };

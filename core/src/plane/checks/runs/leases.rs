@@ -1,5 +1,7 @@
 //! GPU leases that schedulers give: taken, renewed, lost, preempted, and given back on evidence only.
 
+mod rented;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +20,6 @@ use crate::plane::{
     Worker,
 };
 use crate::queue::{QueuePolicy, Settings};
-use crate::rent::Offer;
-use crate::rent::mock::MockProvider;
 use crate::store::{Scan, StoreExt as _};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -33,7 +33,7 @@ pub(super) async fn check_leases(world: &World) {
     Box::pin(nobody_stops_for_a_run_that_waits_no_longer(world)).await;
     Box::pin(a_node_that_is_given_up_frees_what_is_leased_there(world)).await;
     Box::pin(who_comes_back_under_an_old_name_inherits_nothing(world)).await;
-    Box::pin(who_finds_no_room_gets_a_rented_machine(world)).await;
+    Box::pin(rented::check_rented(world)).await;
     Box::pin(many_schedulers_give_every_gpu_once_and_pass_no_quota(world)).await;
     Box::pin(many_workers_take_every_lease_once(world)).await;
 }
@@ -289,47 +289,6 @@ async fn who_comes_back_under_an_old_name_inherits_nothing(world: &World) {
     assert_eq!((next.lease.run, next.lease.attempt), (run, 2));
     super::wrong_state(world.cloud.begin_run(&claimed.lease).await);
     world.cloud.begin_run(&next.lease).await.unwrap();
-    pool.end(world).await;
-}
-
-async fn who_finds_no_room_gets_a_rented_machine(world: &World) {
-    let pool = Pool::new(world, 1).await;
-    let provider = MockProvider::new(format!("mock-{}", world.fresh()), 7);
-    provider.offer(Offer::new("large", 8, "H100", 9_000_000));
-    provider.offer(Offer::new("dear", 8, "H100", 90_000_000));
-    let ask = |most| RunAsk { rent_micros: Some(most), ..gang(1, 8) };
-    let run = pool.submit(world, |run| run.ask(ask(10_000_000))).await;
-    let unpaid = pool.submit(world, |run| run.ask(ask(1))).await;
-    let small =
-        pool.submit(world, |run| run.ask(RunAsk { rent_micros: Some(10_000_000), ..gang(1, 4) })).await;
-    let rented = pool.scheduler.rent_waiting(&provider).await.unwrap();
-    assert_eq!(
-        rented.iter().map(|(run, _)| *run).collect::<Vec<_>>(),
-        [run],
-        "{unpaid} cannot pay, {small} has room"
-    );
-    assert_eq!(pool.scheduler.rent_waiting(&provider).await.unwrap(), [], "once is enough");
-    assert_eq!(pool.granted().await, [small]);
-    clean(world).await;
-    assert_eq!(world.cloud.rent_pending(&provider).await.unwrap().rented, 1);
-    // What is there only a worker on that machine can use.
-    assert_eq!(claim(world).await.run.id, small);
-    assert_eq!(world.cloud.claim_run(&Worker::new("w"), MINUTE).await.unwrap(), None);
-    let worker = Worker::new("w").of(rented[0].1);
-    let claimed = world.cloud.claim_run(&worker, MINUTE).await.unwrap().unwrap();
-    assert_eq!((claimed.run.id, claimed.gpus.len()), (run, 8));
-    assert!(claimed.gpus.iter().all(|gpu| gpu.node.is_none()));
-    assert_eq!(world.cloud.claim_run(&worker, MINUTE).await.unwrap(), None, "it is taken");
-    world.cloud.begin_run(&claimed.lease).await.unwrap();
-    world.cloud.abort_run(run, "enough").await.unwrap();
-    world.cloud.release_lease(&claimed.lease).await.unwrap();
-    for _ in 0..4 {
-        world.cloud.janitor_pass(&provider).await.unwrap();
-        world.clock.advance(10 * MINUTE);
-        provider.tick();
-    }
-    assert_eq!((provider.there("").len(), provider.released().len()), (0, 1), "it was given back");
-    clean(world).await;
     pool.end(world).await;
 }
 
