@@ -98,6 +98,7 @@ async fn said(cloud: &ControlPlane, shown: &RunLease, says: Says) -> Result<Stri
             LeaseStanding::Held(until) => format!("held until {until}"),
             LeaseStanding::Stop(reason) => format!("stop: {reason}"),
         },
+        Says::GiveBack => cloud.return_run(shown, "it stops").await?.state.to_string(),
         Says::Release => {
             cloud.release_lease(shown).await?;
             String::new()

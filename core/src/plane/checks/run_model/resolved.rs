@@ -129,6 +129,7 @@ impl Run<'_> {
             (_, RunState::Training, 2 | 3) => Says::Tell(message.saturating_sub(1)),
             (_, RunState::Training, _) => Says::Upload,
             (_, RunState::Uploading, 1) => Says::Fail(RunCause::Crashed),
+            (_, RunState::Uploading, 2) => Says::GiveBack,
             _ => Says::Complete(Artefact::Right),
         })
     }

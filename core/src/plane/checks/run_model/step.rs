@@ -301,7 +301,7 @@ fn say(random: &mut Pcg64Mcg) -> Deed {
 
 fn says(random: &mut Pcg64Mcg) -> Says {
     use Artefact::{Other, Right, Unreadable, WrongKey};
-    match random.random_range(0..14_u8) {
+    match random.random_range(0..15_u8) {
         0 | 1 => Says::Begin,
         2 | 3 => Says::Tell(random.random_range(0..4)),
         4 => Says::Upload,
@@ -317,6 +317,7 @@ fn says(random: &mut Pcg64Mcg) -> Says {
             ],
         )),
         10 | 11 => Says::Renew(pick(random, [10, 100, 1000])),
+        12 => Says::GiveBack,
         _ => Says::Release,
     }
 }

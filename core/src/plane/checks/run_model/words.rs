@@ -16,6 +16,8 @@ pub(super) enum Says {
     Fail(RunCause),
     /// It holds on to the lease for so many seconds.
     Renew(u16),
+    /// Nothing runs any more, and another worker is to go on.
+    GiveBack,
     /// Nothing runs any more.
     Release,
 }
@@ -58,6 +60,7 @@ impl Model {
             Says::Complete(artefact) => self.complete(shown, artefact),
             Says::Fail(cause) => self.fail(shown, cause),
             Says::Renew(seconds) => self.renew(shown, seconds),
+            Says::GiveBack => self.give_back(shown),
             Says::Release => self.let_go(shown),
         }
     }
@@ -169,6 +172,25 @@ impl Model {
         Ok(self.runs[run].state.to_string())
     }
 
+    fn give_back(&mut self, shown: &RunLease) -> Answer {
+        if self.lease_at(shown.lease).is_none() || self.run_at(shown.run).is_none() {
+            return Err("not_found");
+        }
+        if let Some(run) = self.let_go_before(shown)
+            && self.runs[run].cause.is_none()
+            && self.runs[run].is_live()
+        {
+            return Ok(self.runs[run].state.to_string());
+        }
+        let (lease, run) = self.counts(shown)?;
+        let now = self.now;
+        (self.runs[run].cause, self.runs[run].not_before, self.runs[run].pause) = (None, Some(now), None);
+        self.turn(run, RunState::Queued);
+        self.leases[lease].reason = Some("given back".to_owned());
+        self.release(lease);
+        Ok(RunState::Queued.to_string())
+    }
+
     fn renew(&mut self, shown: &RunLease, seconds: u16) -> Answer {
         let lease = self.shown(shown)?;
         let until = self.now.plus(std::time::Duration::from_secs(seconds.into()));
@@ -188,6 +210,11 @@ impl Model {
         match self.leases[lease].state {
             BindingState::Released => {}
             BindingState::Releasing => self.release(lease),
+            // It was not in time, and says at once that nothing runs any more.
+            BindingState::Bound if self.leases[lease].expires_at <= self.now => {
+                self.leases[lease].reason = Some("not renewed in time".to_owned());
+                self.lost(lease, RunCause::WorkerLost);
+            }
             _ => return Err("wrong_state"),
         }
         Ok(String::new())
