@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use benches::checks::{Checks, Kind};
 use benches::server::Server;
-use benches::stores::{GROUPS, SCHEMA, Stores};
+use benches::stores::Stores;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 fn checks(criterion: &mut Criterion) {
@@ -13,12 +13,7 @@ fn checks(criterion: &mut Criterion) {
     let files = Stores::new(Duration::ZERO).unwrap();
     let server = runtime.block_on(Server::start(Duration::ZERO)).unwrap();
     let url = server.fresh_database().unwrap();
-    let stores = [
-        ("memory", Stores::memory().unwrap()),
-        ("redb", files.redb(GROUPS).unwrap()),
-        ("SQLite", runtime.block_on(files.sqlite(GROUPS)).unwrap()),
-        ("Postgres", runtime.block_on(Stores::postgres(&url, SCHEMA)).unwrap()),
-    ];
+    let stores = runtime.block_on(files.all(&url)).unwrap();
     for (name, store) in stores {
         let checks = runtime.block_on(Checks::new(store)).unwrap();
         let mut group = criterion.benchmark_group(format!("checks, {name}"));

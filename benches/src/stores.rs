@@ -74,6 +74,16 @@ impl Stores {
         Ok(Arc::new(PostgresStore::connect_with(url, TABLES, clock, options).await?))
     }
 
+    /// Each store by its name: the reference store, files, and a schema of the database at `url`.
+    pub async fn all(&self, url: &str) -> Result<[(&'static str, Arc<dyn Store>); 4], Failed> {
+        Ok([
+            ("memory", Self::memory()?),
+            ("redb", self.redb(GROUPS)?),
+            ("SQLite", self.sqlite(GROUPS).await?),
+            ("Postgres", Self::postgres(url, SCHEMA).await?),
+        ])
+    }
+
     fn path(&self, kind: &str, max_group: usize) -> PathBuf {
         self.folder.path().join(format!("{max_group}.{kind}"))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use benches::checks::{Checks, Kind, MEMBERS};
 use benches::server::Server;
-use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+use benches::stores::{Failed, Stores};
 
 use super::{Size, callers};
 
@@ -18,13 +18,9 @@ pub(crate) async fn checks(server: &Server, size: Size) -> Result<(), Failed> {
     println!("\nchecks of sessions and API keys, of {MEMBERS} users\n");
     println!("{:<10} {:<10} {:<10} {:>10}  to reach", "store", "", "", "checks/s");
     let files = Stores::new(Duration::ZERO)?;
-    let url = server.fresh_database()?;
-    for (name, store, within) in [
-        ("memory", Stores::memory()?, true),
-        ("redb", files.redb(GROUPS)?, true),
-        ("SQLite", files.sqlite(GROUPS).await?, false),
-        ("Postgres", Stores::postgres(&url, SCHEMA).await?, false),
-    ] {
+    // Those in this process.
+    let within = [true, true, false, false];
+    for ((name, store), within) in files.all(&server.fresh_database()?).await?.into_iter().zip(within) {
         let checks = Checks::new(store).await?;
         for kind in Kind::ALL {
             for count in [1, CALLERS] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use benches::claims::{Claims, Round, WORKERS};
 use benches::server::Server;
-use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+use benches::stores::{Failed, Stores};
 
 use super::Size;
 use crate::rate;
@@ -23,13 +23,7 @@ pub(crate) async fn claims(server: &Server, size: Size) -> Result<(), Failed> {
         "store", "grants/s", "completed/s", "a claim", "99th", "longest"
     );
     let files = Stores::new(Duration::ZERO)?;
-    let url = server.fresh_database()?;
-    for (name, store) in [
-        ("memory", Stores::memory()?),
-        ("redb", files.redb(GROUPS)?),
-        ("SQLite", files.sqlite(GROUPS).await?),
-        ("Postgres", Stores::postgres(&url, SCHEMA).await?),
-    ] {
+    for (name, store) in files.all(&server.fresh_database()?).await? {
         let bench = Claims::new(store, size.runs).await?;
         bench.round().await?;
         let mut rounds = Vec::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use benches::heartbeats::Heartbeats;
 use benches::server::Server;
-use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+use benches::stores::{Failed, Stores};
 
 use super::Size;
 
@@ -13,13 +13,8 @@ pub(crate) async fn heartbeats(server: &Server, size: Size) -> Result<(), Failed
     println!("\nheartbeats of {} nodes, a thousand in a call, and a sweep over them\n", size.nodes);
     println!("{:<10} {:>12} {:>10}  to reach", "store", "heartbeats/s", "sweep");
     let files = Stores::new(Duration::ZERO)?;
-    let url = server.fresh_database()?;
-    for (name, store, to_reach) in [
-        ("memory", Stores::memory()?, None),
-        ("redb", files.redb(GROUPS)?, Some(100_000.0)),
-        ("SQLite", files.sqlite(GROUPS).await?, None),
-        ("Postgres", Stores::postgres(&url, SCHEMA).await?, Some(10_000.0)),
-    ] {
+    let to_reach = [None, Some(100_000.0), None, Some(10_000.0)];
+    for ((name, store), to_reach) in files.all(&server.fresh_database()?).await?.into_iter().zip(to_reach) {
         let nodes = Heartbeats::new(store, size.nodes).await?;
         let long = Duration::from_millis(size.reads_ms);
         nodes.per_second(long).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use benches::import::Import;
 use benches::server::Server;
-use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+use benches::stores::{Failed, Stores};
 
 use super::Size;
 
@@ -18,13 +18,7 @@ pub(crate) async fn import(server: &Server, size: Size) -> Result<(), Failed> {
     let heads = ["instances/s", "100,000 take", "again/s", "users, nodes"];
     println!("{:<10} {:>12} {:>13} {:>10} {:>13}  to reach", "store", heads[0], heads[1], heads[2], heads[3]);
     let files = Stores::new(Duration::ZERO)?;
-    let url = server.fresh_database()?;
-    for (name, store) in [
-        ("memory", Stores::memory()?),
-        ("redb", files.redb(GROUPS)?),
-        ("SQLite", files.sqlite(GROUPS).await?),
-        ("Postgres", Stores::postgres(&url, SCHEMA).await?),
-    ] {
+    for (name, store) in files.all(&server.fresh_database()?).await? {
         let took = Import::new(store, count)?.run().await?;
         let items = f64::from(u32::try_from(count)?);
         let rate = |took: Duration| items / took.as_secs_f64();

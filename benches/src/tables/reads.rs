@@ -5,7 +5,7 @@ use std::time::Duration;
 use benches::launches::now;
 use benches::reads::{Kind, Reads};
 use benches::server::Server;
-use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+use benches::stores::{Failed, Stores};
 
 use super::Size;
 
@@ -17,13 +17,7 @@ pub(crate) async fn reads(server: &Server, size: Size) -> Result<(), Failed> {
     println!("\nreads, microseconds for one reader, and reads a second of {READERS} readers\n");
     println!("{:<10} {:<12} {:>10} {:>12}", "store", "", "µs", "reads/s");
     let files = Stores::new(Duration::ZERO)?;
-    let url = server.fresh_database()?;
-    for (name, store) in [
-        ("memory", Stores::memory()?),
-        ("redb", files.redb(GROUPS)?),
-        ("SQLite", files.sqlite(GROUPS).await?),
-        ("Postgres", Stores::postgres(&url, SCHEMA).await?),
-    ] {
+    for (name, store) in files.all(&server.fresh_database()?).await? {
         let reads = Reads::new(store).await?;
         for kind in Kind::ALL {
             let one = per_second(&reads, kind, 1, size).await?;

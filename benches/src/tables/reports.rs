@@ -5,7 +5,7 @@ use std::time::Duration;
 use apportion::machine::FoundState;
 use benches::reports::Reports;
 use benches::server::Server;
-use benches::stores::{Failed, GROUPS, SCHEMA, Stores};
+use benches::stores::{Failed, Stores};
 
 use super::Size;
 
@@ -17,13 +17,7 @@ pub(crate) async fn reports(server: &Server, size: Size) -> Result<(), Failed> {
     );
     println!("{:<10} {:>12} {:>14}", "store", "as it was", "all changed");
     let files = Stores::new(Duration::ZERO)?;
-    let url = server.fresh_database()?;
-    for (name, store) in [
-        ("memory", Stores::memory()?),
-        ("redb", files.redb(GROUPS)?),
-        ("SQLite", files.sqlite(GROUPS).await?),
-        ("Postgres", Stores::postgres(&url, SCHEMA).await?),
-    ] {
+    for (name, store) in files.all(&server.fresh_database()?).await? {
         let node = Reports::new(store, size.reported).await?;
         node.report(FoundState::Running).await?;
         let (mut same, mut changed) = (Vec::new(), Vec::new());
