@@ -8,12 +8,13 @@ use super::{Over, RunLease, held_until, over, whole};
 use crate::amount::GpuMilli;
 use crate::entity::{
     BindingEvent, BindingState, Entity as _, GPU_LEASES, GPUS, Gpu, GpuId, GpuLease, LEASE_GPUS, LEASE_NODES,
-    LEASE_RENEWALS, LeaseGpu, LeaseId, NODE_HEARTBEATS, NodeId, RENTALS, TRAINING_RUN_IMAGES, TRAINING_RUNS,
-    TrainingRun, TrainingRunImage,
+    LEASE_RENEWALS, LeaseGpu, LeaseId, NODE_HEARTBEATS, NodeId, RENTALS, TRAINING_RUNS, TrainingRun,
+    TrainingRunImage,
 };
 use crate::error::{Error, Result};
 use crate::plane::decided::Decided;
 use crate::plane::node_life::{hears, speaks};
+use crate::plane::runs::copies_of;
 use crate::plane::{ControlPlane, NodeSession};
 use crate::store::{Answer, Change, MAX_PAGE, Query, Row, Scan, StoreExt as _, Test, Write};
 use crate::time::Timestamp;
@@ -231,8 +232,8 @@ impl ControlPlane {
 
     /// Reads what belongs to a lease, all at once.
     async fn free(&self, row: Row) -> Result<Free> {
-        let (lease, run) = (row.id::<()>("id")?, row.id::<()>("of_run")?);
-        let images = Scan::of(&TRAINING_RUN_IMAGES).by("training_run_images_run").with(run).limit(MAX_PAGE);
+        let (lease, run) = (row.id::<()>("id")?, row.id::<TrainingRun>("of_run")?);
+        let images = copies_of(run);
         let gpus = Scan::of(&LEASE_GPUS).by("lease_gpus_lease").with(lease).limit(MAX_PAGE);
         let reads = self
             .store

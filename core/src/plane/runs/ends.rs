@@ -120,6 +120,6 @@ impl ControlPlane {
 }
 
 /// The copies of images that a run has.
-pub(super) fn copies_of(run: RunId) -> Scan {
+pub(in crate::plane) fn copies_of(run: RunId) -> Scan {
     Scan::of(&TRAINING_RUN_IMAGES).with(run).limit(MAX_PAGE)
 }

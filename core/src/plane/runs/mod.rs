@@ -18,6 +18,7 @@ mod worker;
 
 pub use advance::Advanced;
 pub(in crate::plane) use advance::due;
+pub(in crate::plane) use ends::copies_of;
 pub use policy::RunPolicy;
 pub use request::NewRun;
 pub use sweep::SweptRuns;
