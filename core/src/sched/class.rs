@@ -1,6 +1,7 @@
 //! Nodes of equal free state: [`Class`].
 
-use super::demand::{MAX_GPUS, Tag};
+use super::demand::MAX_GPUS;
+use super::grain::Free;
 use super::members::{Members, NodeKey};
 use super::node::GpuState;
 
@@ -16,12 +17,11 @@ pub(crate) const WHOLE: u16 = 1000;
 /// one class. Slots beyond the last are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ClassState {
-    pub(crate) cpu: i64,
-    pub(crate) memory: i64,
-    pub(crate) storage: i64,
+    /// The least amounts that the class stands for.
+    pub(crate) free: Free,
     /// The cluster's number of the GPU model.
     pub(crate) model: u32,
-    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`].
+    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`](super::demand::Tag::index); 0 where these are not told apart.
     pub(crate) tags: u32,
     pub(crate) schedulable: bool,
     pub(crate) gpu_count: u8,
@@ -31,9 +31,7 @@ pub(crate) struct ClassState {
 impl ClassState {
     pub(crate) fn new(slots: &Slots, model: u32) -> Self {
         let mut state = Self {
-            cpu: 0,
-            memory: 0,
-            storage: 0,
+            free: Free::default(),
             model,
             tags: 0,
             schedulable: true,
@@ -57,15 +55,6 @@ impl ClassState {
     /// What is usable of all GPUs together, in milli.
     pub(crate) fn gpu_idle(&self) -> i64 {
         self.gpus().iter().copied().map(i64::from).sum()
-    }
-
-    pub(crate) const fn runs(&self, tag: Tag) -> bool {
-        self.tags & (1 << tag.index()) != 0
-    }
-
-    pub(crate) const fn set_runs(&mut self, tag: Tag, runs: bool) {
-        let bit = 1 << tag.index();
-        self.tags = if runs { self.tags | bit } else { self.tags & !bit };
     }
 
     /// Puts one GPU's usable part to another value, keeping the order.

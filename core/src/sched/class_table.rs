@@ -118,7 +118,7 @@ mod tests {
     fn states_of_equal_hash_are_told_apart_whichever_goes_first() {
         let state = |cpu| {
             let mut state = ClassState::new(&Slots::from_gpus(&[]), 0);
-            state.cpu = cpu;
+            state.free.cpu = cpu;
             state
         };
         let key = NodeKey { rank: 0, id: uuid::Uuid::nil() };

@@ -10,8 +10,11 @@ use super::class::{Class, ClassState, Slot, Slots};
 use super::class_table::ClassTable;
 use super::demand::{Demand, Tag};
 use super::fits::{Misfit, Offer, judge};
+use super::grain::{Free, Grain};
 use super::members::NodeKey;
 use super::node::{InvalidNode, NodeState, Running};
+use super::policy::Policy;
+use super::supply::Supply;
 use super::task_counts::TaskCounts;
 use super::totals::Totals;
 
@@ -33,6 +36,7 @@ fn next_uid() -> u64 {
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) uid: u64,
+    pub(super) grain: Grain,
     nodes: Vec<Node>,
     free_nodes: Vec<u32>,
     by_id: FxHashMap<Uuid, u32>,
@@ -41,13 +45,17 @@ pub struct Cluster {
     classes: ClassTable,
     pub(super) log: ChangeLog,
     pub(super) totals: Totals,
+    pub(super) supply: Supply,
 }
 
-/// One node: who it is, its class, and its GPUs in slot order. The rest of its state is its class's.
+/// One node: who it is, its class, its GPUs in slot order, and its exact amounts. The rest of its state is its class's.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) key: NodeKey,
+    pub(super) free: Free,
     pub(super) slots: Slots,
+    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`].
+    pub(super) tags: u32,
     class: u32,
 }
 
@@ -55,6 +63,15 @@ impl Node {
     /// The number of the node's class.
     pub(super) const fn class(&self) -> u32 {
         self.class
+    }
+
+    pub(super) const fn runs(&self, tag: Tag) -> bool {
+        self.tags & (1 << tag.index()) != 0
+    }
+
+    pub(super) const fn set_runs(&mut self, tag: Tag, runs: bool) {
+        let bit = 1 << tag.index();
+        self.tags = if runs { self.tags | bit } else { self.tags & !bit };
     }
 }
 
@@ -68,6 +85,7 @@ impl Clone for Cluster {
     fn clone(&self) -> Self {
         Self {
             uid: next_uid(),
+            grain: self.grain,
             nodes: self.nodes.clone(),
             free_nodes: self.free_nodes.clone(),
             by_id: self.by_id.clone(),
@@ -76,6 +94,7 @@ impl Clone for Cluster {
             classes: self.classes.clone(),
             log: self.log.clone(),
             totals: self.totals,
+            supply: self.supply.clone(),
         }
     }
 }
@@ -83,7 +102,7 @@ impl Clone for Cluster {
 impl PartialEq for Cluster {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len()
-            && self.class_count() == other.class_count()
+            && (self.grain != other.grain || self.class_count() == other.class_count())
             && self.totals == other.totals
             && self.by_id.keys().all(|id| self.get(id) == other.get(id))
     }
@@ -92,10 +111,24 @@ impl PartialEq for Cluster {
 impl Eq for Cluster {}
 
 impl Cluster {
-    /// A cluster without nodes.
+    /// A cluster without nodes, which tells everything about them apart: right for every policy.
     pub fn new() -> Self {
+        Self::with_grain(Grain::EXACT)
+    }
+
+    /// A cluster without nodes, which tells them apart no further than this policy does.
+    ///
+    /// Decisions of that policy are the same as on any other cluster of the same nodes. They cost less where nodes
+    /// differ a little: [`Policy::OpportunityCost`] sees some thousands of classes in a million nodes of which no two
+    /// are alike.  Another policy that is asked of this cluster takes amounts for as little as they are at least.
+    pub fn for_policy(policy: Policy) -> Self {
+        Self::with_grain(policy.grain())
+    }
+
+    pub(super) fn with_grain(grain: Grain) -> Self {
         Self {
             uid: next_uid(),
+            grain,
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             by_id: FxHashMap::default(),
@@ -104,6 +137,7 @@ impl Cluster {
             classes: ClassTable::default(),
             log: ChangeLog::default(),
             totals: Totals::default(),
+            supply: Supply::default(),
         }
     }
 
@@ -138,7 +172,7 @@ impl Cluster {
         let node = self.node(index)?;
         let state = self.class(node.class)?.state;
         let mut running = Running::default();
-        for tag in tags(state.tags) {
+        for tag in tags(node.tags) {
             running.add(tag, self.running.get(index, tag, true));
         }
         Some(NodeState {
@@ -146,9 +180,9 @@ impl Cluster {
             rank: node.key.rank,
             model: self.model(&state).map(ToOwned::to_owned),
             schedulable: state.schedulable,
-            cpu_free: state.cpu,
-            memory_free: state.memory,
-            storage_free: state.storage,
+            cpu_free: node.free.cpu,
+            memory_free: node.free.memory,
+            storage_free: node.free.storage,
             gpus: node.slots.iter().map(Slot::to_gpu).collect(),
             running,
         })
@@ -160,9 +194,10 @@ impl Cluster {
         self.remove(&node.id);
         let slots = Slots::from_gpus(&node.gpus);
         let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
-        (state.cpu, state.memory, state.storage) = (node.cpu_free, node.memory_free, node.storage_free);
         state.schedulable = node.schedulable;
-        let entry = Node { key: NodeKey { rank: node.rank, id: node.id }, slots, class: VACANT };
+        let tags = node.running.iter().fold(0, |tags, (tag, _)| tags | 1 << tag.index());
+        let key = NodeKey { rank: node.rank, id: node.id };
+        let entry = Node { key, free: Free::of(node), slots, tags, class: VACANT };
         let index = if let Some(index) = self.free_nodes.pop() {
             if let Some(place) = self.node_mut(index) {
                 *place = entry;
@@ -173,7 +208,6 @@ impl Cluster {
             last_index(self.nodes.len())
         };
         for (tag, tasks) in node.running.iter() {
-            state.tags |= 1 << tag.index();
             self.running.set(index, tag, tasks);
         }
         self.by_id.insert(node.id, index);
@@ -187,13 +221,12 @@ impl Cluster {
         let Some(index) = self.by_id.remove(id) else {
             return false;
         };
-        let Some(slots) = self.node(index).map(|node| node.slots) else {
+        let Some(&Node { slots, tags: held, .. }) = self.node(index) else {
             return false;
         };
-        if let Some(state) = self.detach(index) {
-            for tag in tags(state.tags) {
-                self.running.set(index, tag, 0);
-            }
+        self.detach(index);
+        for tag in tags(held) {
+            self.running.set(index, tag, 0);
         }
         if let Some(node) = self.node_mut(index) {
             node.class = VACANT;
@@ -208,7 +241,7 @@ impl Cluster {
         let Some(&index) = self.by_id.get(id) else {
             return false;
         };
-        self.change(index, |state| state.schedulable = schedulable);
+        self.change(index, |_, state| state.schedulable = schedulable);
         true
     }
 
@@ -228,8 +261,12 @@ impl Cluster {
 
     /// The name of a class's GPU model.
     pub(super) fn model(&self, state: &ClassState) -> Option<&str> {
-        let at = usize::try_from(state.model).ok()?.checked_sub(1)?;
-        self.models.get(at).map(String::as_str)
+        self.model_name(usize::try_from(state.model).ok()?)
+    }
+
+    /// The name of the GPU model with this number.
+    pub(super) fn model_name(&self, number: usize) -> Option<&str> {
+        self.models.get(number.checked_sub(1)?).map(String::as_str)
     }
 
     pub(super) fn node(&self, index: u32) -> Option<&Node> {
@@ -257,23 +294,53 @@ impl Cluster {
         self.classes.iter()
     }
 
-    /// [`fits`](super::fits::fits) for all nodes of a class.
+    /// [`fits`](super::fits::fits) for a node of a class with these amounts free.
     #[inline]
-    pub(super) fn judge(&self, state: &ClassState, demand: &Demand) -> Result<(), Misfit> {
+    pub(super) fn judge(&self, state: &ClassState, free: Free, demand: &Demand) -> Result<(), Misfit> {
         let offer = Offer {
             schedulable: state.schedulable,
             model: if demand.models().is_empty() { None } else { self.model(state) },
-            cpu_free: state.cpu,
-            memory_free: state.memory,
-            storage_free: state.storage,
+            cpu_free: free.cpu,
+            memory_free: free.memory,
+            storage_free: free.storage,
         };
         judge(offer, state.gpus().iter().copied().map(i64::from), demand)
     }
 
+    /// [`fits`](super::fits::fits) for one node.
+    pub(super) fn judge_node(&self, node: u32, demand: &Demand) -> Result<(), Misfit> {
+        let Some(held) = self.node(node) else { return Err(Misfit::Unschedulable) };
+        let Some(class) = self.class(held.class) else { return Err(Misfit::Unschedulable) };
+        self.judge(&class.state, held.free, demand)
+    }
+
+    /// Which nodes of a class a demand fits.
+    #[inline]
+    pub(super) fn admits(&self, state: &ClassState, demand: &Demand) -> Admits {
+        let Err(misfit) = self.judge(state, state.free, demand) else { return Admits::All };
+        if self.grain.is_exact() {
+            return Admits::None(misfit);
+        }
+        match self.judge(state, self.grain.top(state.free), demand) {
+            // What removes the most that the class stands for removes all of it, if nothing before does.
+            Err(most) if std::mem::discriminant(&most) == std::mem::discriminant(&misfit) => {
+                Admits::None(misfit)
+            }
+            _ => Admits::Some,
+        }
+    }
+
+    /// The first node of a class that a demand fits, where it may not fit all.
+    pub(super) fn first_fitting(&self, class: &Class, demand: &Demand) -> Option<u32> {
+        class.members.iter().find(|node| self.judge_node(*node, demand).is_ok())
+    }
+
     /// Moves a node to the class of its changed state.
-    pub(super) fn change(&mut self, node: u32, change: impl FnOnce(&mut ClassState)) {
+    pub(super) fn change(&mut self, node: u32, change: impl FnOnce(&mut Node, &mut ClassState)) {
         if let Some(mut state) = self.detach(node) {
-            change(&mut state);
+            if let Some(held) = self.node_mut(node) {
+                change(held, &mut state);
+            }
             self.attach(node, state);
         }
     }
@@ -290,12 +357,19 @@ impl Cluster {
             class.first = key_of(nodes, first);
         }
         self.log.version += 1;
+        self.supply.remove(&state);
         Some(state)
     }
 
-    /// Puts a node into the class of this state, making the class if it is the first one.
-    fn attach(&mut self, node: u32, state: ClassState) {
+    /// Puts a node into the class of this state, making the class if it is the first one. What the class tells of the
+    /// amounts and tasks of the node is taken from the node.
+    fn attach(&mut self, node: u32, mut state: ClassState) {
         self.log.version += 1;
+        if let Some(held) = self.node(node) {
+            state.free = self.grain.floor(held.free);
+            state.tags = if self.grain.is_exact() { held.tags } else { 0 };
+        }
+        self.supply.add(&state);
         let nodes = &self.nodes;
         let key = key_of(nodes, node);
         let number = if let Some(number) = self.classes.find(&state) {
@@ -311,12 +385,26 @@ impl Cluster {
             && class.members.first() == Some(node)
         {
             class.first = key;
-            class.changed = self.log.push(number, live);
+            class.changed = self.log.push(number, node, live);
+        } else if !self.grain.is_exact() {
+            // It may be the first that fits where the first of the class does not.
+            self.log.push(number, node, live);
         }
         if let Some(entry) = self.node_mut(node) {
             entry.class = number;
         }
     }
+}
+
+/// Which nodes of a class a demand fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admits {
+    /// Each of them.
+    All,
+    /// It depends on the node, whether it fits or what removes it.
+    Some,
+    /// None, all of them for this reason; the amounts in it are the class's.
+    None(Misfit),
 }
 
 /// The kinds of task in a set of bits.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use uuid::Uuid;
 
-use super::cluster::Cluster;
+use super::cluster::{Admits, Cluster};
 use super::demand::Demand;
 use super::members::NodeKey;
 use super::placement::NoFit;
@@ -37,13 +37,19 @@ impl Scheduler {
     pub fn explain(&mut self, cluster: &Cluster, demand: &Demand, top: usize) -> Explanation {
         self.turn_to(cluster);
         let (removed, fitting) = recount(cluster, demand);
+        let prices = self.scorer().prices(cluster, demand);
         let mut best: Vec<(Reverse<i64>, NodeKey)> = Vec::new();
         for (number, class) in cluster.classes() {
-            if cluster.judge(&class.state, demand).is_ok() {
-                let score = i64::from(self.scorer().score(cluster, number, class, demand));
-                let nodes = class.members.iter().take(top).filter_map(|node| cluster.node(node));
-                best.extend(nodes.map(|node| (Reverse(score), node.key)));
+            let admits = cluster.admits(&class.state, demand);
+            if matches!(admits, Admits::None(_)) {
+                continue;
             }
+            let model = usize::try_from(class.state.model).unwrap_or(0);
+            let price = prices.get(model).copied().unwrap_or(0);
+            let score = i64::from(self.scorer().score(cluster, number, class, demand)) - price;
+            let fits = |node: &u32| admits == Admits::All || cluster.judge_node(*node, demand).is_ok();
+            let nodes = class.members.iter().filter(fits).take(top).filter_map(|node| cluster.node(node));
+            best.extend(nodes.map(|node| (Reverse(score), node.key)));
         }
         best.sort_unstable();
         best.truncate(top);

@@ -93,7 +93,12 @@ impl FragmentMeter {
     pub fn cluster(&mut self, cluster: &Cluster) -> Fragmentation {
         let mut sum = Fragmentation { weight: self.mix.total_weight(), ..Fragmentation::default() };
         for (_, class) in cluster.classes() {
-            let one = self.state(cluster, &class.state);
+            if !cluster.grain.is_exact() {
+                let nodes = class.members.iter().filter_map(|node| cluster.node(node));
+                nodes.for_each(|node| sum += self.state(cluster, &class.state, node.free.cpu));
+                continue;
+            }
+            let one = self.state(cluster, &class.state, class.state.free.cpu);
             let nodes = class.members.len();
             sum.weighted += one.weighted * i128::from(nodes);
             sum.idle_milli += one.idle_milli * i64::from(nodes);
@@ -103,11 +108,12 @@ impl FragmentMeter {
 
     /// The fragmentation of one node of a cluster, if it is there.
     pub fn node(&mut self, cluster: &Cluster, id: &Uuid) -> Option<Fragmentation> {
-        let state = cluster.class_of(cluster.index_of(id)?)?.state;
-        Some(self.state(cluster, &state))
+        let index = cluster.index_of(id)?;
+        let state = cluster.class_of(index)?.state;
+        Some(self.state(cluster, &state, cluster.node(index)?.free.cpu))
     }
 
-    fn state(&mut self, cluster: &Cluster, state: &ClassState) -> Fragmentation {
+    fn state(&mut self, cluster: &Cluster, state: &ClassState, cpu_free: i64) -> Fragmentation {
         let model = cluster.model(state);
         if !self.tables.iter().any(|(known, _)| known.as_deref() == model) {
             self.tables.push((model.map(ToOwned::to_owned), Table::new(&self.mix, model)));
@@ -117,7 +123,7 @@ impl FragmentMeter {
         let mut total = 0;
         if let Some((_, table)) = self.tables.iter().find(|(known, _)| known.as_deref() == model) {
             table.levels_of(state.gpus(), &mut self.levels);
-            served = table.served(table.row(state.cpu), &self.levels);
+            served = table.served(table.row(cpu_free), &self.levels);
             total = table.total;
         }
         Fragmentation {

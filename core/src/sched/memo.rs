@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::cluster::Cluster;
+use super::class::Class;
+use super::cluster::{Admits, Cluster};
 use super::demand::Demand;
 use super::members::NodeKey;
 use super::placement::NoFit;
@@ -24,11 +25,12 @@ const MIN_PART: usize = 256;
 /// Only the best are kept, down to a *floor*: whatever was left out is not better than that. When the top sinks to the
 /// floor all classes are looked at again. How many are kept adapts, so that this costs about as much as following the
 /// changes does.
+///
+/// Where a policy has a price for each GPU model, which changes all the time, the classes of each model are kept by
+/// themselves: the price is the same for all of them, and is added when the best of each are compared.
 #[derive(Debug, Clone)]
 pub(super) struct Memo {
-    heap: BinaryHeap<Entry>,
-    /// The best entry that was left out since all classes were looked at.
-    floor: Option<Entry>,
+    parts: Vec<Part>,
     keep: usize,
     /// Classes looked at since all of them were.
     looked: usize,
@@ -42,16 +44,16 @@ pub(super) struct Memo {
 
 impl Default for Memo {
     fn default() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            floor: None,
-            keep: MIN_KEEP,
-            looked: 0,
-            seen: None,
-            no_fit: None,
-            used: 0,
-        }
+        Self { parts: Vec::new(), keep: MIN_KEEP, looked: 0, seen: None, no_fit: None, used: 0 }
     }
+}
+
+/// The classes of one model, or all of them.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    heap: BinaryHeap<Entry>,
+    /// The best entry that was left out since all classes were looked at.
+    floor: Option<Entry>,
 }
 
 /// A class and its score; the greatest entry is the best.
@@ -61,6 +63,8 @@ struct Entry {
     first: Reverse<NodeKey>,
     class: u32,
     stamp: u64,
+    /// The node that is meant, where the demand may not fit all nodes of the class; otherwise it is the first.
+    only: Option<u32>,
 }
 
 /// Where to look classes up and how to score them.
@@ -68,61 +72,134 @@ pub(super) struct Context<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) demand: &'a Demand,
     pub(super) scorer: &'a mut Scorer,
+    /// What the demand has to pay for each GPU model, by its number; nothing where there are no prices.
+    pub(super) prices: &'a [i64],
 }
 
+/// The best of a part with its price paid, and its node.
+type Found = (i64, Reverse<NodeKey>, u32);
+
 impl Context<'_> {
-    /// The entry of a class as it is now, if the demand fits it.
-    fn entry(&mut self, number: u32) -> Option<Entry> {
+    /// The entry of a class as it is now, if the demand fits it, with the number of its part.
+    fn entry(&mut self, number: u32) -> Option<(usize, Entry)> {
         let class = self.cluster.class(number)?;
-        self.cluster.judge(&class.state, self.demand).ok()?;
+        match self.cluster.admits(&class.state, self.demand) {
+            Admits::None(_) => None,
+            Admits::All => Some(self.make(number, class, class.first, None)),
+            Admits::Some => {
+                let node = self.cluster.first_fitting(class, self.demand)?;
+                Some(self.make(number, class, self.cluster.node(node)?.key, Some(node)))
+            }
+        }
+    }
+
+    /// The entry that a change makes: of the class if this made it or gave it its first node, or of the node that
+    /// joined, where it is of its own which nodes fit.
+    fn changed(&mut self, position: u64, number: u32, node: u32) -> Option<(usize, Entry)> {
+        let class = self.cluster.class(number)?;
+        // Of several changes of a class only the last counts.
+        let is_last = class.changed == position;
+        if !is_last && self.cluster.grain.is_exact() {
+            return None;
+        }
+        match self.cluster.admits(&class.state, self.demand) {
+            Admits::All if is_last => Some(self.make(number, class, class.first, None)),
+            Admits::Some => {
+                let held = self.cluster.node(node).filter(|held| held.class() == number)?;
+                self.cluster.judge_node(node, self.demand).ok()?;
+                Some(self.make(number, class, held.key, Some(node)))
+            }
+            Admits::All | Admits::None(_) => None,
+        }
+    }
+
+    fn make(&mut self, number: u32, class: &Class, first: NodeKey, only: Option<u32>) -> (usize, Entry) {
         let score = self.scorer.score(self.cluster, number, class, self.demand);
-        Some(Entry { score, first: Reverse(class.first), class: number, stamp: class.stamp })
+        let part = if self.prices.is_empty() { 0 } else { usize::try_from(class.state.model).unwrap_or(0) };
+        (part, Entry { score, first: Reverse(first), class: number, stamp: class.stamp, only })
+    }
+
+    /// The entry as it would be made now, or `None` if its class is gone, or has no node any more that fits.
+    fn refresh(&self, entry: Entry) -> Option<Entry> {
+        let class = self.cluster.class(entry.class).filter(|class| class.stamp == entry.stamp)?;
+        let Some(node) = entry.only else {
+            return Some(Entry { first: Reverse(class.first), ..entry });
+        };
+        let here = self.cluster.node(node).is_some_and(|node| node.class() == entry.class);
+        if here && self.cluster.judge_node(node, self.demand).is_ok() {
+            return Some(entry);
+        }
+        let node = self.cluster.first_fitting(class, self.demand)?;
+        Some(Entry { first: Reverse(self.cluster.node(node)?.key), only: Some(node), ..entry })
+    }
+
+    /// The node that an entry stands for, apart from some, with the entry that it would have if it were the first.
+    fn first_without(&self, entry: Entry, excluded: &[u32]) -> Option<(Entry, u32)> {
+        let members = &self.cluster.class(entry.class)?.members;
+        let fits = |node: u32| entry.only.is_none() || self.cluster.judge_node(node, self.demand).is_ok();
+        let node = members.iter().find(|node| !excluded.contains(node) && fits(*node))?;
+        Some((Entry { first: Reverse(self.cluster.node(node)?.key), ..entry }, node))
+    }
+
+    fn price(&self, part: usize) -> i64 {
+        self.prices.get(part).copied().unwrap_or(0)
     }
 }
 
 impl Memo {
     /// How many entries are kept.
     pub(super) fn len(&self) -> usize {
-        self.heap.len()
+        self.parts.iter().map(|part| part.heap.len()).sum()
     }
 
     /// The first node of the best class, after taking in what changed since the last time.
     pub(super) fn best(&mut self, context: &mut Context<'_>) -> Option<u32> {
         self.catch_up(context);
         loop {
-            match self.fresh_top(context.cluster) {
-                Some(top) => return context.cluster.class(top.class)?.members.first(),
-                None if self.floor.is_none() => return None,
-                None => self.rebuild(context),
+            let mut best: Option<Found> = None;
+            let mut sunk = false;
+            for (number, part) in self.parts.iter_mut().enumerate() {
+                let Some(top) = part.fresh_top(context) else {
+                    sunk |= part.floor.is_some();
+                    continue;
+                };
+                let paid = i64::from(top.score) - context.price(number);
+                if best.is_none_or(|(score, first, _)| (paid, top.first) > (score, first)) {
+                    let node = top.only.or_else(|| context.cluster.class(top.class)?.members.first());
+                    best = node.map(|node| (paid, top.first, node));
+                }
             }
+            if !sunk {
+                return best.map(|(_, _, node)| node);
+            }
+            self.rebuild(context);
         }
     }
 
     /// The best node apart from some.
     pub(super) fn best_without(&mut self, context: &mut Context<'_>, excluded: &[u32]) -> Option<u32> {
         self.catch_up(context);
-        let cluster = context.cluster;
-        let mut aside = Vec::new();
-        let mut best: Option<(Entry, u32)> = None;
+        let mut best: Option<Found> = None;
         let mut complete = true;
-        loop {
-            let Some(top) = self.fresh_top(cluster) else {
-                complete = self.floor.is_none();
-                break;
-            };
-            if best.is_some_and(|(found, _)| found >= top) {
-                break;
+        for (number, part) in self.parts.iter_mut().enumerate() {
+            let (found, all) = part.best_without(context, excluded);
+            complete &= all;
+            let price = context.price(number);
+            best = best
+                .max(found.map(|(entry, node)| (i64::from(entry.score) - price, entry.first, node)));
+        }
+        if !complete {
+            best = None;
+            for (number, _) in context.cluster.classes() {
+                let entry = context.entry(number);
+                let found = entry.and_then(|(part, entry)| {
+                    let (entry, node) = context.first_without(entry, excluded)?;
+                    Some((i64::from(entry.score) - context.price(part), entry.first, node))
+                });
+                best = best.max(found);
             }
-            self.heap.pop();
-            aside.push(top);
-            best = best.max(first_without(cluster, top, excluded));
         }
-        self.heap.extend(aside);
-        if !complete && best.is_none_or(|(found, _)| self.floor > Some(found)) {
-            let all = cluster.classes().filter_map(|(number, _)| context.entry(number));
-            best = all.filter_map(|entry| first_without(cluster, entry, excluded)).max();
-        }
-        best.map(|(_, node)| node)
+        best.map(|(_, _, node)| node)
     }
 
     /// The last answer that nothing fits, if the cluster has not changed since.
@@ -134,22 +211,11 @@ impl Memo {
         self.no_fit = Some((cluster.log.version, no_fit));
     }
 
-    /// The top entry, made right, if it is above the floor.
-    fn fresh_top(&mut self, cluster: &Cluster) -> Option<Entry> {
-        loop {
-            let mut top = self.heap.peek_mut()?;
-            if self.floor.is_some_and(|floor| floor >= *top) {
-                return None;
-            }
-            match refresh(cluster, *top) {
-                Some(fresh) if fresh == *top => return Some(fresh),
-                // It sinks to where the class now belongs.
-                Some(fresh) => *top = fresh,
-                None => {
-                    std::collections::binary_heap::PeekMut::pop(top);
-                }
-            }
+    fn part(&mut self, number: usize) -> Option<&mut Part> {
+        if self.parts.len() <= number {
+            self.parts.resize_with(number + 1, Part::default);
         }
+        self.parts.get_mut(number)
     }
 
     /// Takes in what changed in the cluster since the last time.
@@ -159,21 +225,22 @@ impl Memo {
             self.rebuild(context);
             return;
         };
-        for (position, number) in changes {
+        let mut entries = 0;
+        for (position, (number, node)) in changes {
             self.looked += 1;
-            // Of several changes of a class only the last counts.
-            if cluster.class(number).is_none_or(|class| class.changed != position) {
-                continue;
-            }
-            if let Some(entry) = context.entry(number)
-                && self.floor.is_none_or(|floor| entry > floor)
+            let Some((part, entry)) = context.changed(position, number, node) else { continue };
+            if let Some(part) = self.part(part)
+                && part.floor.is_none_or(|floor| entry > floor)
             {
-                self.heap.push(entry);
+                part.heap.push(entry);
+                entries = entries.max(part.heap.len());
             }
         }
         self.seen = Some(cluster.log.end());
-        if self.heap.len() > 4 * self.keep {
-            self.compact(cluster);
+        if entries > 4 * self.keep {
+            let keep = self.keep;
+            let full = self.parts.iter_mut().filter(|part| part.heap.len() > 4 * keep);
+            full.for_each(|part| part.compact(context, keep));
         }
     }
 
@@ -187,57 +254,92 @@ impl Memo {
         }
         let least = (classes / MIN_PART).max(MIN_KEEP);
         self.keep = self.keep.clamp(least, classes.max(least));
-        let mut entries = std::mem::take(&mut self.heap).into_vec();
-        entries.clear();
-        self.floor = None;
+        let keep = self.keep;
+        for part in &mut self.parts {
+            part.heap.clear();
+            part.floor = None;
+        }
         for (number, _) in context.cluster.classes() {
-            if let Some(entry) = context.entry(number)
-                && self.floor.is_none_or(|floor| entry > floor)
+            let Some((part, entry)) = context.entry(number) else { continue };
+            if let Some(part) = self.part(part)
+                && part.floor.is_none_or(|floor| entry > floor)
             {
-                entries.push(entry);
-                if entries.len() > 4 * self.keep {
-                    self.cut(&mut entries);
+                part.heap.push(entry);
+                if part.heap.len() > 4 * keep {
+                    part.cut(keep);
                 }
             }
         }
-        if entries.len() > 2 * self.keep {
-            self.cut(&mut entries);
+        for part in &mut self.parts {
+            if part.heap.len() > 2 * keep {
+                part.cut(keep);
+            }
         }
-        self.heap = entries.into();
         self.seen = Some(context.cluster.log.end());
         self.looked = 0;
     }
+}
+
+impl Part {
+    /// The top entry, made right, if it is above the floor.
+    fn fresh_top(&mut self, context: &Context<'_>) -> Option<Entry> {
+        loop {
+            let mut top = self.heap.peek_mut()?;
+            if self.floor.is_some_and(|floor| floor >= *top) {
+                return None;
+            }
+            match context.refresh(*top) {
+                Some(fresh) if fresh == *top => return Some(fresh),
+                // It sinks to where the class now belongs.
+                Some(fresh) => *top = fresh,
+                None => {
+                    std::collections::binary_heap::PeekMut::pop(top);
+                }
+            }
+        }
+    }
+
+    /// The best entry with a node apart from some, and whether none that was left out can be better.
+    fn best_without(&mut self, context: &Context<'_>, excluded: &[u32]) -> (Option<(Entry, u32)>, bool) {
+        let mut aside = Vec::new();
+        let mut best: Option<(Entry, u32)> = None;
+        let mut complete = true;
+        loop {
+            let Some(top) = self.fresh_top(context) else {
+                complete = self.floor.is_none();
+                break;
+            };
+            if best.is_some_and(|(found, _)| found >= top) {
+                break;
+            }
+            self.heap.pop();
+            aside.push(top);
+            best = best.max(context.first_without(top, excluded));
+        }
+        self.heap.extend(aside);
+        (best, complete || best.is_some_and(|(found, _)| self.floor <= Some(found)))
+    }
 
     /// Drops stale entries, keeps one of each class, and only the best if they are still many.
-    fn compact(&mut self, cluster: &Cluster) {
+    fn compact(&mut self, context: &Context<'_>, keep: usize) {
         let entries = std::mem::take(&mut self.heap).into_iter();
-        let mut entries: Vec<Entry> = entries.filter_map(|entry| refresh(cluster, entry)).collect();
-        entries.sort_unstable_by_key(|entry| entry.class);
+        let mut entries: Vec<Entry> = entries.filter_map(|entry| context.refresh(entry)).collect();
+        entries.sort_unstable_by_key(|entry| (entry.class, Reverse(*entry)));
         entries.dedup_by_key(|entry| entry.class);
-        if entries.len() > 2 * self.keep {
-            self.cut(&mut entries);
-        }
         self.heap = entries.into();
+        if self.heap.len() > 2 * keep {
+            self.cut(keep);
+        }
     }
 
     /// Keeps the best entries and raises the floor to the best of the others.
-    fn cut(&mut self, entries: &mut Vec<Entry>) {
-        if self.keep < entries.len() {
-            let (_, dropped, _) = entries.select_nth_unstable_by(self.keep, |a, b| b.cmp(a));
+    fn cut(&mut self, keep: usize) {
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        if keep < entries.len() {
+            let (_, dropped, _) = entries.select_nth_unstable_by(keep, |a, b| b.cmp(a));
             self.floor = self.floor.max(Some(*dropped));
-            entries.truncate(self.keep);
+            entries.truncate(keep);
         }
+        self.heap = entries.into();
     }
-}
-
-/// The entry as it would be made now, or `None` if its class is gone.
-fn refresh(cluster: &Cluster, entry: Entry) -> Option<Entry> {
-    let class = cluster.class(entry.class).filter(|class| class.stamp == entry.stamp)?;
-    Some(Entry { first: Reverse(class.first), ..entry })
-}
-
-/// The first node of a class that is not excluded, with the entry that the class would have if this were its first.
-fn first_without(cluster: &Cluster, entry: Entry, excluded: &[u32]) -> Option<(Entry, u32)> {
-    let node = cluster.class(entry.class)?.members.iter().find(|node| !excluded.contains(node))?;
-    Some((Entry { first: Reverse(cluster.node(node)?.key), ..entry }, node))
 }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::demand::{Demand, GpuDemand};
-use crate::amount::CpuMilli;
+use crate::amount::{CpuMilli, MemoryMib};
 
 /// The share of all tasks that the typical ones cover, in percent.
 pub const COVERED_PERCENT: u64 = 95;
+
+/// The most kinds of task with their memory that a mix keeps.
+const MAX_KINDS: usize = 1024;
 
 /// Weights add up to at most this, so that sums over a node's GPUs stay exact.
 const MAX_WEIGHT: u64 = 1 << 40;
@@ -37,24 +40,35 @@ pub struct TypicalTask {
 pub struct TaskMix {
     tasks: Vec<TypicalTask>,
     total: u64,
+    kinds: Vec<Kind>,
 }
 
+/// A kind of task with everything that [`Policy::OpportunityCost`](super::Policy::OpportunityCost) looks at, and how
+/// often it comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) cpu: CpuMilli,
+    pub(super) memory: MemoryMib,
+    pub(super) gpu: GpuDemand,
+    pub(super) models: Vec<String>,
+    pub(super) weight: u64,
+}
+
+/// What makes two tasks the same kind as far as GPUs fragment.
+type Shape = (CpuMilli, GpuDemand, Vec<String>);
+
 /// What makes two tasks the same kind.
-type Kind = (CpuMilli, GpuDemand, Vec<String>);
+type Exact = (Shape, MemoryMib);
 
 impl TaskMix {
     /// The typical workload among these tasks.
     pub fn from_demands<'a>(demands: impl IntoIterator<Item = &'a Demand>) -> Self {
-        let mut counts: FxHashMap<Kind, u64> = FxHashMap::default();
-        for demand in demands {
-            *counts.entry(kind(demand)).or_insert(0) += 1;
-        }
-        Self::from_kinds(counts.into_iter())
+        Self::from_counts(demands.into_iter().map(|demand| (demand, 1)))
     }
 
     /// The typical workload among tasks that come so often.
     pub fn from_counts<'a>(counts: impl IntoIterator<Item = (&'a Demand, u64)>) -> Self {
-        let mut kinds: FxHashMap<Kind, u64> = FxHashMap::default();
+        let mut kinds: FxHashMap<Exact, u64> = FxHashMap::default();
         for (demand, count) in counts {
             let held = kinds.entry(kind(demand)).or_insert(0);
             *held = held.saturating_add(count);
@@ -62,33 +76,39 @@ impl TaskMix {
         Self::from_kinds(kinds.into_iter())
     }
 
-    fn from_kinds(kinds: impl Iterator<Item = (Kind, u64)>) -> Self {
-        let mut kinds: Vec<(Kind, u64)> = kinds.filter(|(_, count)| *count > 0).collect();
-        // Equally frequent kinds in the order of what they ask for, so that the cut does not depend on a hash.
-        kinds.sort_unstable_by(|(a, count_a), (b, count_b)| count_b.cmp(count_a).then_with(|| a.cmp(b)));
-        let all: u128 = kinds.iter().map(|(_, count)| u128::from(*count)).sum();
+    fn from_kinds(exact: impl Iterator<Item = (Exact, u64)>) -> Self {
+        let exact = by_frequency(exact);
+        let mut shapes: FxHashMap<Shape, u64> = FxHashMap::default();
+        for ((shape, _), count) in &exact {
+            let held = shapes.entry(shape.clone()).or_insert(0);
+            *held = held.saturating_add(*count);
+        }
+        let mut shapes = by_frequency(shapes.into_iter());
+        let all = sum(&shapes);
         let mut covered: u128 = 0;
-        kinds.retain(|(_, count)| {
+        shapes.retain(|(_, count)| {
             let wanted = covered * 100 < all * u128::from(COVERED_PERCENT);
             covered += u128::from(*count);
             wanted
         });
-        let sum: u128 = kinds.iter().map(|(_, count)| u128::from(*count)).sum();
-        let scale = sum.div_ceil(u128::from(MAX_WEIGHT)).max(1);
-        let tasks: Vec<TypicalTask> = kinds
-            .into_iter()
-            .map(|((cpu, gpu, models), count)| {
-                let weight = u64::try_from(u128::from(count) / scale).unwrap_or(MAX_WEIGHT).max(1);
-                TypicalTask { cpu, gpu, models, weight }
-            })
-            .collect();
+        let weight = weigh(sum(&shapes));
+        let task = |((cpu, gpu, models), count)| TypicalTask { cpu, gpu, models, weight: weight(count) };
+        let tasks: Vec<TypicalTask> = shapes.into_iter().map(task).collect();
+        let weight = weigh(sum(&exact));
+        let kind = |(((cpu, gpu, models), memory), count)| Kind { cpu, memory, gpu, models, weight: weight(count) };
+        let kinds = exact.into_iter().take(MAX_KINDS).map(kind).collect();
         let total = tasks.iter().map(|task| task.weight).sum();
-        Self { tasks, total }
+        Self { tasks, total, kinds }
     }
 
     /// The typical tasks, the most frequent first.
     pub fn tasks(&self) -> &[TypicalTask] {
         &self.tasks
+    }
+
+    /// All kinds of task with their memory, the most frequent first.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        &self.kinds
     }
 
     /// The sum of all weights; 0 if nothing is known.
@@ -97,8 +117,25 @@ impl TaskMix {
     }
 }
 
-fn kind(demand: &Demand) -> Kind {
-    (demand.cpu(), demand.gpu(), demand.models().to_vec())
+/// Equally frequent ones in the order of what they are, so that a cut does not depend on a hash.
+fn by_frequency<T: Ord>(counts: impl Iterator<Item = (T, u64)>) -> Vec<(T, u64)> {
+    let mut counts: Vec<(T, u64)> = counts.filter(|(_, count)| *count > 0).collect();
+    counts.sort_unstable_by(|(a, count_a), (b, count_b)| count_b.cmp(count_a).then_with(|| a.cmp(b)));
+    counts
+}
+
+fn sum<T>(counts: &[(T, u64)]) -> u128 {
+    counts.iter().map(|(_, count)| u128::from(*count)).sum()
+}
+
+/// Makes weights of counts with this sum, which add up to about [`MAX_WEIGHT`] at most.
+fn weigh(sum: u128) -> impl Fn(u64) -> u64 {
+    let scale = sum.div_ceil(u128::from(MAX_WEIGHT)).max(1);
+    move |count| u64::try_from(u128::from(count) / scale).unwrap_or(MAX_WEIGHT).max(1)
+}
+
+fn kind(demand: &Demand) -> Exact {
+    ((demand.cpu(), demand.gpu(), demand.models().to_vec()), demand.memory())
 }
 
 /// Learns the typical workload from the tasks that come.
@@ -108,7 +145,7 @@ fn kind(demand: &Demand) -> Kind {
 /// The outcome depends only on the order of what was observed.
 #[derive(Debug, Clone, Default)]
 pub struct MixLearner {
-    counts: BTreeMap<Kind, u64>,
+    counts: BTreeMap<Exact, u64>,
     counted: u64,
     fresh: u64,
     mix: TaskMix,

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::class::{Slots, WHOLE};
 use super::cluster::Cluster;
+use super::demand::Tag;
 use super::fits::Misfit;
 use super::placement::Placement;
 
@@ -62,15 +63,14 @@ impl Cluster {
         let (index, milli) = self.locate(placement)?;
         let node = placement.node;
         let unknown = PlaceError::UnknownNode { node };
-        let state = self.class_of(index).ok_or(unknown.clone())?.state;
-        self.judge(&state, &placement.demand).map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
+        self.judge_node(index, &placement.demand).map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
         let slots = self.node(index).ok_or(unknown)?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| gpu.usable() < milli) {
                 return Err(PlaceError::GpuTaken { slot, milli: i64::from(milli) });
             }
         }
-        let tasks = placement.demand.tag().map_or(0, |tag| self.running.get(index, tag, state.runs(tag)) + 1);
+        let tasks = placement.demand.tag().map_or(0, |tag| self.tasks(index, tag) + 1);
         self.apply(index, &slots, placement, true, tasks);
         Ok(())
     }
@@ -89,9 +89,7 @@ impl Cluster {
         }
         let mut tasks = 0;
         if let Some(tag) = placement.demand.tag() {
-            let runs = self.class_of(index).is_some_and(|class| class.state.runs(tag));
-            let held = self.running.get(index, tag, runs);
-            tasks = held.checked_sub(1).ok_or(PlaceError::NotRunning { node })?;
+            tasks = self.tasks(index, tag).checked_sub(1).ok_or(PlaceError::NotRunning { node })?;
         }
         self.apply(index, &slots, placement, false, tasks);
         Ok(())
@@ -108,11 +106,15 @@ impl Cluster {
                 return Err(PlaceError::GpuTaken { slot, milli: i64::from(milli) });
             }
         }
-        let tag = placement.demand.tag();
-        let runs = |tag| self.class_of(index).is_some_and(|class| class.state.runs(tag));
-        let tasks = tag.map_or(0, |tag| self.running.get(index, tag, runs(tag)).saturating_add(1));
+        let tasks = placement.demand.tag().map_or(0, |tag| self.tasks(index, tag).saturating_add(1));
         self.apply(index, &slots, placement, true, tasks);
         Ok(())
+    }
+
+    /// How many tasks of a kind run on a node.
+    fn tasks(&self, index: u32, tag: Tag) -> u32 {
+        let runs = self.node(index).is_some_and(|node| node.runs(tag));
+        self.running.get(index, tag, runs)
     }
 
     /// The node of a placement and how much it takes of each GPU, if the placement is well formed.
@@ -149,15 +151,16 @@ impl Cluster {
             self.running.set(index, tag, tasks);
         }
         let sign = if take { -1 } else { 1 };
-        self.change(index, |state| {
-            state.cpu = state.cpu.saturating_add(sign * demand.cpu().get());
-            state.memory = state.memory.saturating_add(sign * demand.memory().get());
-            state.storage = state.storage.saturating_add(sign * demand.storage().get());
+        self.change(index, |node, state| {
+            let free = &mut node.free;
+            free.cpu = free.cpu.saturating_add(sign * demand.cpu().get());
+            free.memory = free.memory.saturating_add(sign * demand.memory().get());
+            free.storage = free.storage.saturating_add(sign * demand.storage().get());
             for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from != to) {
                 state.change_gpu(from.usable(), to.usable());
             }
             if let Some(tag) = tag {
-                state.set_runs(tag, tasks > 0);
+                node.set_runs(tag, tasks > 0);
             }
         });
     }

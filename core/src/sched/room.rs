@@ -1,8 +1,9 @@
 //! How many tasks of a kind there is room for: [`Cluster::room`].
 
-use super::class::{ClassState, WHOLE};
-use super::cluster::Cluster;
+use super::class::{Class, ClassState, WHOLE};
+use super::cluster::{Admits, Cluster};
 use super::demand::{Demand, GpuDemand};
+use super::grain::Free;
 use super::placement::NoFit;
 use super::scheduler::recount;
 
@@ -15,15 +16,28 @@ impl Cluster {
     pub(crate) fn room(&self, demand: &Demand, spread: bool, enough: u64) -> u64 {
         let mut room = 0_u64;
         for (_, class) in self.classes() {
-            if self.judge(&class.state, demand).is_ok() {
-                let each = if spread { 1 } else { fit_on_one(&class.state, demand) };
-                room = room.saturating_add(each.saturating_mul(u64::from(class.members.len())));
-                if room >= enough {
-                    return enough;
-                }
+            let here = self.room_in(class, demand, spread);
+            room = room.saturating_add(here);
+            if room >= enough {
+                return enough;
             }
         }
         room
+    }
+
+    fn room_in(&self, class: &Class, demand: &Demand, spread: bool) -> u64 {
+        let each = |free| if spread { 1 } else { fit_on_one(&class.state, free, demand) };
+        match self.admits(&class.state, demand) {
+            Admits::None(_) => 0,
+            // All are the same, or as good as that where one is enough.
+            Admits::All if spread || self.grain.is_exact() => {
+                each(class.state.free).saturating_mul(u64::from(class.members.len()))
+            }
+            Admits::All | Admits::Some => {
+                let fitting = class.members.iter().filter(|node| self.judge_node(*node, demand).is_ok());
+                fitting.filter_map(|node| self.node(node)).map(|node| each(node.free)).sum()
+            }
+        }
     }
 
     /// How many nodes each filter removes.
@@ -32,8 +46,8 @@ impl Cluster {
     }
 }
 
-/// How many fit on a node of this class, which admits at least one.
-fn fit_on_one(state: &ClassState, demand: &Demand) -> u64 {
+/// How many fit on a node of this class with these amounts free, which admits at least one.
+fn fit_on_one(state: &ClassState, free: Free, demand: &Demand) -> u64 {
     let gpus = || state.gpus().iter().copied();
     let of_gpus = match demand.gpu() {
         GpuDemand::None => u64::MAX,
@@ -44,9 +58,9 @@ fn fit_on_one(state: &ClassState, demand: &Demand) -> u64 {
         }
     };
     [
-        times(state.cpu, demand.cpu().get()),
-        times(state.memory, demand.memory().get()),
-        times(state.storage, demand.storage().get()),
+        times(free.cpu, demand.cpu().get()),
+        times(free.memory, demand.memory().get()),
+        times(free.storage, demand.storage().get()),
     ]
     .into_iter()
     .fold(of_gpus, u64::min)

@@ -5,7 +5,7 @@ use rand_pcg::Pcg64;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use super::cluster::Cluster;
+use super::cluster::{Admits, Cluster};
 use super::demand::Demand;
 use super::members::NodeKey;
 use super::memo::{Context, Memo};
@@ -156,7 +156,8 @@ impl Scheduler {
         };
         memo.used = self.decisions;
         let before = memo.len();
-        let mut context = Context { cluster, demand, scorer: &mut self.scorer };
+        let prices = self.scorer.prices(cluster, demand);
+        let mut context = Context { cluster, demand, scorer: &mut self.scorer, prices: &prices };
         let best = if excluded.is_empty() {
             memo.best(&mut context)
         } else {
@@ -171,15 +172,19 @@ impl Scheduler {
     fn any(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<u32> {
         self.turn_to(cluster);
         let mut fitting: Vec<(NodeKey, u32, u64)> = Vec::new();
+        let fits = |node: u32| cluster.judge_node(node, demand).is_ok();
         for (number, class) in cluster.classes() {
-            if cluster.judge(&class.state, demand).is_ok() {
-                fitting.push((class.first, number, u64::from(class.members.len())));
-            }
+            let nodes = match cluster.admits(&class.state, demand) {
+                Admits::None(_) => continue,
+                Admits::All => u64::from(class.members.len()),
+                Admits::Some => class.members.iter().map(|node| u64::from(fits(node))).sum(),
+            };
+            fitting.push((class.first, number, nodes));
         }
         fitting.sort_unstable();
         for (_, number, nodes) in &mut fitting {
             let inside = |node: &&u32| cluster.node(**node).is_some_and(|node| node.class() == *number);
-            *nodes -= excluded.iter().filter(inside).count() as u64;
+            *nodes -= excluded.iter().filter(inside).filter(|node| fits(**node)).count() as u64;
         }
         let all: u64 = fitting.iter().map(|(_, _, nodes)| nodes).sum();
         if all == 0 {
@@ -190,10 +195,10 @@ impl Scheduler {
             if place < nodes {
                 let members = &cluster.class(number)?.members;
                 let place = usize::try_from(place).ok()?;
-                return if excluded.is_empty() {
+                return if excluded.is_empty() && cluster.grain.is_exact() {
                     members.nth(place)
                 } else {
-                    members.iter().filter(|node| !excluded.contains(node)).nth(place)
+                    members.iter().filter(|node| !excluded.contains(node) && fits(*node)).nth(place)
                 };
             }
             place -= nodes;
@@ -210,23 +215,29 @@ impl Scheduler {
             memo.remember_no_fit(cluster, no_fit);
         }
         for &node in excluded {
-            if let Some(class) = cluster.class_of(node) {
-                no_fit.exclude(cluster.judge(&class.state, demand).err());
-            }
+            no_fit.exclude(cluster.judge_node(node, demand).err());
         }
         no_fit
     }
 }
 
-/// How many nodes each filter removes.
+/// How many nodes each filter removes, and how many are left.
 pub(super) fn recount(cluster: &Cluster, demand: &Demand) -> (NoFit, u64) {
     let mut removed = NoFit { nodes: cluster.totals().nodes, ..NoFit::default() };
     let mut fitting = 0;
     for (_, class) in cluster.classes() {
         let nodes = u64::from(class.members.len());
-        match cluster.judge(&class.state, demand) {
-            Ok(()) => fitting += nodes,
-            Err(misfit) => removed.count(misfit, nodes),
+        match cluster.admits(&class.state, demand) {
+            Admits::All => fitting += nodes,
+            Admits::None(misfit) => removed.count(misfit, nodes),
+            Admits::Some => {
+                for node in class.members.iter() {
+                    match cluster.judge_node(node, demand) {
+                        Ok(()) => fitting += 1,
+                        Err(misfit) => removed.count(misfit, 1),
+                    }
+                }
+            }
         }
     }
     (removed, fitting)

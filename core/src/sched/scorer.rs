@@ -5,7 +5,9 @@ use super::cluster::Cluster;
 use super::demand::{Demand, GpuDemand};
 use super::fragment::{Level, Table};
 use super::mix::TaskMix;
-use super::policy::{Policy, best_fit, clustering, dot_product, fgd, packing};
+use super::outlook::Outlook;
+use super::outlook::scarcity::Scarcity;
+use super::policy::{Policy, best_fit, clustering, dot_product, fgd, opportunity, packing};
 
 /// Scores nodes; what it keeps saves work and changes no outcome.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub(super) struct Scorer {
     levels: Vec<Level>,
     scratch: Vec<Level>,
     width: usize,
+    outlook: Outlook,
+    scarcity: Scarcity,
 }
 
 /// What is the same for every demand on a class.
@@ -36,7 +40,10 @@ impl Scorer {
     pub(super) fn new(policy: Policy, mix: TaskMix) -> Self {
         let width = Table::most_levels(&mix);
         let (tables, prepared, levels, scratch) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { policy, mix, tables, prepared, levels, scratch, width }
+        // Only one policy looks ahead.
+        let known = if policy == Policy::OpportunityCost { mix.clone() } else { TaskMix::default() };
+        let (outlook, scarcity) = (Outlook::new(&known), Scarcity::new(&known));
+        Self { policy, mix, tables, prepared, levels, scratch, width, outlook, scarcity }
     }
 
     pub(super) const fn policy(&self) -> Policy {
@@ -52,6 +59,14 @@ impl Scorer {
         self.tables.clear();
         self.prepared.clear();
         self.levels.clear();
+        self.outlook.forget();
+        self.scarcity.forget();
+    }
+
+    /// What a demand pays on nodes of each GPU model, by the cluster's number of the model, off their scores; nothing
+    /// where the model has no price.
+    pub(super) fn prices(&mut self, cluster: &Cluster, demand: &Demand) -> Vec<i64> {
+        self.scarcity.prices(cluster, demand)
     }
 
     /// The score of the nodes of a class, on which the demand fits.
@@ -65,6 +80,7 @@ impl Scorer {
             Policy::Fgd => self
                 .gradient(cluster, number, class, demand)
                 .map_or(0, |gradient| gradient.score(&class.state, demand)),
+            Policy::OpportunityCost => -self.cost(cluster, class, demand).0,
         };
         // Amounts are bounded before they enter a score, which is therefore far from the limits.
         i32::try_from(score).unwrap_or(if score < 0 { i32::MIN } else { i32::MAX })
@@ -103,11 +119,21 @@ impl Scorer {
                 roomy.map(|(slot, _)| slot).nth(place)
             }
             Policy::Fgd => self.best_by_gradient(cluster, node, demand, roomy),
+            Policy::OpportunityCost => {
+                let class = cluster.class_of(node);
+                let taken = class.and_then(|class| self.cost(cluster, class, demand).1);
+                roomy.map(|(slot, free)| (Some(free) != taken, slot)).min().map(|(_, slot)| slot)
+            }
             Policy::DotProduct | Policy::Clustering | Policy::Packing | Policy::BestFit => {
                 roomy.min_by_key(|(_, free)| *free).map(|(slot, _)| slot)
             }
         };
         chosen.into_iter().collect()
+    }
+
+    fn cost(&mut self, cluster: &Cluster, class: &Class, demand: &Demand) -> (i64, Option<u16>) {
+        let model = || cluster.model(&class.state).map(ToOwned::to_owned);
+        opportunity::cost(&mut self.outlook, &class.state, demand, model)
     }
 
     fn best_by_gradient(
@@ -157,7 +183,7 @@ impl Scorer {
             levels.iter_mut().zip(&self.scratch).for_each(|(to, level)| *to = *level);
             prepared.stamp = class.stamp;
             prepared.levels = self.scratch.len();
-            prepared.served = table.served(table.row(class.state.cpu), levels);
+            prepared.served = table.served(table.row(class.state.free.cpu), levels);
         }
         Some(fgd::Gradient::new(&class.state, demand, table, levels.get(..prepared.levels)?, prepared.served))
     }

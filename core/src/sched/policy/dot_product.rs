@@ -11,7 +11,7 @@ use crate::sched::demand::Demand;
 pub(in crate::sched) fn score(state: &ClassState, demand: &Demand) -> i64 {
     const GPU_IN_CPU: i64 = CPU_CAP / GPU_CAP;
     const SQUARE: i64 = CPU_CAP * CPU_CAP;
-    let cpu = state.cpu.min(CPU_BOUND) * demand.cpu().get().min(CPU_BOUND);
+    let cpu = state.free.cpu.min(CPU_BOUND) * demand.cpu().get().min(CPU_BOUND);
     let gpu = GPU_IN_CPU * GPU_IN_CPU * state.gpu_idle() * demand.gpu_milli_total();
     (100 * SQUARE - 50 * (cpu + gpu)).div_euclid(SQUARE)
 }

@@ -33,7 +33,7 @@ impl<'a> Gradient<'a> {
         Self {
             table,
             levels,
-            row: table.row(state.cpu - demand.cpu().get()),
+            row: table.row(state.free.cpu - demand.cpu().get()),
             each: u16::try_from(each.get()).unwrap_or(WHOLE),
             base: demand.gpu_milli_total() * table.total - served,
         }

@@ -13,12 +13,16 @@ pub(super) mod best_fit;
 pub(super) mod clustering;
 pub(super) mod dot_product;
 pub(super) mod fgd;
+pub(super) mod opportunity;
 pub(super) mod packing;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::grain::Grain;
+use super::outlook::GRAIN;
 
 /// Processor time by which amounts of it are divided: the largest node of the published comparison, in milli.
 pub const CPU_CAP: i64 = 128_000;
@@ -45,14 +49,23 @@ pub enum Policy {
     /// The node that is left with the least.
     BestFit,
     /// Fragmentation gradient descent: the node on which the expected fragments grow least.
-    #[default]
     Fgd,
+    /// The node on which the task costs the least of what the cluster could still do: the default.
+    #[default]
+    OpportunityCost,
 }
 
 impl Policy {
     /// All policies.
-    pub const ALL: [Self; 6] =
-        [Self::Random, Self::DotProduct, Self::Clustering, Self::Packing, Self::BestFit, Self::Fgd];
+    pub const ALL: [Self; 7] = [
+        Self::Random,
+        Self::DotProduct,
+        Self::Clustering,
+        Self::Packing,
+        Self::BestFit,
+        Self::Fgd,
+        Self::OpportunityCost,
+    ];
 
     /// The name by which a policy is configured.
     pub const fn name(self) -> &'static str {
@@ -63,6 +76,15 @@ impl Policy {
             Self::Packing => "packing",
             Self::BestFit => "best-fit",
             Self::Fgd => "fgd",
+            Self::OpportunityCost => "opportunity-cost",
+        }
+    }
+
+    /// How finely this policy tells nodes apart.
+    pub(super) const fn grain(self) -> Grain {
+        match self {
+            Self::OpportunityCost => GRAIN,
+            _ => Grain::EXACT,
         }
     }
 }
@@ -75,7 +97,7 @@ impl fmt::Display for Policy {
 
 /// A name that is no policy's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no policy is called {name:?}: random, dot-product, clustering, packing, best-fit or fgd")]
+#[error("no policy is called {name:?}: random, dot-product, clustering, packing, best-fit, fgd or opportunity-cost")]
 pub struct UnknownPolicy {
     /// The name that was given.
     pub name: String,
@@ -104,7 +126,7 @@ mod tests {
         let gpus: Vec<GpuState> =
             free.iter().map(|free| GpuState { free_milli: *free, healthy: true }).collect();
         let mut state = ClassState::new(&Slots::from_gpus(&gpus), 0);
-        state.cpu = 32_000;
+        state.free.cpu = 32_000;
         for tag in tags {
             state.set_runs(*tag, true);
         }
@@ -166,7 +188,7 @@ mod tests {
             let state = state(free, &[]);
             let mut levels = Vec::new();
             table.levels_of(state.gpus(), &mut levels);
-            let served = table.served(table.row(state.cpu), &levels);
+            let served = table.served(table.row(state.free.cpu), &levels);
             fgd::Gradient::new(&state, demand, &table, &levels, served).score(&state, demand)
         };
         // 250 milli become a fragment: ⌊100 · σ(−0.25)⌋ = ⌊43.78⌋.

@@ -1,0 +1,159 @@
+//! What a node is still good for: [`Outlook`].
+//!
+//! The less of its GPUs is expected to be left over, the more a node is worth. What is left over of a node is measured
+//! in two ways, and both are added.
+//!
+//! - *Packed with hindsight.* [`DRAWS`] fixed draws of [`DRAWN`] tasks each are taken from the mix. Each draw is packed
+//!   into the node, those that ask for the most GPU first, each where it leaves the least; what no task of the draw
+//!   could use is left over. The mean over the draws is low where processor time, memory and GPUs go together, and high
+//!   where one of them will be used up before the others. The largest come first because a cluster has many nodes: a
+//!   small task that would spoil the room of a large one finds its place on another.
+//! - *As pieces.* What the free part of a GPU is worth as room for shares, see [`pieces`]: a piece that no share of the
+//!   mix, or no set of shares, fills is worth less than its size.
+//!
+//! A cell is a state as far as it matters here: processor time and memory in steps of [`GRAIN`]. All amounts are in
+//! parts of a milli, [`DRAWS`] of them.
+
+mod draw;
+mod pieces;
+pub(super) mod scarcity;
+
+use rustc_hash::FxHashMap;
+
+use self::draw::Draws;
+use super::class::{ClassState, SLOTS, WHOLE};
+use super::demand::{Demand, GpuDemand};
+use super::grain::{Free, Grain};
+use super::mix::TaskMix;
+
+/// Steps of processor time and memory that are told apart: half a core, 2 GiB.
+pub(super) const GRAIN: Grain = Grain::steps(CPU_STEP, MEMORY_STEP);
+const CPU_STEP: i64 = 500;
+const MEMORY_STEP: i64 = 2048;
+
+/// How many draws of tasks a node is packed with.
+pub(super) const DRAWS: i64 = 32;
+/// How many tasks are in a draw: about what the largest nodes hold of small shares.
+const DRAWN: u64 = 80;
+
+/// What a GPU's worth of pieces counts, beside a GPU left over of a draw.
+const PIECES: i64 = 4;
+
+/// The most cells that are remembered.
+const MAX_CELLS: usize = 1 << 20;
+
+/// The state of a node as far as its outlook depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Cell {
+    pub(super) model: u32,
+    pub(super) cpu: i64,
+    pub(super) memory: i64,
+    pub(super) count: u8,
+    pub(super) gpus: [u16; SLOTS],
+}
+
+impl Cell {
+    pub(super) fn of(state: &ClassState) -> Self {
+        let Free { cpu, memory, .. } = GRAIN.floor(state.free);
+        let mut gpus = [0; SLOTS];
+        gpus.iter_mut().zip(state.gpus()).for_each(|(to, free)| *to = *free);
+        Self { model: state.model, cpu, memory, count: state.gpu_count, gpus }
+    }
+
+    /// What is free of each GPU, ascending.
+    pub(super) fn gpus(&self) -> &[u16] {
+        self.gpus.get(..usize::from(self.count)).unwrap_or(&[])
+    }
+
+    fn gpus_mut(&mut self) -> &mut [u16] {
+        self.gpus.get_mut(..usize::from(self.count)).unwrap_or_default()
+    }
+
+    /// What is free of all GPUs together, in milli.
+    pub(super) fn idle_milli(&self) -> i64 {
+        self.gpus().iter().copied().map(i64::from).sum()
+    }
+
+    /// The cell after a demand has taken its processor time and memory.
+    fn charged(&self, demand: &Demand) -> Self {
+        let left = Free {
+            cpu: (self.cpu - demand.cpu().get()).max(0),
+            memory: (self.memory - demand.memory().get()).max(0),
+            storage: 0,
+        };
+        let Free { cpu, memory, .. } = GRAIN.floor(left);
+        Self { cpu, memory, ..*self }
+    }
+
+    /// The cell after a demand without shares was placed.
+    pub(super) fn after_whole(&self, demand: &Demand) -> Self {
+        let mut cell = self.charged(demand);
+        if let GpuDemand::Whole(count) = demand.gpu() {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(usize::from(self.count));
+            let gpus = cell.gpus_mut();
+            // The idle ones are the last.
+            gpus.rotate_right(count);
+            gpus.iter_mut().take(count).for_each(|free| *free = 0);
+        }
+        cell
+    }
+
+    /// The cell after a share of so much was placed on a GPU with so much free.
+    pub(super) fn after_share(&self, demand: &Demand, free: u16, each: u16) -> Self {
+        let mut cell = self.charged(demand);
+        let gpus = cell.gpus_mut();
+        if let Some(at) = gpus.iter().position(|held| *held == free) {
+            let left = free.saturating_sub(each);
+            let to = gpus.partition_point(|held| *held < left);
+            if let Some(moved) = gpus.get_mut(to..=at) {
+                moved.rotate_right(1);
+            }
+            if let Some(held) = gpus.get_mut(to) {
+                *held = left;
+            }
+        }
+        cell
+    }
+}
+
+/// What nodes are good for, under one mix.
+#[derive(Debug, Clone)]
+pub(super) struct Outlook {
+    draws: Draws,
+    /// The worth of a piece of a GPU, by its size in hundredths of a GPU.
+    pieces: Vec<i64>,
+    known: FxHashMap<Cell, i64>,
+}
+
+impl Outlook {
+    pub(super) fn new(mix: &TaskMix) -> Self {
+        let worth = pieces::worth(mix);
+        let pieces = worth.iter().map(|worth| PIECES * DRAWS * worth / 1000).collect();
+        Self { draws: Draws::new(mix, DRAWS.unsigned_abs(), DRAWN), pieces, known: FxHashMap::default() }
+    }
+
+    /// Forgets what belongs to a cluster: another one numbers its models otherwise.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+        self.draws.forget();
+    }
+
+    /// What is left over of a node of this cell. `model` is the name of its GPU model.
+    pub(super) fn left_over(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
+        if let Some(known) = self.known.get(cell) {
+            return *known;
+        }
+        if self.known.len() >= MAX_CELLS {
+            self.known.clear();
+        }
+        let unused = self.draws.left_over(cell, model);
+        let pieces: i64 = cell.gpus().iter().map(|free| self.piece(*free)).sum();
+        let left_over = unused - pieces;
+        self.known.insert(*cell, left_over);
+        left_over
+    }
+
+    fn piece(&self, free: u16) -> i64 {
+        self.pieces.get(usize::from(free.min(WHOLE) / 10)).copied().unwrap_or(0)
+    }
+}
