@@ -365,11 +365,11 @@ impl Cluster {
     /// amounts and tasks of the node is taken from the node.
     fn attach(&mut self, node: u32, mut state: ClassState) {
         self.log.version += 1;
-        if let Some(held) = self.node(node) {
-            state.free = self.grain.floor(held.free);
-            state.tags = if self.grain.is_exact() { held.tags } else { 0 };
+        if let Some(&Node { free, tags, .. }) = self.node(node) {
+            state.free = self.grain.floor(free);
+            state.tags = if self.grain.is_exact() { tags } else { 0 };
+            self.supply.add(&state, free);
         }
-        self.supply.add(&state);
         let nodes = &self.nodes;
         let key = key_of(nodes, node);
         let number = if let Some(number) = self.classes.find(&state) {

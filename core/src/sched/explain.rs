@@ -8,6 +8,8 @@ use super::cluster::{Admits, Cluster};
 use super::demand::Demand;
 use super::members::NodeKey;
 use super::placement::NoFit;
+#[cfg(doc)]
+use super::policy::Policy;
 use super::scheduler::{Scheduler, recount};
 
 /// What a decision has to choose from.
@@ -28,6 +30,21 @@ pub struct Candidate {
     pub node: Uuid,
     /// Its score under the scheduler's policy; higher is better, equal ones go by rank.
     pub score: i64,
+    /// What the score is made of, under [`Policy::OpportunityCost`].
+    pub terms: Option<Terms>,
+}
+
+/// What a task costs on a node under [`Policy::OpportunityCost`]; the score is the sum with its sign turned. All are in
+/// 16ths of a GPU milli.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Terms {
+    /// By how much rises what is expected to be left over of the node's GPUs.
+    pub left_over: i64,
+    /// What its GPUs cost because others need their model.
+    pub scarcity: i64,
+    /// A little for what stays free, so that what is begun is filled first.
+    pub stays: i64,
 }
 
 impl Scheduler {
@@ -38,7 +55,7 @@ impl Scheduler {
         self.turn_to(cluster);
         let (removed, fitting) = recount(cluster, demand);
         let prices = self.scorer().prices(cluster, demand);
-        let mut best: Vec<(Reverse<i64>, NodeKey)> = Vec::new();
+        let mut best: Vec<(Reverse<i64>, NodeKey, Option<Terms>)> = Vec::new();
         for (number, class) in cluster.classes() {
             let admits = cluster.admits(&class.state, demand);
             if matches!(admits, Admits::None(_)) {
@@ -47,14 +64,16 @@ impl Scheduler {
             let model = usize::try_from(class.state.model).unwrap_or(0);
             let price = prices.get(model).copied().unwrap_or(0);
             let score = i64::from(self.scorer().score(cluster, number, class, demand)) - price;
+            let terms = self.scorer().terms(cluster, class, demand, price);
             let fits = |node: &u32| admits == Admits::All || cluster.judge_node(*node, demand).is_ok();
             let nodes = class.members.iter().filter(fits).take(top).filter_map(|node| cluster.node(node));
-            best.extend(nodes.map(|node| (Reverse(score), node.key)));
+            best.extend(nodes.map(|node| (Reverse(score), node.key, terms)));
         }
-        best.sort_unstable();
+        best.sort_unstable_by_key(|(score, key, _)| (*score, *key));
         best.truncate(top);
-        let candidates =
-            best.into_iter().map(|(Reverse(score), key)| Candidate { node: key.id, score }).collect();
+        let candidate =
+            |(Reverse(score), key, terms): (_, NodeKey, _)| Candidate { node: key.id, score, terms };
+        let candidates = best.into_iter().map(candidate).collect();
         Explanation { removed, fitting, candidates }
     }
 }

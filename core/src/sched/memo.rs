@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::class::Class;
-use super::cluster::{Admits, Cluster};
+use super::cluster::Cluster;
 use super::demand::Demand;
 use super::members::NodeKey;
 use super::placement::NoFit;
+use super::rows::Verdict;
 use super::scorer::Scorer;
 
 /// The fewest classes that are kept: few, since it doubles where that is not enough.
@@ -30,6 +31,8 @@ const MIN_PART: usize = 256;
 /// themselves: the price is the same for all of them, and is added when the best of each are compared.
 #[derive(Debug, Clone)]
 pub(super) struct Memo {
+    /// The number of the shape.
+    pub(super) shape: u32,
     parts: Vec<Part>,
     keep: usize,
     /// Classes looked at since all of them were.
@@ -42,9 +45,10 @@ pub(super) struct Memo {
     pub(super) used: u64,
 }
 
-impl Default for Memo {
-    fn default() -> Self {
-        Self { parts: Vec::new(), keep: MIN_KEEP, looked: 0, seen: None, no_fit: None, used: 0 }
+impl Memo {
+    /// Nothing yet, of the shape with this number.
+    pub(super) const fn new(shape: u32) -> Self {
+        Self { shape, parts: Vec::new(), keep: MIN_KEEP, looked: 0, seen: None, no_fit: None, used: 0 }
     }
 }
 
@@ -72,6 +76,8 @@ pub(super) struct Context<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) demand: &'a Demand,
     pub(super) scorer: &'a mut Scorer,
+    /// The number of the demand's shape.
+    pub(super) shape: u32,
     /// What the demand has to pay for each GPU model, by its number; nothing where there are no prices.
     pub(super) prices: &'a [i64],
 }
@@ -83,12 +89,12 @@ impl Context<'_> {
     /// The entry of a class as it is now, if the demand fits it, with the number of its part.
     fn entry(&mut self, number: u32) -> Option<(usize, Entry)> {
         let class = self.cluster.class(number)?;
-        match self.cluster.admits(&class.state, self.demand) {
-            Admits::None(_) => None,
-            Admits::All => Some(self.make(number, class, class.first, None)),
-            Admits::Some => {
+        match self.scorer.verdict(self.cluster, number, class, self.demand, self.shape) {
+            Verdict::None => None,
+            Verdict::All(score) => Some(self.make(number, class, score, class.first, None)),
+            Verdict::Some(score) => {
                 let node = self.cluster.first_fitting(class, self.demand)?;
-                Some(self.make(number, class, self.cluster.node(node)?.key, Some(node)))
+                Some(self.make(number, class, score, self.cluster.node(node)?.key, Some(node)))
             }
         }
     }
@@ -102,19 +108,25 @@ impl Context<'_> {
         if !is_last && self.cluster.grain.is_exact() {
             return None;
         }
-        match self.cluster.admits(&class.state, self.demand) {
-            Admits::All if is_last => Some(self.make(number, class, class.first, None)),
-            Admits::Some => {
+        match self.scorer.verdict(self.cluster, number, class, self.demand, self.shape) {
+            Verdict::All(score) if is_last => Some(self.make(number, class, score, class.first, None)),
+            Verdict::Some(score) => {
                 let held = self.cluster.node(node).filter(|held| held.class() == number)?;
                 self.cluster.judge_node(node, self.demand).ok()?;
-                Some(self.make(number, class, held.key, Some(node)))
+                Some(self.make(number, class, score, held.key, Some(node)))
             }
-            Admits::All | Admits::None(_) => None,
+            Verdict::All(_) | Verdict::None => None,
         }
     }
 
-    fn make(&mut self, number: u32, class: &Class, first: NodeKey, only: Option<u32>) -> (usize, Entry) {
-        let score = self.scorer.score(self.cluster, number, class, self.demand);
+    fn make(
+        &self,
+        number: u32,
+        class: &Class,
+        score: i32,
+        first: NodeKey,
+        only: Option<u32>,
+    ) -> (usize, Entry) {
         let part = if self.prices.is_empty() { 0 } else { usize::try_from(class.state.model).unwrap_or(0) };
         (part, Entry { score, first: Reverse(first), class: number, stamp: class.stamp, only })
     }
@@ -185,8 +197,7 @@ impl Memo {
             let (found, all) = part.best_without(context, excluded);
             complete &= all;
             let price = context.price(number);
-            best = best
-                .max(found.map(|(entry, node)| (i64::from(entry.score) - price, entry.first, node)));
+            best = best.max(found.map(|(entry, node)| (i64::from(entry.score) - price, entry.first, node)));
         }
         if !complete {
             best = None;

@@ -95,7 +95,8 @@ impl TaskMix {
         let task = |((cpu, gpu, models), count)| TypicalTask { cpu, gpu, models, weight: weight(count) };
         let tasks: Vec<TypicalTask> = shapes.into_iter().map(task).collect();
         let weight = weigh(sum(&exact));
-        let kind = |(((cpu, gpu, models), memory), count)| Kind { cpu, memory, gpu, models, weight: weight(count) };
+        let kind =
+            |(((cpu, gpu, models), memory), count)| Kind { cpu, memory, gpu, models, weight: weight(count) };
         let kinds = exact.into_iter().take(MAX_KINDS).map(kind).collect();
         let total = tasks.iter().map(|task| task.weight).sum();
         Self { tasks, total, kinds }

@@ -26,6 +26,7 @@ mod place;
 mod placement;
 mod policy;
 mod room;
+mod rows;
 mod scheduler;
 mod scorer;
 mod supply;
@@ -34,7 +35,7 @@ mod totals;
 
 pub use cluster::Cluster;
 pub use demand::{Demand, GpuDemand, InvalidDemand, MAX_GPUS, MAX_MODEL_BYTES, MAX_MODELS, Tag};
-pub use explain::{Candidate, Explanation};
+pub use explain::{Candidate, Explanation, Terms};
 pub use fits::{Misfit, fits};
 pub use fragment::{FragmentMeter, Fragmentation, fragmentation};
 pub use mix::{COVERED_PERCENT, MixLearner, TaskMix, TypicalTask};

@@ -63,7 +63,8 @@ impl Cluster {
         let (index, milli) = self.locate(placement)?;
         let node = placement.node;
         let unknown = PlaceError::UnknownNode { node };
-        self.judge_node(index, &placement.demand).map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
+        self.judge_node(index, &placement.demand)
+            .map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
         let slots = self.node(index).ok_or(unknown)?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| gpu.usable() < milli) {

@@ -138,11 +138,15 @@ impl Scheduler {
         if middle < used.len() {
             let (_, &mut limit, _) = used.select_nth_unstable(middle);
             self.shapes.retain(|_, memo| memo.used > limit);
+            // The others get their numbers.
+            self.scorer.forget_shapes();
+            (0..).zip(self.shapes.values_mut()).for_each(|(shape, memo)| memo.shape = shape);
         }
         self.entries = self.shapes.values().map(Memo::len).sum();
     }
 
     fn forget(&mut self) {
+        self.scorer.forget_shapes();
         self.shapes.clear();
         self.entries = 0;
     }
@@ -152,12 +156,16 @@ impl Scheduler {
         self.decisions += 1;
         let memo = match self.shapes.get_mut(demand) {
             Some(memo) => memo,
-            None => self.shapes.entry(demand.clone()).or_default(),
+            None => {
+                let shape = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
+                self.shapes.entry(demand.clone()).or_insert(Memo::new(shape))
+            }
         };
         memo.used = self.decisions;
         let before = memo.len();
         let prices = self.scorer.prices(cluster, demand);
-        let mut context = Context { cluster, demand, scorer: &mut self.scorer, prices: &prices };
+        let shape = memo.shape;
+        let mut context = Context { cluster, demand, scorer: &mut self.scorer, shape, prices: &prices };
         let best = if excluded.is_empty() {
             memo.best(&mut context)
         } else {

@@ -3,11 +3,14 @@
 use super::class::{Class, WHOLE};
 use super::cluster::Cluster;
 use super::demand::{Demand, GpuDemand};
+use super::explain::Terms;
 use super::fragment::{Level, Table};
 use super::mix::TaskMix;
 use super::outlook::Outlook;
 use super::outlook::scarcity::Scarcity;
+use super::policy::opportunity::Cost;
 use super::policy::{Policy, best_fit, clustering, dot_product, fgd, opportunity, packing};
+use super::rows::{Rows, Verdict};
 
 /// Scores nodes; what it keeps saves work and changes no outcome.
 #[derive(Debug, Clone)]
@@ -24,6 +27,7 @@ pub(super) struct Scorer {
     width: usize,
     outlook: Outlook,
     scarcity: Scarcity,
+    rows: Rows,
 }
 
 /// What is the same for every demand on a class.
@@ -43,7 +47,18 @@ impl Scorer {
         // Only one policy looks ahead.
         let known = if policy == Policy::OpportunityCost { mix.clone() } else { TaskMix::default() };
         let (outlook, scarcity) = (Outlook::new(&known), Scarcity::new(&known));
-        Self { policy, mix, tables, prepared, levels, scratch, width, outlook, scarcity }
+        Self {
+            policy,
+            mix,
+            tables,
+            prepared,
+            levels,
+            scratch,
+            width,
+            outlook,
+            scarcity,
+            rows: Rows::default(),
+        }
     }
 
     pub(super) const fn policy(&self) -> Policy {
@@ -61,6 +76,39 @@ impl Scorer {
         self.levels.clear();
         self.outlook.forget();
         self.scarcity.forget();
+        self.rows.forget();
+    }
+
+    /// Forgets which shape has which number.
+    pub(super) fn forget_shapes(&mut self) {
+        self.rows.forget();
+    }
+
+    /// Whether a demand fits the nodes of a class, and its score there. `shape` is the number of the demand.
+    #[inline]
+    pub(super) fn verdict(
+        &mut self,
+        cluster: &Cluster,
+        number: u32,
+        class: &Class,
+        demand: &Demand,
+        shape: u32,
+    ) -> Verdict {
+        if self.policy != Policy::OpportunityCost {
+            // Sooner computed than looked up.
+            let admits = cluster.admits(&class.state, demand);
+            return Verdict::new(admits, || self.score(cluster, number, class, demand));
+        }
+        if let Some(known) = self.rows.recall(number, class.stamp, shape) {
+            return known;
+        }
+        if let Some(known) = self.rows.recognise(number, class, shape) {
+            return known;
+        }
+        let admits = cluster.admits(&class.state, demand);
+        let verdict = Verdict::new(admits, || self.score(cluster, number, class, demand));
+        self.rows.remember(number, class, shape, verdict);
+        verdict
     }
 
     /// What a demand pays on nodes of each GPU model, by the cluster's number of the model, off their scores; nothing
@@ -80,7 +128,7 @@ impl Scorer {
             Policy::Fgd => self
                 .gradient(cluster, number, class, demand)
                 .map_or(0, |gradient| gradient.score(&class.state, demand)),
-            Policy::OpportunityCost => -self.cost(cluster, class, demand).0,
+            Policy::OpportunityCost => -self.cost(cluster, class, demand).all,
         };
         // Amounts are bounded before they enter a score, which is therefore far from the limits.
         i32::try_from(score).unwrap_or(if score < 0 { i32::MIN } else { i32::MAX })
@@ -121,7 +169,7 @@ impl Scorer {
             Policy::Fgd => self.best_by_gradient(cluster, node, demand, roomy),
             Policy::OpportunityCost => {
                 let class = cluster.class_of(node);
-                let taken = class.and_then(|class| self.cost(cluster, class, demand).1);
+                let taken = class.and_then(|class| self.cost(cluster, class, demand).from);
                 roomy.map(|(slot, free)| (Some(free) != taken, slot)).min().map(|(_, slot)| slot)
             }
             Policy::DotProduct | Policy::Clustering | Policy::Packing | Policy::BestFit => {
@@ -131,7 +179,22 @@ impl Scorer {
         chosen.into_iter().collect()
     }
 
-    fn cost(&mut self, cluster: &Cluster, class: &Class, demand: &Demand) -> (i64, Option<u16>) {
+    /// What the score of a class is made of, if it is told; `price` is for the model of its GPUs.
+    pub(super) fn terms(
+        &mut self,
+        cluster: &Cluster,
+        class: &Class,
+        demand: &Demand,
+        price: i64,
+    ) -> Option<Terms> {
+        if self.policy != Policy::OpportunityCost {
+            return None;
+        }
+        let Cost { all, stays, .. } = self.cost(cluster, class, demand);
+        Some(Terms { left_over: all - stays, scarcity: price, stays })
+    }
+
+    fn cost(&mut self, cluster: &Cluster, class: &Class, demand: &Demand) -> Cost {
         let model = || cluster.model(&class.state).map(ToOwned::to_owned);
         opportunity::cost(&mut self.outlook, &class.state, demand, model)
     }

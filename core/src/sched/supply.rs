@@ -1,6 +1,7 @@
 //! How many GPUs of each model there are, and how much of them is free: [`Supply`].
 
 use super::class::{ClassState, WHOLE};
+use super::grain::Free;
 
 /// The GPUs of nodes that take new tasks, by the cluster's number of their model.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,16 @@ pub(super) struct Stock {
     pub(super) milli: i64,
     /// What is free of them, in milli.
     pub(super) free_milli: i64,
+    /// The most that a node with them was ever seen to have free, each by itself, and its GPUs.
+    pub(super) largest: Free,
+    pub(super) largest_gpus: u8,
+}
+
+impl Stock {
+    /// Whether a node of this model that nothing runs on could be asked for so much, as far as was seen.
+    pub(super) fn holds(&self, cpu: i64, memory: i64, gpus: u32) -> bool {
+        cpu <= self.largest.cpu && memory <= self.largest.memory && gpus <= u32::from(self.largest_gpus)
+    }
 }
 
 impl Supply {
@@ -30,8 +41,15 @@ impl Supply {
         self.free_milli
     }
 
-    pub(super) fn add(&mut self, state: &ClassState) {
+    /// Adds a node in this state, with these exact amounts free.
+    pub(super) fn add(&mut self, state: &ClassState, free: Free) {
         self.change(state, 1);
+        let stock = usize::try_from(state.model).ok().and_then(|model| self.models.get_mut(model));
+        if let Some(stock) = stock.filter(|_| counts(state)) {
+            stock.largest.cpu = stock.largest.cpu.max(free.cpu);
+            stock.largest.memory = stock.largest.memory.max(free.memory);
+            stock.largest_gpus = stock.largest_gpus.max(state.gpu_count);
+        }
     }
 
     /// Takes away a node that was added in this state.
@@ -41,7 +59,7 @@ impl Supply {
 
     fn change(&mut self, state: &ClassState, sign: i64) {
         let Ok(model) = usize::try_from(state.model) else { return };
-        if !state.schedulable || state.gpu_count == 0 {
+        if !counts(state) {
             return;
         }
         if self.models.len() <= model {
@@ -54,4 +72,9 @@ impl Supply {
         }
         self.free_milli += idle;
     }
+}
+
+/// Whether a node has GPUs to be had.
+const fn counts(state: &ClassState) -> bool {
+    state.schedulable && state.gpu_count > 0
 }

@@ -1,7 +1,7 @@
 //! The index answers what a plain scan over all nodes answers: the same node, the same GPUs, the same counts.
 
 use crate::reference::{Reference, demands, node};
-use apportion::sched::{Cluster, Placement, Policy, Scheduler, TaskMix};
+use apportion::sched::{Cluster, Demand, Placement, Policy, Scheduler, TaskMix};
 use proptest::prelude::*;
 
 /// How many different nodes come and go.
@@ -20,11 +20,11 @@ type Step = (u8, u32, u32);
 
 impl Pair {
     fn new(policy: Policy, seed: u64, nodes: u32) -> Self {
-        let mix = mix(seed);
+        let counts = counts(seed);
         let mut pair = Self {
             cluster: Cluster::new(),
-            scheduler: Scheduler::new(policy, seed).with_mix(mix.clone()),
-            reference: Reference::new(policy, seed, mix),
+            scheduler: Scheduler::new(policy, seed).with_mix(mix(&counts)),
+            reference: Reference::new(policy, seed, counts),
             live: Vec::new(),
         };
         (0..nodes).for_each(|at| pair.upsert(node(at)));
@@ -78,15 +78,12 @@ impl Pair {
             19 => {
                 let id = node(a % NODES).id;
                 let known = self.cluster.set_schedulable(&id, b % 3 != 0);
-                assert_eq!(known, self.reference.find(&id).is_some());
-                if let Some(node) = self.reference.find(&id) {
-                    node.schedulable = b % 3 != 0;
-                }
+                assert_eq!(known, self.reference.set_schedulable(&id, b % 3 != 0));
             }
             _ => {
-                let mix = mix(u64::from(a % 4));
-                self.scheduler.set_mix(mix.clone());
-                self.reference.mix = mix;
+                let counts = counts(u64::from(a % 4));
+                self.scheduler.set_mix(mix(&counts));
+                self.reference.set_mix(counts);
             }
         }
     }
@@ -115,12 +112,15 @@ impl Pair {
     }
 }
 
-/// Several typical workloads; one knows nothing.
-fn mix(seed: u64) -> TaskMix {
-    let demands = demands();
+/// Several workloads; of one nothing is known.
+fn counts(seed: u64) -> Vec<(Demand, u64)> {
     let weight = |at: usize| (at as u64 * 7 + seed * 3) % 11;
-    let counts: Vec<_> = demands.iter().enumerate().map(|(at, demand)| (demand, weight(at))).collect();
-    if seed % 4 == 3 { TaskMix::default() } else { TaskMix::from_counts(counts) }
+    let counts = demands().into_iter().enumerate().map(|(at, demand)| (demand, weight(at)));
+    if seed % 4 == 3 { Vec::new() } else { counts.collect() }
+}
+
+fn mix(counts: &[(Demand, u64)]) -> TaskMix {
+    TaskMix::from_counts(counts.iter().map(|(demand, count)| (demand, *count)))
 }
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {

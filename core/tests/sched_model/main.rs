@@ -10,5 +10,6 @@
 )]
 
 mod equivalence;
+mod opportunity;
 mod properties;
 mod reference;

@@ -1,5 +1,6 @@
 //! A scheduler to compare with: a plain scan over all nodes, with every score computed from its definition.
 
+use crate::opportunity::Opportunity;
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use apportion::sched::{
     Demand, GpuDemand, GpuState, Misfit, NoFit, NodeState, Placement, Policy, Tag, TaskMix, fits,
@@ -67,13 +68,21 @@ pub(crate) fn node(at: u32) -> NodeState {
 pub(crate) struct Reference {
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) mix: TaskMix,
+    opportunity: Opportunity,
     policy: Policy,
     rng: Pcg64,
 }
 
 impl Reference {
-    pub(crate) fn new(policy: Policy, seed: u64, mix: TaskMix) -> Self {
-        Self { nodes: Vec::new(), mix, policy, rng: Pcg64::seed_from_u64(seed) }
+    pub(crate) fn new(policy: Policy, seed: u64, counts: Vec<(Demand, u64)>) -> Self {
+        let mix = TaskMix::from_counts(counts.iter().map(|(demand, count)| (demand, *count)));
+        Self {
+            nodes: Vec::new(),
+            opportunity: Opportunity::new(counts),
+            mix,
+            policy,
+            rng: Pcg64::seed_from_u64(seed),
+        }
     }
 
     pub(crate) fn find(&mut self, id: &Uuid) -> Option<&mut NodeState> {
@@ -82,7 +91,22 @@ impl Reference {
 
     pub(crate) fn upsert(&mut self, node: NodeState) {
         self.nodes.retain(|held| held.id != node.id);
+        self.opportunity.see(&node);
         self.nodes.push(node);
+    }
+
+    /// Opens or closes a node. Answers whether it is there.
+    pub(crate) fn set_schedulable(&mut self, id: &Uuid, schedulable: bool) -> bool {
+        let Some(node) = self.find(id) else { return false };
+        node.schedulable = schedulable;
+        let node = node.clone();
+        self.opportunity.see(&node);
+        true
+    }
+
+    pub(crate) fn set_mix(&mut self, counts: Vec<(Demand, u64)>) {
+        self.mix = TaskMix::from_counts(counts.iter().map(|(demand, count)| (demand, *count)));
+        self.opportunity.set_mix(counts);
     }
 
     /// Takes or gives back what a placement says.
@@ -105,6 +129,8 @@ impl Reference {
             }
         }
         node.running = running.into_iter().collect();
+        let node = node.clone();
+        self.opportunity.see(&node);
     }
 
     /// What the scheduler must answer.
@@ -130,6 +156,15 @@ impl Reference {
         }
         if fitting.is_empty() {
             return Err(no_fit);
+        }
+        if self.policy == Policy::OpportunityCost {
+            let (node, gpus) = self.opportunity.choose(&self.nodes, &fitting, demand);
+            return Ok(Placement {
+                node,
+                gpus,
+                milli_per_gpu: demand.gpu().need().1,
+                demand: demand.clone(),
+            });
         }
         let node = if self.policy == Policy::Random {
             let order = in_class_order(&self.nodes, &fitting);

@@ -5,13 +5,31 @@ use crate::sched::class::{SLOTS, WHOLE};
 use crate::sched::demand::GpuDemand;
 use crate::sched::mix::{Kind, TaskMix};
 
+/// Weights of kinds add up to about this, so that sums stay exact.
+const PARTS: u128 = 1 << 16;
+
+/// The most kinds of which copies are packed: those that come the most.
+const MOST_COPIED: usize = 64;
+
+/// The most tasks in a draw.
+const MAX_DRAWN: u64 = 4096;
+
+/// The fractions of the golden ratio and of the square root of 2, in 2^64ths: their multiples are spread evenly.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+const DIAGONAL: u64 = 0x6A09_E667_F3BC_C908;
+
 /// Draws of tasks from a mix, the same for all nodes, so that two nodes differ by what they are and not by luck.
 #[derive(Debug, Clone)]
 pub(super) struct Draws {
+    /// The kinds that use GPUs, those that ask for the most first.
     kinds: Vec<Kind>,
+    /// All the same for [`Draws::copied`], each with its part of all tasks in [`PARTS`].
+    copies: Vec<(Drawn, i64)>,
     draws: Vec<Vec<Drawn>>,
     /// Which kinds a GPU model admits, by the cluster's number of the model.
     admitted: Vec<Option<Vec<bool>>>,
+    /// The number of the model that is asked about.
+    model: usize,
 }
 
 /// Equal tasks of a draw.
@@ -29,79 +47,147 @@ struct Drawn {
     tasks: u16,
 }
 
-/// The golden ratio's fraction in 2^64ths: its multiples are spread as evenly as can be.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+impl Drawn {
+    fn new(at: usize, kind: &Kind, tasks: u16) -> Self {
+        let (count, each) = kind.gpu.need();
+        Self {
+            kind: at,
+            cpu: kind.cpu.get(),
+            memory: kind.memory.get(),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+            each: u16::try_from(each.get()).unwrap_or(WHOLE),
+            tasks,
+        }
+    }
+
+    /// The most of these tasks that go into so much processor time and memory.
+    fn times(&self, cpu: i64, memory: i64) -> i64 {
+        let times = |free: i64, asked: i64| if asked == 0 { i64::MAX } else { free / asked };
+        times(cpu, self.cpu).min(times(memory, self.memory))
+    }
+}
 
 impl Draws {
-    /// So many draws of so many tasks each.
+    /// So many draws for each number of GPUs, of as many tasks as ask for so many GPUs together.
     ///
-    /// Each draw is systematic: the kinds stand in a row, each as long as it is frequent, and every so many steps one is
-    /// taken. So a kind that makes up a tenth of the mix makes up a tenth of each draw, and a rare one is in some of
-    /// them. Draws differ by where they begin.
-    pub(super) fn new(mix: &TaskMix, draws: u64, drawn: u64) -> Self {
-        let mut kinds = mix.kinds().to_vec();
-        kinds.sort_by_key(|kind| {
+    /// The kinds stand in a row, each as long as it is frequent; the row is cut into as many equal strata as a draw has
+    /// tasks, and each draw takes one task from each stratum, where the golden ratio puts it. So what is frequent is in all
+    /// draws as often as it should be, and what is rare in some.
+    pub(super) fn new(mix: &TaskMix, draws: u64, gpus: [u64; 2]) -> Self {
+        let mut kinds: Vec<Kind> =
+            mix.kinds().iter().filter(|kind| kind.gpu != GpuDemand::None).cloned().collect();
+        let asked = |kind: &Kind| {
             let (count, each) = kind.gpu.need();
-            (std::cmp::Reverse(i64::from(count) * each.get()), kind.cpu, kind.memory, kind.models.clone())
+            i64::from(count) * each.get()
+        };
+        kinds.sort_by_key(|kind| {
+            (std::cmp::Reverse(asked(kind)), kind.cpu, kind.memory, kind.gpu, kind.models.clone())
         });
         let total: u128 = kinds.iter().map(|kind| u128::from(kind.weight)).sum();
-        let begin = |draw: u64| (u128::from(draw.wrapping_mul(GOLDEN)) * total) >> 64;
-        let draws = (0..draws).map(|draw| systematic(&kinds, total, drawn, begin(draw))).collect();
-        Self { kinds, draws, admitted: Vec::new() }
+        let milli: u128 =
+            kinds.iter().map(|kind| u128::from(kind.weight) * u128::from(asked(kind).unsigned_abs())).sum();
+        let drawn = |gpus: u64| {
+            let drawn = (u128::from(gpus) * 1000 * total + milli / 2) / milli.max(1);
+            u64::try_from(drawn).unwrap_or(MAX_DRAWN).clamp(1, MAX_DRAWN)
+        };
+        let draw = |gpus| (0..draws).map(move |draw| (drawn(gpus), draw));
+        let draws =
+            gpus.into_iter().flat_map(draw).map(|(drawn, draw)| stratified(&kinds, total, drawn, draw));
+        let draws = draws.collect();
+        let copies = most_frequent(&kinds);
+        Self { kinds, copies, draws, admitted: Vec::new(), model: 0 }
     }
 
     pub(super) fn forget(&mut self) {
         self.admitted.clear();
     }
 
-    /// What the draws leave over of a node, in milli, summed over all draws.
-    pub(super) fn left_over(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
-        let number = usize::try_from(cell.model).unwrap_or(0);
-        if self.admitted.len() <= number {
-            self.admitted.resize(number + 1, None);
+    /// Turns to the nodes of a GPU model, by its number and its name.
+    pub(super) fn turn_to(&mut self, model: u32, name: impl FnOnce() -> Option<String>) {
+        self.model = usize::try_from(model).unwrap_or(0);
+        if self.admitted.len() <= self.model {
+            self.admitted.resize(self.model + 1, None);
         }
-        let Some(admitted) = self.admitted.get_mut(number) else { return 0 };
-        let kinds = &self.kinds;
-        let admitted = admitted.get_or_insert_with(|| {
-            let model = model();
+        if let Some(admitted @ None) = self.admitted.get_mut(self.model) {
+            let name = name();
             let admits = |kind: &Kind| {
                 kind.models.is_empty()
-                    || model.as_ref().is_some_and(|model| kind.models.iter().any(|named| named == model))
+                    || name.as_ref().is_some_and(|name| kind.models.iter().any(|named| named == name))
             };
-            kinds.iter().map(admits).collect()
-        });
-        let idle = Room::of(cell);
-        self.draws.iter().map(|draw| idle.packed(draw, admitted)).sum()
+            *admitted = Some(self.kinds.iter().map(admits).collect());
+        }
+    }
+
+    fn admitted(&self) -> &[bool] {
+        self.admitted.get(self.model).and_then(Option::as_ref).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the draws leave over of a node with so much processor time and memory, in milli, summed over all draws.
+    pub(super) fn packed(&self, cell: &Cell, cpu: i64, memory: i64) -> i64 {
+        let room = Room::of(cell, cpu, memory);
+        let left_over = |draw: &Vec<Drawn>| {
+            let left = room.packed(draw, self.admitted(), u16::MAX);
+            // A task of several GPUs may leave the worst behind it.
+            if left == 0 { left } else { left.min(room.packed(draw, self.admitted(), 1)) }
+        };
+        self.draws.iter().map(left_over).sum()
+    }
+
+    /// What is left over of a node after as many tasks of one kind as fit, in milli times `times`, in the mean over the
+    /// kinds. One that does not run there leaves everything over.
+    pub(super) fn copied(&self, cell: &Cell, times: i64) -> i64 {
+        let idle = i64::try_from(cell.gpus().iter().filter(|free| **free == WHOLE).count()).unwrap_or(0);
+        let milli = cell.idle_milli();
+        let mut sum = 0_i64;
+        for (drawn, part) in &self.copies {
+            let mut copies = 0;
+            if self.admitted().get(drawn.kind) == Some(&true) {
+                copies = match (drawn.count, i64::from(drawn.each)) {
+                    (1, each) if drawn.each < WHOLE => {
+                        cell.gpus().iter().map(|free| i64::from(*free) / each.max(1)).sum()
+                    }
+                    (count, _) => idle / i64::from(count.max(1)),
+                };
+                copies = copies.min(drawn.times(cell.cpu, cell.memory));
+            }
+            sum += part * (milli - copies * i64::from(drawn.count) * i64::from(drawn.each));
+        }
+        (times * sum) >> PARTS.ilog2()
     }
 }
 
-/// Every `total / drawn` steps along the kinds, from `begin` parts of a step on.
-fn systematic(kinds: &[Kind], total: u128, drawn: u64, begin: u128) -> Vec<Drawn> {
-    let drawn = u128::from(drawn);
-    let mut draw: Vec<Drawn> = Vec::new();
+/// The kinds that come the most, each with its part of all of these in [`PARTS`].
+fn most_frequent(kinds: &[Kind]) -> Vec<(Drawn, i64)> {
+    let mut order: Vec<(usize, &Kind)> = kinds.iter().enumerate().collect();
+    order.sort_by_key(|(at, kind)| (std::cmp::Reverse(kind.weight), *at));
+    order.truncate(MOST_COPIED);
+    let all: u128 = order.iter().map(|(_, kind)| u128::from(kind.weight)).sum();
+    let part = |kind: &Kind| i64::try_from(u128::from(kind.weight) * PARTS / all.max(1)).unwrap_or(0);
+    order.into_iter().map(|(at, kind)| (Drawn::new(at, kind, u16::MAX), part(kind))).collect()
+}
+
+/// One task from each of `drawn` equal strata of the kinds.
+fn stratified(kinds: &[Kind], total: u128, drawn: u64, draw: u64) -> Vec<Drawn> {
+    let mut tasks = vec![0_u16; kinds.len()];
     let mut upto: u128 = 0;
-    // The task number n is taken where n * total + begin is, in parts of which `drawn` make one of weight.
-    let mut next = begin;
-    for (at, kind) in kinds.iter().enumerate() {
-        upto += u128::from(kind.weight) * drawn;
-        let mut tasks = 0_u16;
-        while next < upto && total > 0 {
-            tasks = tasks.saturating_add(1);
-            next += total;
+    let mut at = 0;
+    for stratum in 0..drawn {
+        let inside = draw.wrapping_mul(GOLDEN).wrapping_add(stratum.wrapping_mul(DIAGONAL));
+        // In parts of which `drawn` make one of weight.
+        let position = u128::from(stratum) * total + ((u128::from(inside) * total) >> 64);
+        while let Some(kind) = kinds.get(at)
+            && upto + u128::from(kind.weight) * u128::from(drawn) <= position
+        {
+            upto += u128::from(kind.weight) * u128::from(drawn);
+            at += 1;
         }
-        let (count, each) = kind.gpu.need();
-        if tasks > 0 {
-            draw.push(Drawn {
-                kind: at,
-                cpu: kind.cpu.get(),
-                memory: kind.memory.get(),
-                count: u16::try_from(count).unwrap_or(u16::MAX),
-                each: if kind.gpu == GpuDemand::None { 0 } else { u16::try_from(each.get()).unwrap_or(WHOLE) },
-                tasks,
-            });
+        // Two positions of neighbouring strata are in order, so the kinds are walked once.
+        if let Some(tasks) = tasks.get_mut(at) {
+            *tasks = tasks.saturating_add(1);
         }
     }
-    draw
+    let taken = kinds.iter().zip(tasks).enumerate().filter(|(_, (_, tasks))| *tasks > 0);
+    taken.map(|(at, (kind, tasks))| Drawn::new(at, kind, tasks)).collect()
 }
 
 /// What is free of a node while it is packed.
@@ -117,8 +203,8 @@ struct Room {
 }
 
 impl Room {
-    fn of(cell: &Cell) -> Self {
-        let mut room = Self { cpu: cell.cpu, memory: cell.memory, idle: 0, parts: [0; SLOTS], used: 0 };
+    fn of(cell: &Cell, cpu: i64, memory: i64) -> Self {
+        let mut room = Self { cpu, memory, idle: 0, parts: [0; SLOTS], used: 0 };
         for &free in cell.gpus() {
             if free == WHOLE {
                 room.idle += 1;
@@ -129,13 +215,13 @@ impl Room {
         room
     }
 
-    /// What is left over after a draw, in milli.
-    fn packed(mut self, draw: &[Drawn], admitted: &[bool]) -> i64 {
+    /// What is left over after the tasks of a draw that ask for at most so many GPUs, in milli.
+    fn packed(mut self, draw: &[Drawn], admitted: &[bool], most_gpus: u16) -> i64 {
         for drawn in draw {
             if self.idle == 0 && self.used == 0 {
                 return 0;
             }
-            if drawn.count == 0 || admitted.get(drawn.kind) == Some(&true) {
+            if drawn.count <= most_gpus && admitted.get(drawn.kind) == Some(&true) {
                 self.pack(drawn);
             }
         }
@@ -144,17 +230,14 @@ impl Room {
     }
 
     fn pack(&mut self, drawn: &Drawn) {
-        let times = |free: i64, asked: i64| if asked == 0 { i64::MAX } else { free / asked };
-        let most = times(self.cpu, drawn.cpu).min(times(self.memory, drawn.memory));
-        let most = u16::try_from(most.clamp(0, i64::from(drawn.tasks))).unwrap_or(0);
-        let packed = match drawn.count {
-            0 => most,
-            _ if drawn.each == WHOLE => {
-                let packed = most.min(self.idle / drawn.count);
-                self.idle -= packed * drawn.count;
-                packed
-            }
-            _ => (0..most).take_while(|_| self.pack_share(drawn.each)).fold(0, |packed, _| packed + 1),
+        let most = drawn.times(self.cpu, self.memory).clamp(0, i64::from(drawn.tasks));
+        let most = u16::try_from(most).unwrap_or(0);
+        let packed = if drawn.each == WHOLE {
+            let packed = most.min(self.idle / drawn.count.max(1));
+            self.idle -= packed * drawn.count;
+            packed
+        } else {
+            (0..most).take_while(|_| self.pack_share(drawn.each)).fold(0, |packed, _| packed + 1)
         };
         self.cpu -= i64::from(packed) * drawn.cpu;
         self.memory -= i64::from(packed) * drawn.memory;

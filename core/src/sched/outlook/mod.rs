@@ -1,18 +1,22 @@
 //! What a node is still good for: [`Outlook`].
 //!
-//! The less of its GPUs is expected to be left over, the more a node is worth. What is left over of a node is measured
-//! in two ways, and both are added.
+//! The less of its GPUs is expected to be left over, the more a node is worth. What is left over of a node is the sum of
+//! three parts:
 //!
-//! - *Packed with hindsight.* [`DRAWS`] fixed draws of [`DRAWN`] tasks each are taken from the mix. Each draw is packed
-//!   into the node, those that ask for the most GPU first, each where it leaves the least; what no task of the draw
-//!   could use is left over. The mean over the draws is low where processor time, memory and GPUs go together, and high
-//!   where one of them will be used up before the others. The largest come first because a cluster has many nodes: a
-//!   small task that would spoil the room of a large one finds its place on another.
-//! - *As pieces.* What the free part of a GPU is worth as room for shares, see [`pieces`]: a piece that no share of the
-//!   mix, or no set of shares, fills is worth less than its size.
+//! - *Packed with hindsight*, see [`draw`]. [`DRAWS`] fixed draws of tasks are taken from the mix. Each is packed into
+//!   the node, those that ask for the most GPU first, each where it leaves the least; what no task of the draw could use
+//!   is left over, the less of what is left with and without the tasks of several GPUs. Three quarters of what would be
+//!   left over if processor time and memory were no matter are taken off: so it is high where one of these will be used
+//!   up before the GPUs are. The largest come first because a cluster has many nodes: a small task that would spoil the
+//!   room of a large one finds its place on another.
+//! - *Filled with copies*: what is left over after as many tasks of one kind as fit, three sixteenths of the mean over
+//!   the mix. It keeps room for tasks of many GPUs together.
+//! - *As pieces*, off the sum: what the free part of each GPU is worth as room for shares, see [`pieces`]: a piece that no
+//!   share of the mix, or no set of shares, fills is worth less than its size.
 //!
 //! A cell is a state as far as it matters here: processor time and memory in steps of [`GRAIN`]. All amounts are in
-//! parts of a milli, [`DRAWS`] of them.
+//! parts of a milli, [`DRAWS`] of them. The shares of the parts were chosen by trial over many workloads; no workload has
+//! its own.
 
 mod draw;
 mod pieces;
@@ -26,15 +30,20 @@ use super::demand::{Demand, GpuDemand};
 use super::grain::{Free, Grain};
 use super::mix::TaskMix;
 
-/// Steps of processor time and memory that are told apart: half a core, 2 GiB.
+/// Steps of processor time and memory that are told apart: a core, 4 GiB.
 pub(super) const GRAIN: Grain = Grain::steps(CPU_STEP, MEMORY_STEP);
-const CPU_STEP: i64 = 500;
-const MEMORY_STEP: i64 = 2048;
+const CPU_STEP: i64 = 1000;
+const MEMORY_STEP: i64 = 4096;
 
 /// How many draws of tasks a node is packed with.
-pub(super) const DRAWS: i64 = 32;
-/// How many tasks are in a draw: about what the largest nodes hold of small shares.
-const DRAWN: u64 = 80;
+pub(super) const DRAWS: i64 = 16;
+/// How many GPUs the tasks of half of the draws ask for together, and of the other half: four times what a large node
+/// has, and one and a half times. The short ones tell where processor time is scarce on all nodes.
+const DRAWN_GPUS: [u64; 2] = [32, 12];
+/// How much of what is left over without limits is taken off what is left over with them, in quarters.
+const WITHOUT_LIMITS: i64 = 3;
+/// How much of what copies leave over counts, in parts of [`DRAWS`].
+const COPIES: i64 = 3;
 
 /// What a GPU's worth of pieces counts, beside a GPU left over of a draw.
 const PIECES: i64 = 4;
@@ -123,32 +132,55 @@ pub(super) struct Outlook {
     /// The worth of a piece of a GPU, by its size in hundredths of a GPU.
     pieces: Vec<i64>,
     known: FxHashMap<Cell, i64>,
+    /// What is left over where processor time and memory are no matter; the cells have none.
+    unlimited: FxHashMap<Cell, i64>,
 }
 
 impl Outlook {
     pub(super) fn new(mix: &TaskMix) -> Self {
         let worth = pieces::worth(mix);
         let pieces = worth.iter().map(|worth| PIECES * DRAWS * worth / 1000).collect();
-        Self { draws: Draws::new(mix, DRAWS.unsigned_abs(), DRAWN), pieces, known: FxHashMap::default() }
+        Self {
+            draws: Draws::new(mix, DRAWS.unsigned_abs() / 2, DRAWN_GPUS),
+            pieces,
+            known: FxHashMap::default(),
+            unlimited: FxHashMap::default(),
+        }
     }
 
     /// Forgets what belongs to a cluster: another one numbers its models otherwise.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.unlimited.clear();
         self.draws.forget();
     }
 
     /// What is left over of a node of this cell. `model` is the name of its GPU model.
     pub(super) fn left_over(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
+        if cell.gpus().last().is_none_or(|most| *most == 0) {
+            return 0;
+        }
         if let Some(known) = self.known.get(cell) {
             return *known;
         }
         if self.known.len() >= MAX_CELLS {
             self.known.clear();
+            self.unlimited.clear();
         }
-        let unused = self.draws.left_over(cell, model);
+        self.draws.turn_to(cell.model, model);
+        let limited = self.draws.packed(cell, cell.cpu, cell.memory);
+        let boundless = Cell { cpu: 0, memory: 0, ..*cell };
+        let unlimited = match self.unlimited.get(&boundless) {
+            Some(known) => *known,
+            None => {
+                let packed = self.draws.packed(cell, i64::MAX, i64::MAX);
+                self.unlimited.insert(boundless, packed);
+                packed
+            }
+        };
+        let copies = self.draws.copied(cell, COPIES);
         let pieces: i64 = cell.gpus().iter().map(|free| self.piece(*free)).sum();
-        let left_over = unused - pieces;
+        let left_over = limited - WITHOUT_LIMITS * unlimited / 4 + copies - pieces;
         self.known.insert(*cell, left_over);
         left_over
     }

@@ -159,3 +159,89 @@ impl Stock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+    use crate::sched::demand::Demand;
+    use proptest::prelude::*;
+
+    /// A mix of shares of so many milli, each so often.
+    fn mix(shares: &[(u32, u64)]) -> TaskMix {
+        let demand = |milli| {
+            let share = GpuDemand::Share(GpuMilli::from_u32(milli));
+            Demand::new(CpuMilli::from_u32(1), MemoryMib::from_u32(1), StorageMib::ZERO, share, vec![])
+                .unwrap()
+        };
+        let demands: Vec<(Demand, u64)> =
+            shares.iter().map(|(milli, weight)| (demand(*milli), *weight)).collect();
+        TaskMix::from_counts(demands.iter().map(|(demand, weight)| (demand, *weight)))
+    }
+
+    fn near(worth: &[i64], size: usize, millionths: i64) -> bool {
+        (worth[size] - millionths).abs() <= 2
+    }
+
+    #[test]
+    fn a_piece_is_worth_the_part_of_a_gpu_that_the_shares_in_it_cost() {
+        let halves = worth(&mix(&[(500, 7)]));
+        assert!(near(&halves, 49, 0) && near(&halves, 50, 500_000) && near(&halves, 99, 500_000));
+        // Nothing goes beside it, so it costs a whole GPU, and what is left beside it is worth nothing.
+        let large = worth(&mix(&[(810, 5)]));
+        assert!(near(&large, 80, 0) && near(&large, 81, 1_000_000) && near(&large, 19, 0));
+        // Either has its place beside the other, and together they cost a GPU.
+        let pairs = worth(&mix(&[(650, 5), (320, 5)]));
+        assert!((pairs[65] + pairs[32] - 1_000_000).abs() <= 2, "{} {}", pairs[65], pairs[32]);
+        // Where there are more of the small ones, these go by threes, and a large one costs what is left.
+        let many = worth(&mix(&[(650, 5), (320, 50)]));
+        assert!(near(&many, 32, 333_333) && near(&many, 65, 666_667));
+    }
+
+    #[test]
+    fn without_shares_only_a_whole_gpu_is_worth_anything() {
+        let none = worth(&TaskMix::default());
+        assert_eq!((none.len(), none[99], none[100]), (101, 0, 1_000_000));
+    }
+
+    /// On how many GPUs shares are packed one by one, the largest first, each on the first that has room.
+    fn first_fit(shares: &[(u32, u64)]) -> i64 {
+        let mut shares: Vec<u32> = shares
+            .iter()
+            .flat_map(|(milli, weight)| std::iter::repeat_n(*milli, usize::try_from(*weight).unwrap()))
+            .collect();
+        shares.sort_unstable_by(|a, b| b.cmp(a));
+        let mut gpus: Vec<u32> = Vec::new();
+        for share in shares {
+            match gpus.iter_mut().find(|free| **free >= share) {
+                Some(free) => *free -= share,
+                None => gpus.push(1000 - share),
+            }
+        }
+        i64::try_from(gpus.len()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_all_shares_cost_is_between_their_sum_and_any_way_to_pack_them(
+            shares in prop::collection::vec((1_u32..100, 1_u64..40), 1..12)
+        ) {
+            let shares: Vec<(u32, u64)> = shares.into_iter().map(|(size, weight)| (size * 10, weight)).collect();
+            let worth = worth(&mix(&shares));
+            prop_assert!(worth.is_sorted());
+            for size in 1..100 {
+                // Two pieces are worth no more than one of both sizes.
+                for other in 1..=100 - size {
+                    prop_assert!(worth[size] + worth[other] <= worth[size + other] + 3);
+                }
+            }
+            let cost: i64 = shares.iter().map(|(milli, weight)| {
+                worth[usize::try_from(milli / 10).unwrap()] * i64::try_from(*weight).unwrap()
+            }).sum();
+            let sum: i64 = shares.iter().map(|(milli, weight)| i64::from(*milli) * 1000 * i64::try_from(*weight).unwrap()).sum();
+            let rounding = 1000;
+            prop_assert!(cost + rounding >= sum, "{cost} is less than what is asked for, {sum}");
+            prop_assert!(cost <= first_fit(&shares) * 1_000_000 + rounding);
+        }
+    }
+}

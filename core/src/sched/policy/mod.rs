@@ -49,9 +49,10 @@ pub enum Policy {
     /// The node that is left with the least.
     BestFit,
     /// Fragmentation gradient descent: the node on which the expected fragments grow least.
-    Fgd,
-    /// The node on which the task costs the least of what the cluster could still do: the default.
     #[default]
+    Fgd,
+    /// The node on which the task costs the least of what the cluster could still do. It places the most, and takes the
+    /// longest to decide.
     OpportunityCost,
 }
 
@@ -97,7 +98,9 @@ impl fmt::Display for Policy {
 
 /// A name that is no policy's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no policy is called {name:?}: random, dot-product, clustering, packing, best-fit, fgd or opportunity-cost")]
+#[error(
+    "no policy is called {name:?}: random, dot-product, clustering, packing, best-fit, fgd or opportunity-cost"
+)]
 pub struct UnknownPolicy {
     /// The name that was given.
     pub name: String,
@@ -128,7 +131,7 @@ mod tests {
         let mut state = ClassState::new(&Slots::from_gpus(&gpus), 0);
         state.free.cpu = 32_000;
         for tag in tags {
-            state.set_runs(*tag, true);
+            state.tags |= 1 << tag.index();
         }
         state
     }

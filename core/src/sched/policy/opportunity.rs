@@ -2,16 +2,25 @@
 
 use crate::sched::class::{ClassState, WHOLE};
 use crate::sched::demand::{Demand, GpuDemand};
-use crate::sched::outlook::{Cell, Outlook};
+use crate::sched::outlook::{Cell, DRAWS, Outlook};
 
-/// What stays free on the node counts a little, so that what is begun is filled first: of each GPU milli 0.14, of each
-/// milli of processor time 0.00875, in the parts of a milli in which an outlook is.
-const STAYS: i64 = 800;
-const STAYS_GPU: i64 = 112;
-const STAYS_CPU: i64 = 7;
+/// What stays free on the node counts a little, so that what is begun is filled first: a quarter of a milli for each core,
+/// and a 256th of a milli for each GPU milli.
+const STAYS_CORE: i64 = DRAWS / 4;
+const STAYS_GPU_PARTS: i64 = 256 / DRAWS;
 
-/// What a task costs on a node, in the parts of a milli in which an outlook is, and the free part of the GPU that a share
-/// takes for it.
+/// What a task costs on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::sched) struct Cost {
+    /// The cost, in the parts of a milli in which an outlook is.
+    pub(in crate::sched) all: i64,
+    /// How much of it is for what stays free.
+    pub(in crate::sched) stays: i64,
+    /// The free part of the GPU that a share takes for it.
+    pub(in crate::sched) from: Option<u16>,
+}
+
+/// What a task costs on a node of a class, on which it fits.
 ///
 /// It is by how much what is left over of the node rises, see [`Outlook`], and a little for what stays free. A share is
 /// tried on every GPU with room, and the least counts.
@@ -20,22 +29,23 @@ pub(in crate::sched) fn cost(
     state: &ClassState,
     demand: &Demand,
     model: impl Fn() -> Option<String>,
-) -> (i64, Option<u16>) {
+) -> Cost {
     let cell = Cell::of(state);
     let before = outlook.left_over(&cell, &model);
-    let mut rise = |after: &Cell| {
-        outlook.left_over(after, &model) - before
-            + (STAYS_GPU * after.idle_milli() + STAYS_CPU * after.cpu) / STAYS
+    let mut cost = |after: &Cell, from| {
+        let stays = STAYS_CORE * (after.cpu / 1000) + after.idle_milli() / STAYS_GPU_PARTS;
+        Cost { all: outlook.left_over(after, &model) - before + stays, stays, from }
     };
     let GpuDemand::Share(milli) = demand.gpu() else {
-        return (rise(&cell.after_whole(demand)), None);
+        return cost(&cell.after_whole(demand), None);
     };
     let each = u16::try_from(milli.get()).unwrap_or(WHOLE);
-    let mut best = (i64::MAX, None);
+    let mut best: Option<Cost> = None;
     for &free in cell.gpus().iter().filter(|free| **free >= each) {
-        if best.1 != Some(free) {
-            best = best.min((rise(&cell.after_share(demand, free, each)), Some(free)));
+        if best.and_then(|best| best.from) != Some(free) {
+            let here = cost(&cell.after_share(demand, free, each), Some(free));
+            best = Some(best.map_or(here, |best| best.min(here)));
         }
     }
-    best
+    best.unwrap_or(Cost { all: i64::MAX, stays: 0, from: None })
 }
