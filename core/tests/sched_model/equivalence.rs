@@ -187,3 +187,63 @@ fn a_long_life_with_shapes_that_come_rarely_answers_as_a_plain_scan_does() {
         assert_eq!(pair.cluster, pair.rebuilt());
     }
 }
+
+/// A node like those of the trace, with a little less of everything than the others.
+fn worn(at: u32, wear: u32) -> apportion::sched::NodeState {
+    let mut own = node(at);
+    own.cpu_free = own.cpu_free * 4 - i64::from(wear % 2700);
+    own.memory_free = own.memory_free * 1024 - i64::from(wear / 7 % 9000);
+    own.storage_free = own.storage_free * 1024 - i64::from(wear / 11 % 70_000);
+    own
+}
+
+/// A task of the size of those nodes.
+fn sized(at: usize) -> Demand {
+    let small = demands().swap_remove(at % 11);
+    let memory = apportion::amount::MemoryMib::new(small.memory().get() * 700 + 13).unwrap();
+    let storage = apportion::amount::StorageMib::new(small.storage().get() * 900).unwrap();
+    Demand::new(small.cpu(), memory, storage, small.gpu(), small.models().to_vec()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_cluster_that_tells_less_apart_is_decided_on_as_one_that_tells_everything_apart(
+        wear in prop::collection::vec(0_u32..100_000, 1..40),
+        steps in steps(120),
+    ) {
+        let policy = Policy::OpportunityCost;
+        let (mut coarse, mut exact) = (Cluster::for_policy(policy), Cluster::new());
+        let workload: Vec<(Demand, u64)> = (0..11).map(|at| (sized(at), at as u64 + 1)).collect();
+        let scheduler = || Scheduler::new(policy, 0).with_mix(mix(&workload));
+        let (mut over_coarse, mut over_exact) = (scheduler(), scheduler());
+        for (at, wear) in (0..).zip(&wear) {
+            coarse.upsert(&worn(at, *wear)).unwrap();
+            exact.upsert(&worn(at, *wear)).unwrap();
+        }
+        let mut live: Vec<Placement> = Vec::new();
+        for (kind, a, b) in steps {
+            if kind > 13 && !live.is_empty() {
+                let gone = live.swap_remove(a as usize % live.len());
+                coarse.release(&gone).unwrap();
+                exact.release(&gone).unwrap();
+                continue;
+            }
+            let demand = sized(a as usize);
+            let excluded: Vec<_> =
+                (0..if kind > 10 { b % 5 } else { 0 }).map(|at| node((at + b) % 40).id).collect();
+            let found = over_coarse.decide(&coarse, &demand, &excluded);
+            prop_assert_eq!(&found, &over_exact.decide(&exact, &demand, &excluded));
+            let (explained, told) = (over_coarse.explain(&coarse, &demand, 4), over_exact.explain(&exact, &demand, 4));
+            prop_assert_eq!(explained, told);
+            if let Ok(placement) = found {
+                coarse.place(&placement).unwrap();
+                exact.place(&placement).unwrap();
+                live.push(placement);
+            }
+        }
+        prop_assert_eq!(&coarse, &exact);
+        prop_assert!(coarse.class_count() <= exact.class_count());
+    }
+}
