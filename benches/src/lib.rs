@@ -19,5 +19,6 @@ pub mod reads;
 pub mod refused;
 pub mod reports;
 pub mod resident;
+pub mod scale;
 pub mod server;
 pub mod stores;
