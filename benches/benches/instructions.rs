@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p benches -- instructions` compares the counts with those in `benches/instructions.txt`.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run stops")]
+#![expect(missing_docs, reason = "of what gungraun's macros make")]
 
 use std::hint::black_box;
 

@@ -11,23 +11,26 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 
 /// The size of a chart, and of the part of it that says what is what, in pixels.
-const SIZE: (u32, u32) = (960, 440);
-const LEGEND_WIDTH: u32 = 250;
+const SIZE: (u32, u32) = (1100, 480);
+const LEGEND_WIDTH: u32 = 230;
 /// How far apart the lines of the legend are.
-const LEGEND_LINE: i32 = 24;
+const LEGEND_LINE: i32 = 26;
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(226, 226, 226);
 /// Colours that people who see colours differently tell apart, too (Okabe and Ito).
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
-    RGBColor(40, 40, 40),
+    RGBColor(140, 86, 75),
+    INK,
 ];
+/// The last of the colours: of what others are compared with.
+pub(crate) const COMPARED: usize = COLOURS.len() - 1;
 
 /// A chart of points over two axes.
 #[derive(Debug)]
@@ -164,7 +167,7 @@ impl Chart {
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failed> {
         let root = SVGBackend::new(path, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let root = root.titled(&self.title, (FONT, 19).into_font().color(&INK))?;
+        let root = root.titled(&self.title, (FONT, 23).into_font().color(&INK))?;
         let (plot, legend) = root.split_horizontally(SIZE.0 - LEGEND_WIDTH);
         self.plot(&plot)?;
         self.legend(&legend)?;
@@ -176,9 +179,9 @@ impl Chart {
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .x_label_area_size(52)
-            .y_label_area_size(86)
+            .y_label_area_size(96)
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;
-        let text = (FONT, 13).into_font().color(&INK);
+        let text = (FONT, 16).into_font().color(&INK);
         chart
             .configure_mesh()
             .max_light_lines(0)
@@ -187,7 +190,7 @@ impl Chart {
             .x_desc(self.x.label.as_str())
             .y_desc(self.y.label.as_str())
             .label_style(text.clone())
-            .axis_desc_style((FONT, 14).into_font().color(&INK))
+            .axis_desc_style((FONT, 17).into_font().color(&INK))
             .draw()?;
         for series in &self.series {
             let style = series.shape();
@@ -206,14 +209,14 @@ impl Chart {
                 Style::Filled | Style::Hollow => {}
             }
             if let Some(mark) = series.mark() {
-                chart.draw_series(points().map(|point| Circle::new(point, 4, mark)))?;
+                chart.draw_series(points().map(|point| Circle::new(point, 5, mark)))?;
             }
         }
         Ok(())
     }
 
     fn legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failed> {
-        let text = (FONT, 14).into_font().color(&INK);
+        let text = (FONT, 17).into_font().color(&INK);
         let mut middle = 24;
         for series in &self.series {
             let style = series.shape();
@@ -228,9 +231,9 @@ impl Chart {
                 Style::Filled | Style::Hollow => {}
             }
             if let Some(mark) = series.mark() {
-                area.draw(&Circle::new((19, middle), 4, mark))?;
+                area.draw(&Circle::new((19, middle), 5, mark))?;
             }
-            area.draw(&Text::new(series.name.as_str(), (44, middle - 7), text.clone()))?;
+            area.draw(&Text::new(series.name.as_str(), (44, middle - 8), text.clone()))?;
             middle += LEGEND_LINE;
         }
         Ok(())

@@ -14,7 +14,9 @@ use apalis::prelude::*;
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -80,8 +82,9 @@ macro_rules! work {
     ($load:expr, $storage:expr) => {{
         let load: &Load = $load;
         let done = Arc::new(AtomicUsize::new(0));
-        let contexts: Arc<Vec<WorkerContext>> =
-            Arc::new((0..load.workers).map(|at| WorkerContext::new(&format!("{}-{at}", load.queue))).collect());
+        let contexts: Arc<Vec<WorkerContext>> = Arc::new(
+            (0..load.workers).map(|at| WorkerContext::new(&format!("{}-{at}", load.queue))).collect(),
+        );
         let began = Instant::now();
         let mut running = Vec::new();
         for context in contexts.iter() {
@@ -138,6 +141,10 @@ impl Load {
     }
 
     fn all(&self, done: i64) -> Result<(), Failed> {
-        if usize::try_from(done)? == self.jobs { Ok(()) } else { Err(format!("{done} of {} jobs are done", self.jobs).into()) }
+        if usize::try_from(done)? == self.jobs {
+            Ok(())
+        } else {
+            Err(format!("{done} of {} jobs are done", self.jobs).into())
+        }
     }
 }

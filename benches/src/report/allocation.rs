@@ -10,7 +10,7 @@ use replay::published::{Measure, Published};
 use replay::trace::NodeRow;
 
 use super::page::Page;
-use crate::plot::{Axis, Chart, Series, Style};
+use crate::plot::{Axis, COMPARED, Chart, Series, Style};
 
 /// What it came to.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Allocation {
         page.text(&format!(
             "Pods arrive in random order until they have asked for 130 % of the GPUs, and never leave; one that fits nowhere is \
              dropped. In the table is the GPU given out, in per cent of all, when pods worth 100 % of the GPUs have arrived; in \
-             parentheses at the end. Means of {} seeds. Source of the experiment and of the published means: Weng et al., \
+             parentheses at the end. Means over the seeds, {} of them. Source of the experiment and of the published means: Weng et al., \
              *Beware of Fragmentation*, USENIX ATC 2023; FGD is their policy. The bound is what no policy can pass.",
             self.seeds
         ));
@@ -146,7 +146,7 @@ impl Allocation {
         let theirs = over(&|trace| trace.of(Policy::Fgd)?.published_at_100);
         let bound = over(&|trace| trace.bound_pct);
         for (name, colour, style, points) in
-            [("fgd, published", 6, Style::Hollow, theirs), ("bound", 6, Style::Level, bound)]
+            [("fgd, published", COMPARED, Style::Hollow, theirs), ("bound", COMPARED, Style::Level, bound)]
         {
             if !points.is_empty() {
                 series.push(Series { name: name.into(), colour, style, points });

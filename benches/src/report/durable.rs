@@ -19,10 +19,11 @@ pub(super) fn launches(
     page.section("Durable launches");
     page.text(&format!(
         "A launch through the whole control plane: the instance, its quota, a hundredth of a GPU, a port, a grant and the log, \
-         eleven rows, durable before it is answered. A commit to a file that takes less than {SYNC_AT_LEAST:?} is delayed to take \
-         that long, and a lone commit of the Postgres server takes {:.1?}. By hand is one transaction of careful statements that \
+         eleven rows, durable before it is answered. A commit to a file that takes less than {} ms is delayed to take \
+         that long, and a lone commit of the Postgres server takes {:.1} ms. By hand is one transaction of careful statements that \
          writes the same rows into the same tables, and neither chooses a node nor keeps an order of changes.",
-        commit.median
+        SYNC_AT_LEAST.as_millis(),
+        commit.median.as_secs_f64() * 1e3
     ));
     page.chart("launches", &launches_chart(&stores))?;
     let mut rows = Vec::new();
@@ -84,9 +85,10 @@ pub(super) fn claims(
          the feed."
     ));
     page.text(
-        "apalis is a job queue without any of that: a worker takes a batch of jobs that nobody holds in one statement, marks them \
+        "apalis is a job queue without any of that, for jobs of any kind: a worker takes a batch of jobs that nobody holds in one statement, marks them \
          as begun and, later, as done, many at a time. Its jobs do nothing; the time is until all are marked as done. SQLite \
-         is opened in both with a write-ahead log and `synchronous=FULL`, and Postgres has its default durability.",
+         is opened in both with a write-ahead log and `synchronous=FULL`, and Postgres has its default durability. 64 × 1 is what is \
+         nearest to ours: 64 workers, each of which takes one at a time.",
     );
     let none = Vec::new();
     let jobs = jobs.as_ref().unwrap_or_else(|error| {

@@ -41,7 +41,7 @@ pub(super) fn write(page: &mut Page, decided: &[Decided], scales: &[Scale]) -> R
     );
     page.chart("decisions", &chart(decided))?;
     page.table(
-        &["policy", "nodes", "each different", "states", "decisions/s", "of 10,000 nodes"],
+        &["policy", "nodes", "each different", "states", "decisions/s", "takes, beside 10,000 nodes"],
         &rows(decided),
     );
     page.section("The index of a large cluster");
@@ -87,7 +87,7 @@ fn rows(decided: &[Decided]) -> Vec<Vec<String>> {
             if it.perturbed { "yes".into() } else { String::new() },
             it.states.to_string().parse().map_or_else(|_| String::new(), number),
             number(it.per_second),
-            slower.map_or_else(String::new, |slower| format!("{slower:.2} times as long")),
+            slower.map_or_else(String::new, |slower| format!("{slower:.2} ×")),
         ]
     };
     decided.iter().map(row).collect()
