@@ -10,7 +10,7 @@ use apportion::sched::{Cluster, NodeState, Policy};
 use benches::decisions::Steady;
 use benches::launches::{Bench, Launcher as _};
 use benches::stores::Stores;
-use gungraun::{library_benchmark, library_benchmark_group, main};
+use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use tokio::runtime::Runtime;
 
 /// Nodes of the cluster: few, since filling it takes most of the time.
@@ -75,4 +75,8 @@ fn launch((runtime, bench): (Runtime, Bench)) -> (Runtime, Bench) {
 
 library_benchmark_group!(name = scheduler; benchmarks = decide_place_release, place_release, index);
 library_benchmark_group!(name = plane; benchmarks = launch);
-main!(library_benchmark_groups = scheduler, plane);
+main!(
+    // Only instructions are counted: caches need not be simulated.
+    config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"]));
+    library_benchmark_groups = scheduler, plane
+);

@@ -128,19 +128,8 @@ fn count() -> Result<BTreeMap<String, u64>, Failed> {
 fn read(summary: &Value) -> Option<(String, u64)> {
     let name = summary.get("function_name")?.as_str()?;
     let id = summary.get("id").and_then(Value::as_str);
-    let total = "/profiles/0/summaries/total/summary/Callgrind/Ir/metrics";
-    let count = number_in(summary.pointer(total)?)?;
+    let count = summary.pointer("/profiles/0/data/total/metrics/Ir/values/new")?.as_u64()?;
     Some((id.map_or_else(|| name.to_owned(), |id| format!("{name}, {id}")), count))
-}
-
-/// The newest of the numbers in what is told of an event: it is alone, or the first beside that of the run before.
-fn number_in(value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => number.as_u64(),
-        Value::Array(values) => values.first().and_then(number_in),
-        Value::Object(fields) => fields.values().find_map(number_in),
-        _ => None,
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -151,6 +140,15 @@ const fn real(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_found_in_a_summary() {
+        let summary = r#"{"function_name": "decide", "id": "fgd", "profiles": [
+            {"data": {"total": {"metrics": {"Ir": {"values": {"new": 12, "old": 11}}}}}}]}"#;
+        let summary = serde_json::from_str(summary).unwrap();
+        assert_eq!(read(&summary), Some(("decide, fgd".to_owned(), 12)));
+        assert_eq!(read(&Value::Null), None);
+    }
 
     fn counts(counts: &[(&str, u64)]) -> Counts {
         let counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();

@@ -64,13 +64,14 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
                 published_at_100: theirs.and_then(|it| it.mean(&name, policy, Measure::AllocationAt100)),
             });
         }
-        measured.push(OnTrace { bound_pct: bound_pct(&nodes, trace), name, policies });
+        measured.push(OnTrace { bound_pct: bound_pct(&nodes, trace, seeds), name, policies });
     }
     Ok(Allocation { seeds, published: published.is_some(), traces: measured })
 }
 
-/// The most GPU that a policy can have given out when pods worth all GPUs have arrived, in per cent.
-fn bound_pct(_: &[NodeRow], _: &Trace) -> Option<f64> {
+/// The most GPU that a policy can have given out when pods worth all GPUs have arrived, in per cent: the mean over the same
+/// seeds. Not known yet.
+fn bound_pct(_: &[NodeRow], _: &Trace, _seeds: usize) -> Option<f64> {
     None
 }
 
