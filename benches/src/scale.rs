@@ -54,11 +54,17 @@ impl Scale {
         (0..DECISIONS).for_each(|_| running.step());
         let after = running.nodes();
         drop(running);
+        Self::of(nodes, perturbed, changes, [&before, &after])
+    }
+
+    /// The same, with nodes that are those of the one pool and become those of the other one and back.
+    fn of(nodes: u64, perturbed: bool, changes: u64, pools: [&[NodeState]; 2]) -> Result<Self, Failed> {
+        let [before, after] = pools;
         let resident = resident_kib();
         let (mut cluster, mut built) = (Cluster::new(), Duration::ZERO);
         for from in (0..nodes).step_by(usize::try_from(CHUNK)?) {
             let until = nodes.min(from + CHUNK);
-            let states = (from..until).map(|rank| node(&before, rank, perturbed));
+            let states = (from..until).map(|rank| node(before, rank, perturbed));
             built += apply(&mut cluster, states.collect::<Result<_, _>>()?)?;
         }
         let resident_kib = resident_kib().zip(resident).map(|(now, then)| now.saturating_sub(then));
@@ -67,7 +73,7 @@ impl Scale {
         for from in (0..changes).step_by(usize::try_from(CHUNK)?) {
             let until = changes.min(from + CHUNK);
             let states = (from..until).map(|_| {
-                let pool = if rng.random_bool(0.5) { &after } else { &before };
+                let pool = if rng.random_bool(0.5) { after } else { before };
                 node(pool, rng.random_range(0..nodes), perturbed)
             });
             applied += apply(&mut cluster, states.collect::<Result<_, _>>()?)?;
@@ -135,16 +141,34 @@ impl FromStr for Scale {
 mod tests {
     use super::*;
 
+    fn pool(cpu_free: [i64; 3]) -> Vec<NodeState> {
+        let node = |cpu_free| NodeState { cpu_free, ..NodeState::empty(Uuid::nil(), 0) };
+        cpu_free.map(node).to_vec()
+    }
+
+    #[test]
+    fn an_index_has_no_more_states_than_its_pool_and_many_where_each_node_is_different() {
+        let (before, after) = (pool([1_000, 20_000, 20_000]), pool([1_000, 30_000, 4_000]));
+        let of = |perturbed| Scale::of(1_000, perturbed, 500, [&before, &after]).unwrap();
+        assert_eq!((of(false).nodes, of(false).changes), (1_000, 500));
+        assert!((1..=2).contains(&of(false).states));
+        // An index may put together what no decision tells apart.
+        assert!((1..=1_000).contains(&of(true).states));
+    }
+
     #[test]
     fn what_one_process_tells_another_one_reads() {
-        for perturbed in [false, true] {
-            let told = Scale::measure(2_000, perturbed, 100).unwrap();
-            let microseconds =
-                |took: Duration| Duration::from_micros(u64::try_from(took.as_micros()).unwrap());
-            let expected =
-                Scale { built: microseconds(told.built), applied: microseconds(told.applied), ..told };
-            assert_eq!(told.to_string().parse::<Scale>().unwrap(), expected);
-            assert_eq!(told.states > 1_900, perturbed, "{told:?}");
+        for resident_kib in [None, Some(77)] {
+            let told = Scale {
+                nodes: 9,
+                perturbed: true,
+                states: 8,
+                built: Duration::from_micros(7),
+                changes: 6,
+                applied: Duration::from_micros(5),
+                resident_kib,
+            };
+            assert_eq!(told.to_string().parse::<Scale>().unwrap(), told);
         }
         assert!("1 2 3".parse::<Scale>().is_err());
     }
