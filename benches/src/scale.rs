@@ -65,7 +65,7 @@ impl Scale {
         for from in (0..nodes).step_by(usize::try_from(CHUNK)?) {
             let until = nodes.min(from + CHUNK);
             let states = (from..until).map(|rank| node(before, rank, perturbed));
-            built += apply(&mut cluster, states.collect::<Result<_, _>>()?)?;
+            built += apply(&mut cluster, &states.collect::<Result<Vec<_>, _>>()?)?;
         }
         let resident_kib = resident_kib().zip(resident).map(|(now, then)| now.saturating_sub(then));
         let states = u64::try_from(cluster.class_count())?;
@@ -76,7 +76,7 @@ impl Scale {
                 let pool = if rng.random_bool(0.5) { after } else { before };
                 node(pool, rng.random_range(0..nodes), perturbed)
             });
-            applied += apply(&mut cluster, states.collect::<Result<_, _>>()?)?;
+            applied += apply(&mut cluster, &states.collect::<Result<Vec<_>, _>>()?)?;
         }
         Ok(Self { nodes, perturbed, states, built, changes, applied, resident_kib })
     }
@@ -99,9 +99,9 @@ fn node(pool: &[NodeState], rank: u64, perturbed: bool) -> Result<NodeState, Fai
 }
 
 /// Takes in nodes as they are now, and tells how long that took.
-fn apply(cluster: &mut Cluster, states: Vec<NodeState>) -> Result<Duration, Failed> {
+fn apply(cluster: &mut Cluster, states: &[NodeState]) -> Result<Duration, Failed> {
     let began = now();
-    for state in &states {
+    for state in states {
         cluster.upsert(state)?;
     }
     Ok(began.elapsed())

@@ -15,9 +15,9 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apalis/Cargo.toml")
 #[derive(Debug)]
 pub(super) struct Building(std::io::Result<Child>);
 
-/// The comparison, built.
+/// The comparison, built: what runs it.
 #[derive(Debug)]
-pub(super) struct JobQueue(());
+pub(super) struct JobQueue(Command);
 
 /// What it does in a second with one setting.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,13 +40,13 @@ impl JobQueue {
     }
 
     /// Measures it on a new SQLite file and on a new database of the server.
-    pub(super) fn measure(self, server: &Server, quick: bool) -> Result<Vec<Jobs>, Failed> {
+    pub(super) fn measure(mut self, server: &Server, quick: bool) -> Result<Vec<Jobs>, Failed> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("jobs.sqlite");
         let (jobs, rounds) = if quick { ("200", "1") } else { ("2000", "3") };
         println!("\njobs of apalis, taken and acknowledged, {jobs} in a round\n");
-        let output =
-            cargo("run").arg("--").arg(file).arg(server.fresh_database()?).args([jobs, rounds]).output()?;
+        self.0.arg("--").arg(file).arg(server.fresh_database()?).args([jobs, rounds]);
+        let output = self.0.output()?;
         let told = told(&output)?;
         println!("{told}");
         told.lines().map(Jobs::read).collect()
@@ -57,7 +57,7 @@ impl Building {
     /// Waits until it is built.
     pub(super) fn built(self) -> Result<JobQueue, Failed> {
         told(&self.0?.wait_with_output()?)?;
-        Ok(JobQueue(()))
+        Ok(JobQueue(cargo("run")))
     }
 }
 
