@@ -11,8 +11,8 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 
 /// The size of a chart, and of the part of it that says what is what, in pixels.
-const SIZE: (u32, u32) = (1100, 480);
-const LEGEND_WIDTH: u32 = 230;
+const SIZE: (u32, u32) = (1200, 480);
+const LEGEND_WIDTH: u32 = 240;
 /// How far apart the lines of the legend are.
 const LEGEND_LINE: i32 = 26;
 const FONT: &str = "sans-serif";
@@ -181,7 +181,7 @@ impl Chart {
             .x_label_area_size(52)
             .y_label_area_size(96)
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;
-        let text = (FONT, 16).into_font().color(&INK);
+        let text = (FONT, 15).into_font().color(&INK);
         chart
             .configure_mesh()
             .max_light_lines(0)
