@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::entity::{Limits, TrainingId, UserId};
-use apportion::plane::{Artifact, NewNode, NewRun, NewStatus, NewTraining, NewUser, RunScheduler, Worker};
+use apportion::entity::{Limits, RunCause, TrainingId, UserId};
+use apportion::plane::{
+    Artifact, NewNode, NewRun, NewStatus, NewTraining, NewUser, RunLease, RunScheduler, Worker,
+};
 use apportion::queue::{QueuePolicy, Settings};
 use apportion::store::Store;
 use apportion::{ControlPlane, Error};
@@ -27,6 +29,15 @@ pub struct Claims {
     plane: Arc<ControlPlane>,
     scheduler: RunScheduler,
     trainings: Vec<TrainingId>,
+}
+
+/// What becomes of a run that a worker has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It is begun, told of once, set to uploading and completed with its artefact: with the claim five durable commits.
+    Whole,
+    /// The worker says at once that it can never be done, and it ends: with the claim two durable commits.
+    Shortest,
 }
 
 /// What one round cost.
@@ -64,8 +75,8 @@ impl Claims {
         Ok(Self { plane, scheduler, trainings })
     }
 
-    /// Submits a run of each training, has all granted, and lets the workers take and complete them.
-    pub async fn round(&self) -> Result<Round, Failed> {
+    /// Submits a run of each training, has all granted, and lets the workers take and end them.
+    pub async fn round(&self, life: Life) -> Result<Round, Failed> {
         // What came of the round before is seen first.
         self.scheduler.tick().await?;
         let submit = |plane: Arc<ControlPlane>, training| async move {
@@ -84,7 +95,7 @@ impl Claims {
         let (began, mut workers) = (now(), Vec::new());
         for at in 0..WORKERS {
             let plane = Arc::clone(&self.plane);
-            workers.push(tokio::spawn(async move { work(&plane, &format!("worker-{at}")).await }));
+            workers.push(tokio::spawn(async move { work(&plane, &format!("worker-{at}"), life).await }));
         }
         let mut claims = Vec::with_capacity(submitted);
         for worker in workers {
@@ -92,7 +103,7 @@ impl Claims {
         }
         let working = began.elapsed();
         if (granted, claims.len()) != (submitted, submitted) {
-            return Err(format!("of {submitted}, {granted} granted and {} completed", claims.len()).into());
+            return Err(format!("of {submitted}, {granted} granted and {} ended", claims.len()).into());
         }
         Ok(Round { granting, working, claims })
     }
@@ -104,8 +115,8 @@ impl Claims {
     }
 }
 
-/// Takes runs and completes them until none is left; answers how long each claim took.
-async fn work(plane: &ControlPlane, name: &str) -> Result<Vec<Duration>, Failed> {
+/// Takes runs and ends them until none is left; answers how long each claim took.
+async fn work(plane: &ControlPlane, name: &str, life: Life) -> Result<Vec<Duration>, Failed> {
     let worker = Worker::new(name);
     let mut claims = Vec::new();
     loop {
@@ -119,12 +130,22 @@ async fn work(plane: &ControlPlane, name: &str) -> Result<Vec<Duration>, Failed>
         };
         let Some(claimed) = claimed else { return Ok(claims) };
         claims.push(began.elapsed());
-        let lease = claimed.lease;
-        plane.begin_run(&lease).await?;
-        plane.tell(&lease, NewStatus::of("training").message_id("first")).await?;
-        let key = plane.uploading_run(&lease).await?;
-        plane.complete_run(&lease, &Artifact::new(key, 1 << 20, SHA256)).await?;
+        match life {
+            Life::Whole => complete(plane, &claimed.lease).await?,
+            Life::Shortest => {
+                plane.fail_run(&claimed.lease, RunCause::Invalid, None).await?;
+            }
+        }
     }
+}
+
+/// Begins a run, tells of it, uploads and completes it.
+async fn complete(plane: &ControlPlane, lease: &RunLease) -> Result<(), Failed> {
+    plane.begin_run(lease).await?;
+    plane.tell(lease, NewStatus::of("training").message_id("first")).await?;
+    let key = plane.uploading_run(lease).await?;
+    plane.complete_run(lease, &Artifact::new(key, 1 << 20, SHA256)).await?;
+    Ok(())
 }
 
 /// Does something for each of these, as many at once as there are workers; what it answers is in their order.

@@ -12,8 +12,15 @@ const SEED: u64 = 42;
 /// How full the cluster is kept, in per cent of its GPUs.
 const FULL_PCT: u64 = 70;
 
+/// Gives a node a little more processor time and memory, each rank below a million another amount.
+pub fn perturb(node: &mut NodeState) {
+    // Two moduli with no common factor: the pair comes again after their product only.
+    node.cpu_free += i64::try_from(node.rank * 7_919 % 1_000).unwrap_or(0);
+    node.memory_free += i64::try_from(node.rank * 104_729 % 1_021).unwrap_or(0);
+}
+
 /// A cluster, a scheduler, and tasks that come and go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Steady {
     cluster: Cluster,
     scheduler: Scheduler,
@@ -25,8 +32,13 @@ pub struct Steady {
 }
 
 impl Steady {
-    /// A cluster of so many nodes with GPUs, filled until it is nearly full.
+    /// A cluster of so many nodes with GPUs, filled until it is nearly full, and from then on under a policy.
     pub fn new(policy: Policy, nodes: usize) -> Self {
+        Self::filled(nodes).under(policy)
+    }
+
+    /// A cluster of so many nodes with GPUs, filled until it is nearly full.
+    pub fn filled(nodes: usize) -> Self {
         let generated = generate(&Size { nodes: nodes * 1_523 / 1_213 + 1, pods: 16_304, seed: SEED });
         let mut cluster = Cluster::new();
         let with_gpus = generated.nodes.iter().filter(|node| node.gpus > 0).take(nodes);
@@ -50,8 +62,33 @@ impl Steady {
             }
             steady.arrive();
         }
-        steady.scheduler = Scheduler::new(policy, SEED).with_mix(steady.scheduler.mix().clone());
         steady
+    }
+
+    /// The same cluster, decided on by this policy from now on.
+    pub fn under(mut self, policy: Policy) -> Self {
+        self.scheduler = Scheduler::new(policy, SEED).with_mix(self.scheduler.mix().clone());
+        self.placed = 0;
+        self
+    }
+
+    /// The same cluster, but each node has another amount of processor time and memory, by less than a core and a GiB.
+    pub fn perturbed(mut self) -> Self {
+        let ids: Vec<Uuid> = self.cluster.iter().map(|node| node.id).collect();
+        for id in ids {
+            let Some(mut state) = self.cluster.get(&id) else { continue };
+            perturb(&mut state);
+            let fits = self.cluster.upsert(&state);
+            debug_assert!(fits.is_ok(), "a node with a little more is a valid one");
+        }
+        self
+    }
+
+    /// The nodes as they are now, in the fixed order.
+    pub fn nodes(&self) -> Vec<NodeState> {
+        let mut nodes: Vec<NodeState> = self.cluster.iter().collect();
+        nodes.sort_unstable_by_key(|node| node.rank);
+        nodes
     }
 
     /// One task comes, is decided on and placed; the oldest goes if the cluster is nearly full.
@@ -63,6 +100,21 @@ impl Steady {
             let released = self.cluster.release(&oldest);
             debug_assert!(released.is_ok(), "what was placed is released");
         }
+    }
+
+    /// The oldest task goes and comes again to the same place: nothing is decided.
+    pub fn again(&mut self) {
+        if let Some(oldest) = self.running.pop_front() {
+            let released = self.cluster.release(&oldest);
+            let placed = self.cluster.place(&oldest);
+            debug_assert!(released.is_ok() && placed.is_ok(), "what was placed fits where it was");
+            self.running.push_back(oldest);
+        }
+    }
+
+    /// How many tasks there are, which come again when all have been.
+    pub fn tasks(&self) -> usize {
+        self.demands.len()
     }
 
     /// How many different states the nodes are in.

@@ -3,7 +3,9 @@
 //! logins, ticks of the queue, and runs that workers take and complete.
 //!
 //! `cargo bench -p benches` writes criterion's reports; `cargo run --release -p benches` prints the ratios that
-//! matter as small tables. Both need the programs of a PostgreSQL server, and tell how to install them.
+//! matter as small tables, and `cargo run --release -p benches -- report` measures everything in one run and writes it down with
+//! plots. All need the programs of a PostgreSQL server, and tell how to install them. `cargo run --release -p benches --
+//! instructions` counts instructions and compares them with what was; `.ci/valgrind` installs what it needs.
 
 pub mod by_hand;
 pub mod checks;
@@ -19,5 +21,6 @@ pub mod reads;
 pub mod refused;
 pub mod reports;
 pub mod resident;
+pub mod scale;
 pub mod server;
 pub mod stores;

@@ -1,16 +1,19 @@
 //! Prints the ratios that matter, measured side by side in one run.
 
+mod instructions;
+mod plot;
+mod report;
 mod tables;
 
 use std::time::Duration;
 
-use apportion::sched::Policy;
-use benches::decisions::Steady;
-use benches::launches::now;
+use benches::scale::Scale;
 use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
+use crate::report::ReportArgs;
+use crate::tables::decisions::{Extent, decisions};
 use crate::tables::{
     Size, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
 };
@@ -18,13 +21,37 @@ use crate::tables::{
 /// Decisions of the scheduler, ticks of the queue, durable launches on each store, runs that workers take and complete, reads, heartbeats, an import,
 /// checks of sessions and keys, and logins, as small tables.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Measures less, to see that everything runs.
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Measures only this; all of it where nothing is named.
     #[arg(value_enum)]
     only: Vec<What>,
+}
+
+/// What else can be done.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything side by side and writes it down: report.md, with plots.
+    Report(ReportArgs),
+    /// Counts instructions with valgrind, and fails where there are more of them than there were.
+    Instructions {
+        /// Writes the counts down, to compare with from now on.
+        #[arg(long)]
+        update: bool,
+    },
+    /// Builds the index of so many nodes and changes it, in a process of its own: what the report asks for.
+    #[command(hide = true)]
+    Scale {
+        nodes: u64,
+        changes: u64,
+        #[arg(long)]
+        perturbed: bool,
+    },
 }
 
 /// What can be measured.
@@ -56,14 +83,27 @@ impl Cli {
 
 fn main() -> Result<(), Failed> {
     let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Report(args)) => return on_runtime(report::report(&args, cli.quick)),
+        Some(Command::Instructions { update }) => return instructions::check(update),
+        Some(Command::Scale { nodes, changes, perturbed }) => {
+            println!("{}", Scale::measure(nodes, perturbed, changes)?);
+            return Ok(());
+        }
+        None => {}
+    }
     if cli.wants(What::Decisions) {
-        decisions(&cli);
+        decisions(Size::new(cli.quick), &Extent::table());
     }
     if cli.wants(What::Queue) {
         queue::queue(Size::new(cli.quick))?;
     }
+    on_runtime(stores(&cli))
+}
+
+fn on_runtime(measurement: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let measured = runtime.block_on(stores(&cli));
+    let measured = runtime.block_on(measurement);
     // A store that was not closed has tasks which nobody waits for.
     runtime.shutdown_background();
     measured
@@ -105,26 +145,4 @@ async fn stores(cli: &Cli) -> Result<(), Failed> {
         refused::refused(size).await?;
     }
     Ok(())
-}
-
-fn decisions(cli: &Cli) {
-    println!("decisions (decide and place), one core\n");
-    println!("{:<12} {:>8} {:>9} {:>14}", "policy", "nodes", "states", "decisions/s");
-    for nodes in [1_213, 100_000] {
-        for policy in Policy::ALL {
-            let mut steady = Steady::new(policy, nodes);
-            let before = steady.placed;
-            let (began, long) = (now(), Duration::from_millis(if cli.quick { 100 } else { 1_000 }));
-            while began.elapsed() < long {
-                (0..64).for_each(|_| steady.step());
-            }
-            let per_second = rate(steady.placed - before, began.elapsed());
-            println!("{:<12} {nodes:>8} {:>9} {per_second:>14.0}", policy.to_string(), steady.classes());
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn rate(count: u64, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64()
 }

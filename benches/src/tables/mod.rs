@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod claims;
+pub(crate) mod decisions;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
 pub(crate) mod import;
@@ -11,6 +12,8 @@ pub(crate) mod queue;
 pub(crate) mod reads;
 pub(crate) mod refused;
 pub(crate) mod reports;
+
+use std::time::Duration;
 
 use benches::by_hand::ByHand;
 use benches::launches::{Bench, Figures, Load};
@@ -25,6 +28,8 @@ pub(crate) struct Size {
     pub(crate) each: usize,
     /// Launches in a round, at most.
     pub(crate) most: usize,
+    /// Milliseconds for which decisions of one kind are repeated.
+    pub(crate) decisions_ms: u64,
     /// Milliseconds for which reads of one kind are repeated.
     pub(crate) reads_ms: u64,
     /// Milliseconds for which checks of one kind are repeated in a round.
@@ -55,6 +60,7 @@ impl Size {
                 rounds: 1,
                 each: 20,
                 most: 1_280,
+                decisions_ms: 100,
                 reads_ms: 100,
                 checks_ms: 50,
                 logins: 10,
@@ -71,6 +77,7 @@ impl Size {
                 rounds: 5,
                 each: 100,
                 most: 6_400,
+                decisions_ms: 1_000,
                 reads_ms: 1_000,
                 checks_ms: 500,
                 logins: 40,
@@ -83,6 +90,12 @@ impl Size {
                 runs: 2_048,
             }
         }
+    }
+
+    /// As much as a run may take in which everything is measured: fewer rounds.
+    pub(crate) const fn report(quick: bool) -> Self {
+        let size = Self::new(quick);
+        if quick { size } else { Self { rounds: 3, runs: 1_024, ..size } }
     }
 
     /// A round of so many callers.
@@ -125,19 +138,76 @@ fn median(mut all: Vec<Figures>) -> Result<Figures, Failed> {
     all.get(all.len() / 2).copied().ok_or_else(|| "no round was run".into())
 }
 
+/// Launches by so many callers in one of the ways that are compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Launches {
+    /// How many callers.
+    pub(crate) callers: usize,
+    /// Whether a tenth of the launches is refused.
+    pub(crate) some_refused: bool,
+    /// In which way.
+    pub(crate) way: Way,
+    /// What they cost.
+    pub(crate) figures: Figures,
+    /// What those cost that they are compared with.
+    pub(crate) compared: Figures,
+}
+
+/// How launches are made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through the control plane, one durable commit after the other.
+    OneAtATime,
+    /// Through the control plane, with group commit.
+    Groups,
+    /// By a transaction that was written by hand.
+    ByHand,
+}
+
+impl Way {
+    /// In words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::OneAtATime => "one at a time",
+            Self::Groups => "group commit",
+            Self::ByHand => "by hand",
+        }
+    }
+}
+
+impl Launches {
+    /// What they are, in words.
+    pub(crate) fn name(&self) -> String {
+        let refused = if self.some_refused { ", a tenth refused" } else { "" };
+        format!("{}{refused}, {}", callers(self.callers), self.way.name())
+    }
+
+    /// How many times as many a second.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.figures.per_second() / self.compared.per_second()
+    }
+
+    /// Prints the row, and is it.
+    fn told(self, to_reach: &str) -> Self {
+        let commits = self.figures.commits_each().map_or_else(String::new, |each| format!("{each:.4}"));
+        let (name, per_second) = (self.name(), self.figures.per_second());
+        println!("{name:<44} {per_second:>11.0} {commits:>15} {:>7.2}x  {to_reach}", self.ratio());
+        self
+    }
+}
+
 /// What the columns are.
 pub(crate) fn head() {
     println!("{:<44} {:>11} {:>15} {:>8}  to reach", "", "launches/s", "commits/launch", "ratio");
 }
 
-/// One row.
-pub(crate) fn line(name: &str, figures: Figures, compared: Figures, to_reach: &str) {
-    let ratio = figures.per_second() / compared.per_second();
-    let commits = figures.commits_each().map_or_else(String::new, |each| format!("{each:.4}"));
-    println!("{name:<44} {:>11.0} {commits:>15} {ratio:>7.2}x  {to_reach}", figures.per_second());
-}
-
 /// How many callers, in words.
 pub(crate) fn callers(count: usize) -> String {
     if count == 1 { "1 caller".into() } else { format!("{count} callers") }
+}
+
+/// How many a second.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(crate) fn rate(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
 }

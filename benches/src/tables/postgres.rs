@@ -5,7 +5,7 @@ use benches::launches::{Bench, Load};
 use benches::server::Server;
 use benches::stores::{Failed, SCHEMA, Stores};
 
-use super::{Size, callers, head, line, side_by_side};
+use super::{Launches, Size, Way, head, side_by_side};
 
 /// The most callers.
 const MOST: usize = 256;
@@ -13,7 +13,7 @@ const MOST: usize = 256;
 const CONNECTIONS: u32 = 256;
 
 /// Prints the table.
-pub(crate) async fn postgres(server: &Server, size: Size) -> Result<(), Failed> {
+pub(crate) async fn postgres(server: &Server, size: Size) -> Result<Vec<Launches>, Failed> {
     println!(
         "\ndurable launches through the control plane, Postgres, and by a transaction written by hand\n"
     );
@@ -24,7 +24,8 @@ pub(crate) async fn postgres(server: &Server, size: Size) -> Result<(), Failed> 
     ours.run(Load::new(1, 1)).await?;
     let by_hand = ByHand::new(&url, MOST, CONNECTIONS).await?;
     head();
-    for (count, some_refused, to_reach) in [
+    let mut rows = Vec::new();
+    for (callers, some_refused, to_reach) in [
         (1, false, "0.67x"),
         (16, false, ""),
         (64, false, "4x"),
@@ -32,17 +33,16 @@ pub(crate) async fn postgres(server: &Server, size: Size) -> Result<(), Failed> 
         (256, false, "6x"),
         (256, true, "6x"),
     ] {
-        let load = size.load(count, some_refused);
-        let (figures, base) = side_by_side(&ours, &by_hand, load, size.rounds).await?;
-        let kind = if some_refused { ", a tenth refused" } else { "" };
-        let name = format!("{}{kind}", callers(count));
-        line(&format!("{name}, by hand"), base, base, "");
-        line(&format!("{name}, group commit"), figures, base, to_reach);
+        let load = size.load(callers, some_refused);
+        let (figures, compared) = side_by_side(&ours, &by_hand, load, size.rounds).await?;
+        let row = |way, figures| Launches { callers, some_refused, way, figures, compared };
+        rows.push(row(Way::ByHand, compared).told(""));
+        rows.push(row(Way::Groups, figures).told(to_reach));
     }
     ours.check().await?;
     by_hand.check().await?;
     println!("\naudit of both clean");
-    Ok(())
+    Ok(rows)
 }
 
 /// Says what a commit costs on this server, and whether it was made to.

@@ -30,17 +30,23 @@ pub fn run(args: &InflateArgs) -> Result<String, AppError> {
     if nodes.iter().all(|node| node.gpus == 0) {
         return Err(AppError::NoGpus);
     }
-    let outcomes = run_all(&nodes, &jobs(&traces, &args.policies(), args.seeds));
+    let outcomes = outcomes(&nodes, &traces, &args.policies(), args.seeds);
     if let Some(path) = &args.json {
         write_json(path, &outcomes)?;
     }
     Ok(summary::table(&outcomes, published.as_ref()))
 }
 
-/// A workload with its name.
-type Trace = (String, Vec<PodRow>);
+/// Runs every policy on every workload with so many seeds; the outcomes are grouped by workload and policy.
+pub fn outcomes(nodes: &[NodeRow], traces: &[Trace], policies: &[Policy], seeds: usize) -> Vec<Outcome> {
+    run_all(nodes, &jobs(traces, policies, seeds))
+}
 
-fn workloads(args: &InflateArgs) -> Result<(Vec<NodeRow>, Vec<Trace>), AppError> {
+/// A workload with its name.
+pub type Trace = (String, Vec<PodRow>);
+
+/// The cluster and the workloads that are asked for, read or generated.
+pub fn workloads(args: &InflateArgs) -> Result<(Vec<NodeRow>, Vec<Trace>), AppError> {
     let Some(nodes) = &args.nodes else {
         let workload = generate(&Size { nodes: PUBLISHED_NODES, pods: PUBLISHED_PODS, seed: FIRST_SEED });
         return Ok((workload.nodes, vec![("generated".to_owned(), workload.pods)]));

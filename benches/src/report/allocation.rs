@@ -1,0 +1,190 @@
+//! The published experiment: how much of the GPUs each policy gives out, beside what was published and what is possible.
+
+use std::path::{Path, PathBuf};
+
+use apportion::sched::Policy;
+use benches::stores::Failed;
+use replay::cli::InflateArgs;
+use replay::inflate_cli::{Trace, outcomes, workloads};
+use replay::published::{Measure, Published};
+use replay::trace::NodeRow;
+
+use super::page::Page;
+use crate::plot::{Axis, COMPARED, Chart, Series, Style};
+
+/// What it came to.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    seeds: usize,
+    published: bool,
+    traces: Vec<OnTrace>,
+}
+
+/// One workload.
+#[derive(Debug)]
+struct OnTrace {
+    name: String,
+    /// What no policy can pass that does not know the future, where it is known.
+    bound_pct: Option<f64>,
+    policies: Vec<OfPolicy>,
+}
+
+/// One policy on a workload: means over the seeds, in per cent.
+#[derive(Clone, Copy, Debug)]
+struct OfPolicy {
+    policy: Policy,
+    at_100: f64,
+    at_130: f64,
+    published_at_100: Option<f64>,
+}
+
+/// Runs the experiment on the traces of a folder, or on a generated workload.
+pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, Failed> {
+    let seeds = if quick { 1 } else { 10 };
+    let (nodes, pods, table) = match folder {
+        Some(folder) => of(folder, quick)?,
+        None => (None, Vec::new(), None),
+    };
+    let published = table.as_deref().map(Published::read).transpose()?;
+    let args = InflateArgs { policy: Vec::new(), seeds, nodes, pods, published: None, json: None };
+    let (nodes, traces) = workloads(&args)?;
+    println!("the published experiment: {} workloads, {seeds} seeds\n", traces.len());
+    let outcomes = outcomes(&nodes, &traces, &Policy::ALL, seeds);
+    let mut measured = Vec::new();
+    for trace in &traces {
+        let name = trace.0.clone();
+        let mut policies = Vec::new();
+        for policy in Policy::ALL {
+            let runs = || outcomes.iter().filter(|run| run.trace == name && run.policy == policy);
+            let theirs = published.as_ref();
+            policies.push(OfPolicy {
+                policy,
+                at_100: mean(runs().map(|run| run.alloc_pct_100)),
+                at_130: mean(runs().map(|run| run.alloc_pct_130)),
+                published_at_100: theirs.and_then(|it| it.mean(&name, policy, Measure::AllocationAt100)),
+            });
+        }
+        measured.push(OnTrace { bound_pct: bound_pct(&nodes, trace, seeds), name, policies });
+    }
+    Ok(Allocation { seeds, published: published.is_some(), traces: measured })
+}
+
+/// The most GPU that a policy can have given out when pods worth all GPUs have arrived, in per cent: the mean over the same
+/// seeds. Not known yet.
+fn bound_pct(_: &[NodeRow], _: &Trace, _seeds: usize) -> Option<f64> {
+    None
+}
+
+type Files = (Option<PathBuf>, Vec<PathBuf>, Option<PathBuf>);
+
+/// The files of a folder: nodes, workloads, published results.
+fn of(folder: &Path, quick: bool) -> Result<Files, Failed> {
+    let mut pods = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("openb_pod_list_") && path.extension().is_some_and(|end| end == "csv") {
+            pods.push(path);
+        }
+    }
+    pods.sort();
+    if quick {
+        pods.truncate(2);
+    }
+    let published = Some(folder.join("published.csv")).filter(|path| path.exists());
+    Ok((Some(folder.join("openb_node_list_gpu_node.csv")), pods, published))
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+impl Allocation {
+    /// Writes the section.
+    pub(super) fn write(&self, page: &mut Page) -> Result<(), Failed> {
+        page.section("GPU allocation");
+        page.text(&format!(
+            "Pods arrive in random order until they have asked for 130 % of the GPUs, and never leave; one that fits nowhere is \
+             dropped. In the table is the GPU given out, in per cent of all, when pods worth 100 % of the GPUs have arrived; in \
+             parentheses at the end. Means over the seeds, {} of them. Source of the experiment and of the published means: Weng et al., \
+             *Beware of Fragmentation*, USENIX ATC 2023; FGD is their policy. The bound is what no policy can pass.",
+            self.seeds
+        ));
+        if !self.published {
+            page.text("The traces were not given (`--openb`): this is a generated workload of their shape, for which nothing is published.");
+        }
+        page.chart("allocation", &self.chart())?;
+        let mut head = vec!["trace".to_owned()];
+        head.extend(Policy::ALL.iter().map(ToString::to_string));
+        head.extend(
+            ["published FGD", "default above it", "bound", "of the distance closed"].map(str::to_owned),
+        );
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        page.table(&head, &self.traces.iter().map(OnTrace::row).collect::<Vec<_>>());
+        if self.published {
+            page.text("How far the policies are from their published means, in points:");
+            let mut head = vec!["trace".to_owned()];
+            head.extend(Policy::ALL.iter().map(ToString::to_string));
+            let head: Vec<&str> = head.iter().map(String::as_str).collect();
+            page.table(&head, &self.traces.iter().map(OnTrace::deviations).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    fn chart(&self) -> Chart {
+        let names: Vec<String> = self.traces.iter().map(|trace| trace.name.clone()).collect();
+        let over = |value: &dyn Fn(&OnTrace) -> Option<f64>| {
+            let at = (0_u32..).map(f64::from).zip(&self.traces);
+            at.filter_map(|(at, trace)| Some((at, value(trace)?))).collect::<Vec<_>>()
+        };
+        let mut series: Vec<Series> = Vec::new();
+        for (colour, policy) in Policy::ALL.into_iter().enumerate() {
+            let points = over(&|trace| Some(trace.of(policy)?.at_100));
+            let default = if policy == Policy::default() { " (default)" } else { "" };
+            series.push(Series { name: format!("{policy}{default}"), colour, style: Style::Filled, points });
+        }
+        let theirs = over(&|trace| trace.of(Policy::Fgd)?.published_at_100);
+        let bound = over(&|trace| trace.bound_pct);
+        for (name, colour, style, points) in
+            [("fgd, published", COMPARED, Style::Hollow, theirs), ("bound", COMPARED, Style::Level, bound)]
+        {
+            if !points.is_empty() {
+                series.push(Series { name: name.into(), colour, style, points });
+            }
+        }
+        let values = series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
+        let y = Axis::linear("GPU given out, % of all", values.collect::<Vec<_>>().into_iter(), 2.0);
+        let title = "GPU allocation when pods worth 100 % of the GPUs have arrived".to_owned();
+        Chart { title, x: Axis::names("trace", &names), y, series }
+    }
+}
+
+impl OnTrace {
+    fn of(&self, policy: Policy) -> Option<&OfPolicy> {
+        self.policies.iter().find(|it| it.policy == policy)
+    }
+
+    fn row(&self) -> Vec<String> {
+        let mut row = vec![self.name.clone()];
+        row.extend(self.policies.iter().map(|it| format!("{:.2} ({:.2})", it.at_100, it.at_130)));
+        let ours = self.of(Policy::default()).map(|it| it.at_100);
+        let theirs = self.of(Policy::Fgd).and_then(|it| it.published_at_100);
+        let above = ours.zip(theirs).map(|(ours, theirs)| ours - theirs);
+        let distance = self.bound_pct.zip(theirs).map(|(bound, theirs)| bound - theirs);
+        let closed = above.zip(distance).map(|(above, distance)| 100.0 * above / distance);
+        row.push(theirs.map_or_else(String::new, |theirs| format!("{theirs:.2}")));
+        row.push(above.map_or_else(String::new, |above| format!("{above:+.2}")));
+        row.push(self.bound_pct.map_or_else(String::new, |bound| format!("{bound:.2}")));
+        row.push(closed.map_or_else(String::new, |closed| format!("{closed:.0} %")));
+        row
+    }
+
+    fn deviations(&self) -> Vec<String> {
+        let mut row = vec![self.name.clone()];
+        row.extend(self.policies.iter().map(|it| {
+            it.published_at_100.map_or_else(String::new, |theirs| format!("{:+.2}", it.at_100 - theirs))
+        }));
+        row
+    }
+}
