@@ -11,8 +11,9 @@ use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
+use crate::tables::bound::BoundArgs;
 use crate::tables::{
-    Size, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
+    Size, bound, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
 };
 
 /// Decisions of the scheduler, ticks of the queue, durable launches on each store, runs that workers take and complete, reads, heartbeats, an import,
@@ -22,6 +23,8 @@ struct Cli {
     /// Measures less, to see that everything runs.
     #[arg(long)]
     quick: bool,
+    #[command(flatten)]
+    bound: BoundArgs,
     /// Measures only this; all of it where nothing is named.
     #[arg(value_enum)]
     only: Vec<What>,
@@ -30,6 +33,8 @@ struct Cli {
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum What {
+    /// What no placement can exceed in the published experiment.
+    Bound,
     Decisions,
     Redb,
     Sqlite,
@@ -58,6 +63,9 @@ fn main() -> Result<(), Failed> {
     let cli = Cli::parse();
     if cli.wants(What::Decisions) {
         decisions(&cli);
+    }
+    if cli.wants(What::Bound) {
+        bound::bounds(&cli.bound, cli.quick)?;
     }
     if cli.wants(What::Queue) {
         queue::queue(Size::new(cli.quick))?;
