@@ -68,6 +68,7 @@ impl Steady {
     /// The same cluster, decided on by this policy from now on.
     pub fn under(mut self, policy: Policy) -> Self {
         self.scheduler = Scheduler::new(policy, SEED).with_mix(self.scheduler.mix().clone());
+        self.cluster = self.cluster.regrouped(policy);
         self.placed = 0;
         self
     }

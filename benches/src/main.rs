@@ -13,9 +13,10 @@ use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::{Parser, Subcommand};
 
 use crate::report::ReportArgs;
+use crate::tables::bound::BoundArgs;
 use crate::tables::decisions::{Extent, decisions};
 use crate::tables::{
-    Size, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
+    Size, bound, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
 };
 
 /// Decisions of the scheduler, ticks of the queue, durable launches on each store, runs that workers take and complete, reads, heartbeats, an import,
@@ -28,6 +29,8 @@ struct Cli {
     /// Measures less, to see that everything runs.
     #[arg(long, global = true)]
     quick: bool,
+    #[command(flatten)]
+    bound: BoundArgs,
     /// Measures only this; all of it where nothing is named.
     #[arg(value_enum)]
     only: Vec<What>,
@@ -57,6 +60,8 @@ enum Command {
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum What {
+    /// What no placement can exceed in the published experiment.
+    Bound,
     Decisions,
     Redb,
     Sqlite,
@@ -94,6 +99,9 @@ fn main() -> Result<(), Failed> {
     }
     if cli.wants(What::Decisions) {
         decisions(Size::new(cli.quick), &Extent::table());
+    }
+    if cli.wants(What::Bound) {
+        bound::bounds(&cli.bound, cli.quick)?;
     }
     if cli.wants(What::Queue) {
         queue::queue(Size::new(cli.quick))?;

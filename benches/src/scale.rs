@@ -61,7 +61,7 @@ impl Scale {
     fn of(nodes: u64, perturbed: bool, changes: u64, pools: [&[NodeState]; 2]) -> Result<Self, Failed> {
         let [before, after] = pools;
         let resident = resident_kib();
-        let (mut cluster, mut built) = (Cluster::new(), Duration::ZERO);
+        let (mut cluster, mut built) = (Cluster::for_policy(Policy::OpportunityCost), Duration::ZERO);
         for from in (0..nodes).step_by(usize::try_from(CHUNK)?) {
             let until = nodes.min(from + CHUNK);
             let states = (from..until).map(|rank| node(before, rank, perturbed));

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use apportion::sched::Policy;
+use benches::bound::bound;
 use benches::stores::Failed;
 use replay::cli::InflateArgs;
-use replay::inflate_cli::{Trace, outcomes, workloads};
+use replay::inflate_cli::{FIRST_SEED, outcomes, workloads};
 use replay::published::{Measure, Published};
-use replay::trace::NodeRow;
 
 use super::page::Page;
 use crate::plot::{Axis, COMPARED, Chart, Series, Style};
@@ -64,16 +64,15 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
                 published_at_100: theirs.and_then(|it| it.mean(&name, policy, Measure::AllocationAt100)),
             });
         }
-        measured.push(OnTrace { bound_pct: bound_pct(&nodes, trace, seeds), name, policies });
+        let drawn: Vec<u64> = (FIRST_SEED..).take(seeds).collect();
+        let bound_pct = Some(bound(&nodes, &trace.1, &drawn).at_100().work_conserving_pct);
+        measured.push(OnTrace { bound_pct, name, policies });
     }
     Ok(Allocation { seeds, published: published.is_some(), traces: measured })
 }
 
-/// The most GPU that a policy can have given out when pods worth all GPUs have arrived, in per cent: the mean over the same
-/// seeds. Not known yet.
-fn bound_pct(_: &[NodeRow], _: &Trace, _seeds: usize) -> Option<f64> {
-    None
-}
+/// The policy of this project.
+const OURS: Policy = Policy::OpportunityCost;
 
 type Files = (Option<PathBuf>, Vec<PathBuf>, Option<PathBuf>);
 
@@ -141,8 +140,7 @@ impl Allocation {
         let mut series: Vec<Series> = Vec::new();
         for (colour, policy) in Policy::ALL.into_iter().enumerate() {
             let points = over(&|trace| Some(trace.of(policy)?.at_100));
-            let default = if policy == Policy::default() { " (default)" } else { "" };
-            series.push(Series { name: format!("{policy}{default}"), colour, style: Style::Filled, points });
+            series.push(Series { name: policy.to_string(), colour, style: Style::Filled, points });
         }
         let theirs = over(&|trace| trace.of(Policy::Fgd)?.published_at_100);
         let bound = over(&|trace| trace.bound_pct);
@@ -168,7 +166,7 @@ impl OnTrace {
     fn row(&self) -> Vec<String> {
         let mut row = vec![self.name.clone()];
         row.extend(self.policies.iter().map(|it| format!("{:.2} ({:.2})", it.at_100, it.at_130)));
-        let ours = self.of(Policy::default()).map(|it| it.at_100);
+        let ours = self.of(OURS).map(|it| it.at_100);
         let theirs = self.of(Policy::Fgd).and_then(|it| it.published_at_100);
         let above = ours.zip(theirs).map(|(ours, theirs)| ours - theirs);
         let distance = self.bound_pct.zip(theirs).map(|(bound, theirs)| bound - theirs);

@@ -1,5 +1,6 @@
 //! The tables that are printed.
 
+pub(crate) mod bound;
 pub(crate) mod checks;
 pub(crate) mod claims;
 pub(crate) mod decisions;

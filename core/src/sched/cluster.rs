@@ -120,9 +120,21 @@ impl Cluster {
     ///
     /// Decisions of that policy are the same as on any other cluster of the same nodes. They cost less where nodes
     /// differ a little: [`Policy::OpportunityCost`] sees some thousands of classes in a million nodes of which no two
-    /// are alike.  Another policy that is asked of this cluster takes amounts for as little as they are at least.
+    /// are alike. Another policy that is asked of this cluster takes amounts for as little as they are at least.
     pub fn for_policy(policy: Policy) -> Self {
         Self::with_grain(policy.grain())
+    }
+
+    /// The same nodes in a cluster that tells them apart no further than this policy does.
+    #[must_use]
+    pub fn regrouped(&self, policy: Policy) -> Self {
+        let mut cluster = Self::for_policy(policy);
+        for node in self.iter() {
+            // What was taken in once is valid.
+            let taken = cluster.upsert(&node);
+            debug_assert_eq!(taken, Ok(()));
+        }
+        cluster
     }
 
     pub(super) fn with_grain(grain: Grain) -> Self {

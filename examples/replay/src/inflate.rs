@@ -49,17 +49,43 @@ pub struct Outcome {
     pub decisions_per_s: f64,
 }
 
+/// What a seed makes of a cluster and a workload: all that is random, but not what a policy does with it.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// The nodes with GPUs, all free; their ranks are the order that breaks ties.
+    pub cluster: Cluster,
+    /// The GPU milli of all nodes.
+    pub capacity_milli: i64,
+    /// The pods in the order in which they come.
+    pub arrivals: Vec<&'a PodRow>,
+    /// The seed of a policy that draws.
+    pub policy_seed: u64,
+}
+
+/// Draws the order of the nodes, then the arrivals, then the seed of the policy.
+pub fn setting<'a>(nodes: &[NodeRow], pods: &'a [PodRow], seed: u64) -> Setting<'a> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let cluster = cluster(nodes, &mut rng);
+    let capacity_milli = i64::try_from(cluster.totals().gpu_capacity_milli()).unwrap_or(i64::MAX);
+    let arrivals = arrivals(pods, capacity_milli, &mut rng);
+    Setting { cluster, capacity_milli, arrivals, policy_seed: rng.random() }
+}
+
+/// The whole percentage of the capacity to which the demand offered so far rounds; 0 where there is no capacity.
+pub fn column(offered_milli: i64, capacity_milli: i64) -> usize {
+    let doubled = (offered_milli * 200).checked_div(capacity_milli).unwrap_or(0);
+    usize::try_from((doubled + 1) / 2).unwrap_or(0)
+}
+
 /// Runs the experiment once.
 ///
 /// Nodes without GPUs take no part. A pod that asks for what no node could be asked for counts as one that fits nowhere.
 pub fn run(nodes: &[NodeRow], trace: &str, pods: &[PodRow], policy: Policy, seed: u64) -> Outcome {
-    let mut rng = Pcg64::seed_from_u64(seed);
-    let mut cluster = cluster(nodes, &mut rng);
-    let capacity = i64::try_from(cluster.totals().gpu_capacity_milli()).unwrap_or(i64::MAX);
-    let arrivals = arrivals(pods, capacity, &mut rng);
+    let Setting { cluster, capacity_milli: capacity, arrivals, policy_seed } = setting(nodes, pods, seed);
+    let mut cluster = cluster.regrouped(policy);
     let demands: Vec<Demand> = pods.iter().filter_map(PodRow::demand).collect();
     let mix = TaskMix::from_demands(&demands);
-    let mut scheduler = Scheduler::new(policy, rng.random()).with_mix(mix.clone());
+    let mut scheduler = Scheduler::new(policy, policy_seed).with_mix(mix.clone());
     let mut watch = Watch::new(&cluster, mix, capacity);
     for pod in arrivals {
         watch.arrive(&mut cluster, &mut scheduler, pod);
@@ -192,8 +218,7 @@ impl Watch {
         if self.capacity == 0 {
             return;
         }
-        // Rounds to the nearest whole percentage.
-        let column = usize::try_from((self.offered * 200 / self.capacity + 1) / 2).unwrap_or(0);
+        let column = column(self.offered, self.capacity);
         if self.columns.len() <= column {
             self.columns.resize(column + 1, Sample::default());
         }
