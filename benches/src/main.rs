@@ -2,26 +2,35 @@
 
 mod tables;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use apportion::sched::Policy;
 use benches::decisions::Steady;
+use benches::defragment::Workload;
 use benches::launches::now;
 use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
 use clap::Parser;
 
 use crate::tables::{
-    Size, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
+    Size, checks, claims, defragment, files, heartbeats, import, logins, postgres, queue, reads, refused,
+    reports,
 };
 
 /// Decisions of the scheduler, ticks of the queue, durable launches on each store, runs that workers take and complete, reads, heartbeats, an import,
-/// checks of sessions and keys, and logins, as small tables.
+/// checks of sessions and keys, logins, and moves of tasks that leave GPUs idle, as small tables.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Measures less, to see that everything runs.
     #[arg(long)]
     quick: bool,
+    /// The nodes to be defragmented, as the published trace has them; generated ones where none are given.
+    #[arg(long, requires = "pods")]
+    nodes: Option<PathBuf>,
+    /// What is asked of these nodes, as the published trace has it.
+    #[arg(long, requires = "nodes")]
+    pods: Option<PathBuf>,
     /// Measures only this; all of it where nothing is named.
     #[arg(value_enum)]
     only: Vec<What>,
@@ -46,6 +55,8 @@ enum What {
     Queue,
     /// Runs that workers take and complete.
     Claims,
+    /// Moves of tasks that leave GPUs idle.
+    Defragment,
 }
 
 impl Cli {
@@ -61,6 +72,14 @@ fn main() -> Result<(), Failed> {
     }
     if cli.wants(What::Queue) {
         queue::queue(Size::new(cli.quick))?;
+    }
+    if cli.wants(What::Defragment) {
+        let size = Size::new(cli.quick);
+        let workload = match (&cli.nodes, &cli.pods) {
+            (Some(nodes), Some(pods)) => Workload::read(nodes, pods)?,
+            _ => Workload::generated(if cli.quick { 8 } else { 1 }),
+        };
+        defragment::defragment(&workload, size)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(stores(&cli));

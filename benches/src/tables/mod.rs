@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod claims;
+pub(crate) mod defragment;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
 pub(crate) mod import;

@@ -50,10 +50,11 @@ fn on_its_own_node_a_task_keeps_its_processor_time_and_on_another_it_needs_it_tw
 #[test]
 fn an_idle_gpu_is_begun_only_where_more_than_one_becomes_idle_for_it() {
     // No node but the third has processor time left.
-    let mut cluster = cluster(&[node(1, 1, 1), node(2, 1, 1), node(3, 1, 3)]);
+    let mut cluster = cluster(&[node(1, 1, 1), node(2, 1, 1), node(3, 1, 3), node(4, 1, 1)]);
+    put(&mut cluster, 4, 0, share(1, 650));
     let mut running = vec![put(&mut cluster, 1, 0, share(1, 300))];
     let alone = planned(&cluster, &running, 10);
-    assert_eq!(alone.moves, []);
+    assert_eq!((alone.freeable, alone.moves), (1, vec![]));
     running.push(put(&mut cluster, 2, 0, share(1, 400)));
     let both = planned(&cluster, &running, 10);
     assert_eq!((both.freed, both.moves.len()), (1, 2));
@@ -120,8 +121,9 @@ fn whole_gpus_and_tasks_without_one_stay() {
 
 #[test]
 fn a_task_that_the_cluster_does_not_hold_is_refused_by_its_position() {
-    let mut cluster = cluster(&[node(1, 1, 10)]);
+    let mut cluster = cluster(&[node(1, 2, 10)]);
     let held = put(&mut cluster, 1, 0, share(1, 300));
+    put(&mut cluster, 1, 1, share(1, 200));
     let elsewhere = Placement { node: Uuid::from_u128(9), ..held.clone() };
     let more = Placement { demand: share(1, 400), milli_per_gpu: GpuMilli::from_u32(400), ..held.clone() };
     for wrong in [elsewhere, more, held.clone(), Placement { gpus: vec![1], ..held.clone() }] {
@@ -148,4 +150,31 @@ fn a_move_that_no_longer_fits_changes_nothing() {
     assert_eq!(cluster, before_away);
     cluster.release(&away.to).unwrap();
     assert_eq!(cluster, before);
+}
+
+#[test]
+fn equal_tasks_go_in_the_order_of_their_keys() {
+    let mut cluster = cluster(&[node(1, 2, 10)]);
+    let shares =
+        [(0, 100), (0, 100), (1, 500)].map(|(slot, milli)| put(&mut cluster, 1, slot, share(1, milli)));
+    put(&mut cluster, 1, 1, share(1, 100));
+    let order = |plan: Defragmentation<usize>| plan.moves.iter().map(|step| step.task).collect::<Vec<_>>();
+    assert_eq!(order(planned(&cluster, &shares, 10)), [0, 1]);
+    let backwards = defragment(&cluster, shares.iter().enumerate().rev(), 10).unwrap();
+    assert_eq!(order(backwards), [0, 1]);
+}
+
+#[test]
+fn what_was_moved_on_once_stays_where_it_is() {
+    // Nothing goes to the first and the fourth node: they have no processor time left.
+    let cpu = [3, 10, 10, 2, 10, 10];
+    let mut cluster = cluster(&(1..).zip(cpu).map(|(number, cpu)| node(number, 1, cpu)).collect::<Vec<_>>());
+    for (number, milli) in [(2, 500), (3, 700), (5, 700), (6, 600)] {
+        put(&mut cluster, number, 0, share(1, milli));
+    }
+    // 480 goes to the second node once 300 has gone to the third. Then 310 could go there only if 300 went again.
+    let running = [(1, 3, 480), (2, 1, 300), (4, 1, 400), (4, 1, 310)]
+        .map(|(number, cpu, milli)| put(&mut cluster, number, 0, share(cpu, milli)));
+    let plan = planned(&cluster, &running, 10);
+    assert_eq!((plan.freed, plan.moves.len()), (1, 2), "{plan:?}");
 }
