@@ -126,9 +126,11 @@ fn removed_by(misfit: Misfit) -> Error {
 fn on_gpus(view: &View, demand: &Demand, given: &[GpuId], pinned: Option<NodeId>) -> Result<Placement> {
     let mut node = pinned;
     for (at, gpu) in given.iter().enumerate() {
-        let of = view.node_of_gpu(gpu.uuid()).ok_or_else(|| Error::not_found("gpu", *gpu))?;
+        // Of another node than the one that is meant, it is as one that is not there.
+        let of = view.node_of_gpu(gpu.uuid()).filter(|of| pinned.is_none_or(|pinned| pinned == *of));
+        let of = of.ok_or_else(|| Error::not_found("gpu", *gpu))?;
         if *node.get_or_insert(of) != of {
-            return Err(Error::invalid(format!("given_gpus[{at}]"), "it is on another node"));
+            return Err(Error::invalid(format!("given_gpus[{at}]"), "it is on another node than the first"));
         }
     }
     let node = node.ok_or_else(|| Error::invalid("given_gpus", "none is given"))?;

@@ -215,8 +215,8 @@ pub struct LaunchRequest {
     /// Ports that it needs by their numbers, beside those of `ports`. Only a node will do that offers them and has them free.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_ports: Vec<PortKey>,
-    /// The GPUs, where it must be these: as many as it asks for, all of one node. So a plan that was made elsewhere is carried
-    /// out, as that of [`defragment`](crate::sched::defragment()).
+    /// The GPUs, where it must be these: as many as it asks for, all of one node, and of `node` where that is said. So a plan
+    /// that was made elsewhere is carried out, as that of [`defragment`](crate::sched::defragment()).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_gpus: Vec<GpuId>,
     /// What the agent of its node is to know beyond, as the application writes it; at most 4,096 bytes. It is told with the

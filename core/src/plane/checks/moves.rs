@@ -3,10 +3,11 @@
 
 use super::World;
 use crate::amount::{CpuMilli, GpuMilli};
-use crate::entity::{ComputeNode, Entry, GpuFilter, GpuId, Instance, NodeId, PageRequest, UserId};
+use crate::entity::{
+    ComputeNode, Entry, GpuFilter, GpuId, Instance, InstanceId, NodeId, PageRequest, UserId,
+};
 use crate::error::Error;
 use crate::plane::{LaunchRequest, NewNode, Operation};
-use crate::sched::{Cluster, GpuState, Move, NodeState, Placement, Tag, defragment};
 
 pub(super) async fn check_moves(world: &World) {
     a_launch_gets_the_gpus_that_it_names_or_none(world).await;
@@ -15,13 +16,18 @@ pub(super) async fn check_moves(world: &World) {
 
 async fn node_of(world: &World, owner: UserId, gpus: u32) -> (NodeId, Vec<GpuId>) {
     let name = format!("node-{}", world.fresh());
-    let new = NewNode::new(owner, name).cpu(CpuMilli::from_u32(8_000)).gpus(gpus, "T4");
+    let new = NewNode::new(owner, name).cpu(CpuMilli::from_u32(8_000)).gpus(gpus, model(owner));
     let node: Entry<ComputeNode> = world.cloud.register_node(new).await.unwrap();
     let filter = GpuFilter { node_id: Some(node.id), ..GpuFilter::default() };
     let page = world.cloud.repositories().gpus().list(filter, PageRequest::default()).await.unwrap();
     let mut gpus: Vec<_> = page.entries.iter().map(|gpu| (gpu.slot, gpu.id)).collect();
     gpus.sort_unstable();
     (node.id, gpus.into_iter().map(|(_, id)| id).collect())
+}
+
+/// A model that nobody else's nodes have.
+fn model(owner: UserId) -> String {
+    format!("model-{owner}")
 }
 
 fn share(world: &World, owner: UserId, milli: u32) -> LaunchRequest {
@@ -45,15 +51,15 @@ async fn a_launch_gets_the_gpus_that_it_names_or_none(world: &World) {
     let two = share(world, owner, 0).gpus(2).on_gpu(gpus[2]).on_gpu(gpus[0]);
     launch(two).await.unwrap();
     assert_eq!((used(world, gpus[0]).await, used(world, gpus[2]).await), (1_000, 1_000));
-    for (request, field) in [
-        (share(world, owner, 0).gpus(2).on_gpu(gpus[0]).on_gpu(elsewhere[0]), "given_gpus[1]"),
-        (share(world, owner, 100).on_gpu(gpus[1]).on_node(other), "given_gpus[0]"),
-    ] {
-        let refused = launch(request).await;
-        assert!(matches!(&refused, Err(Error::Invalid { field: said, .. }) if said == field), "{refused:?}");
+    let apart = share(world, owner, 0).gpus(2).on_gpu(gpus[0]).on_gpu(elsewhere[0]);
+    let refused = launch(apart).await;
+    assert!(matches!(&refused, Err(Error::Invalid { field, .. }) if field == "given_gpus[1]"), "{refused:?}");
+    // On another node than the one that is asked for, it is as one that is not there.
+    for (gpu, node) in [(gpus[1], Some(other)), (GpuId::new(world.id()), None)] {
+        let request = LaunchRequest { node, ..share(world, owner, 100).on_gpu(gpu) };
+        let unknown = launch(request).await;
+        assert!(matches!(unknown, Err(Error::NotFound { kind: "gpu", .. })), "{unknown:?}");
     }
-    let unknown = launch(share(world, owner, 100).on_gpu(GpuId::new(world.id()))).await;
-    assert!(matches!(unknown, Err(Error::NotFound { kind: "gpu", .. })), "{unknown:?}");
     assert!(world.cloud.audit().await.unwrap().is_clean());
 }
 
@@ -61,51 +67,35 @@ async fn a_plan_that_frees_gpus_is_carried_out_by_deleting_and_launching(world: 
     let owner = world.user().await;
     let (one, left) = node_of(world, owner, 2).await;
     let (two, right) = node_of(world, owner, 1).await;
-    let mut cluster = Cluster::new();
-    for (node, gpus) in [(one, &left), (two, &right)] {
-        let gpus = vec![GpuState::IDLE; gpus.len()];
-        cluster
-            .upsert(&NodeState {
-                gpus,
-                cpu_free: 8_000,
-                model: Some("T4".to_owned()),
-                ..NodeState::empty(node.uuid(), 0)
-            })
-            .unwrap();
-    }
-    let mut running: Vec<(Instance, LaunchRequest, Placement)> = Vec::new();
-    for (node, slot, gpu, milli) in
-        [(one, 0, left[0], 300), (one, 1, left[1], 450), (two, 0, right[0], 200), (two, 0, right[0], 250)]
-    {
-        let request = share(world, owner, milli);
+    let mut running: Vec<(InstanceId, LaunchRequest)> = Vec::new();
+    for (gpu, milli) in [(left[0], 300), (left[1], 450), (right[0], 200), (right[0], 250)] {
+        // No other node will do than these two.
+        let request = share(world, owner, milli).gpu_model(model(owner));
         let instance = world.cloud.launch(request.clone().on_gpu(gpu)).await.unwrap();
-        let demand = request.demand().unwrap();
-        let placement =
-            Placement { node: node.uuid(), gpus: vec![slot], milli_per_gpu: request.gpu_milli, demand };
-        cluster.place(&placement).unwrap();
-        running.push((instance.value, request, placement));
+        running.push((instance.id, request));
     }
-    let plan = defragment(&cluster, running.iter().map(|(_, _, at)| at).enumerate(), 10).unwrap();
-    assert_eq!((plan.freed, plan.freeable), (1, 1));
+    let own = |instance: &Instance| instance.owner_id == owner;
+    assert_eq!(world.cloud.plan_moves(0, own).await.unwrap().moves, []);
+    assert_eq!(world.cloud.plan_moves(10, |_| false).await.unwrap().freeable, 0);
+    let plan = world.cloud.plan_moves(10, own).await.unwrap();
+    // 1,200 milli need two GPUs of the three.
+    assert_eq!((plan.freed, plan.freeable, plan.moves.len()), (1, 1, 1));
     let mut operations = Vec::new();
-    for Move { task, to, .. } in &plan.moves {
-        let (instance, request, _) = running.get(*task).unwrap();
-        let gpus = if to.node == one.uuid() { &left } else { &right };
-        let again = to.gpus.iter().fold(request.clone(), |again, slot| {
-            again.on_gpu(*gpus.get(usize::try_from(*slot).unwrap()).unwrap())
-        });
-        operations.extend([Operation::Delete(instance.id), Operation::Launch(Box::new(again))]);
+    for step in &plan.moves {
+        let (id, request) = running.iter().find(|(id, _)| *id == step.instance).unwrap();
+        assert!([(one, left[0]), (one, left[1]), (two, right[0])].contains(&(step.to, step.to_gpu)));
+        let again = request.clone().on_gpu(step.to_gpu);
+        operations.extend([Operation::Delete(*id), Operation::Launch(Box::new(again))]);
     }
     for outcome in world.cloud.apply_many(operations).await {
         outcome.unwrap();
     }
-    plan.moves.iter().for_each(|step| step.apply(&mut cluster).unwrap());
-    for (node, gpus) in [(one, left), (two, right)] {
-        let state = cluster.get(&node.uuid()).unwrap();
-        assert_eq!(state.running.count(Tag::Share) > 0, state.gpus.iter().any(|gpu| *gpu != GpuState::IDLE));
-        for (gpu, state) in gpus.into_iter().zip(&state.gpus) {
-            assert_eq!(used(world, gpu).await, 1_000 - state.free_milli);
-        }
+    let all = [left[0], left[1], right[0]];
+    let mut idle = Vec::new();
+    for gpu in all {
+        idle.extend((used(world, gpu).await == 0).then_some(gpu));
     }
+    assert_eq!(idle, [plan.moves[0].from_gpu]);
+    assert_eq!(world.cloud.plan_moves(10, own).await.unwrap().freeable, 0);
     assert!(world.cloud.audit().await.unwrap().is_clean());
 }

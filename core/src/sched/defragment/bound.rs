@@ -64,12 +64,12 @@ pub(super) const fn drop_below(least: i64, size: i64) -> i64 {
     }
 }
 
-/// Dual feasible, and told in `parts` of a milli: the largest multiple of a `parts`-th of a GPU that the size is above, if it is
-/// measured by a ruler of one part more; or the size itself, where it is exactly on a mark of that ruler.
+/// Dual feasible, and told in `parts` of a milli: how many marks of a ruler with one part more than `parts` a size reaches,
+/// each counted as a `parts`-th of a GPU; or the size itself, where it is exactly on a mark.
 ///
-/// Let shares fit one GPU, and `m = parts + 1`. Each is `x = (q + r) GPU / m` with whole `q` and `0 <= r < 1`, so the `q` sum up to at
-/// most `m`. Where all are on marks, nothing changed. Otherwise the sum of `q` of all is at most `parts`, since some `r` is above 0;
-/// those on marks count `q GPU / m` and the rest `q GPU / parts`, none more than `q GPU / parts`: at most a GPU.
+/// Let shares fit one GPU, and the ruler have `m = parts + 1` parts. Each share reaches `q` marks and a rest, so all `q` together are
+/// at most `m`. Where there is no rest, all are on marks, and nothing grew. Where there is one, the `q` are together at most
+/// `parts`, and none counts for more than `q` `parts`-ths of a GPU: together at most a GPU.
 pub(super) const fn round_to(parts: i64, size: i64) -> i64 {
     let marks = (parts + 1) * size;
     if marks % GPU == 0 { parts * size } else { marks / GPU * GPU }

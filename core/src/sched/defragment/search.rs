@@ -140,10 +140,15 @@ fn begin_one(work: &mut Work<'_>, gpu: usize, sources: &[(i64, usize)]) -> bool 
             break;
         }
     }
-    if work.freed() < before + 2 {
-        work.back_to(mark);
-        return false;
+    if work.floor.gpu(gpu).is_some_and(Gpu::in_use) {
+        if work.freed() < before + 2 {
+            work.back_to(mark);
+            return false;
+        }
+        work.begun();
+    } else {
+        // What has moved since made room elsewhere, if they went at all.
+        work.give(gpu, Role::Idle);
     }
-    work.begun();
-    true
+    work.freed() > before
 }
