@@ -11,8 +11,8 @@ const MOST_ROUNDS: usize = 4;
 const MOST_BEGUN: usize = 3;
 /// How many idle GPUs are looked at for one source.
 const MOST_IDLE: usize = 200;
-/// How many sources are tried beside the first one on an idle GPU.
-const MOST_BESIDE: usize = 64;
+/// How many sources are tried together on an idle GPU.
+const MOST_TOGETHER: usize = 64;
 
 /// A plan, by positions on the floor.
 #[derive(Debug, Default)]
@@ -28,6 +28,14 @@ enum Begin {
     Smallest,
     /// The largest, and beside it the largest that fits: the fewest GPUs are begun.
     Largest,
+}
+
+/// A source that is not emptied, since some of its tasks fit no GPU as things are.
+#[derive(Debug)]
+struct Stuck {
+    gpu: usize,
+    tasks: Vec<usize>,
+    milli: i64,
 }
 
 /// The better of two plans: one for when moves are scarce, one for when room is.
@@ -81,10 +89,10 @@ fn begin_idle(work: &mut Work<'_>, begin: Begin) {
     let mut idle: Vec<usize> = (0..work.floor.gpus().len()).filter(is_idle).collect();
     idle.sort_by_key(|gpu| Reverse(work.floor.offer(*gpu).map(|offer| offer.cpu_free)));
     let sources = work.sources.iter().filter(|gpu| work.is_source(**gpu));
-    let mut stuck: Vec<(i64, usize)> = sources.map(|gpu| (stuck_milli(work, *gpu), *gpu)).collect();
+    let mut stuck: Vec<Stuck> = sources.map(|gpu| Stuck::new(work, *gpu)).collect();
     match begin {
-        Begin::Smallest => stuck.sort_by_key(|(milli, gpu)| (work.unmoved(*gpu).count(), *milli)),
-        Begin::Largest => stuck.sort_by_key(|(milli, _)| Reverse(*milli)),
+        Begin::Smallest => stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli)),
+        Begin::Largest => stuck.sort_by_key(|source| Reverse(source.milli)),
     }
     for nth in 0..stuck.len() {
         let these = stuck.get(nth..).unwrap_or(&[]);
@@ -92,28 +100,36 @@ fn begin_idle(work: &mut Work<'_>, begin: Begin) {
         if work.left() < 2 {
             return;
         }
-        if these.first().is_some_and(|(_, gpu)| work.is_source(*gpu)) {
+        if these.first().is_some_and(|first| work.is_source(first.gpu)) {
             begin_for(work, &idle, these);
             idle.retain(|gpu| work.role(*gpu) == Role::Idle);
         }
     }
 }
 
-/// How much of a source fits no GPU as things are.
-fn stuck_milli(work: &Work<'_>, gpu: usize) -> i64 {
-    let stuck = |task: &usize| work.target_of(*task, gpu).is_none();
-    work.unmoved(gpu).filter(stuck).map(|task| work.floor.milli(task)).sum()
+impl Stuck {
+    fn new(work: &Work<'_>, gpu: usize) -> Self {
+        let fits_nowhere = |task: &usize| work.target_of(*task, gpu).is_none();
+        let tasks: Vec<usize> = work.unmoved(gpu).filter(fits_nowhere).collect();
+        let milli = tasks.iter().map(|task| work.floor.milli(*task)).sum();
+        Self { gpu, tasks, milli }
+    }
+
+    /// Whether each of its tasks would fit a GPU, and all of them its share.
+    fn fits(&self, work: &Work<'_>, gpu: usize) -> bool {
+        let fits = |task: &usize| work.floor.fits(*task, self.gpu, gpu);
+        work.is_source(self.gpu) && self.milli <= work.free(gpu) && self.tasks.iter().all(fits)
+    }
 }
 
 /// Begins to use an idle GPU for the first of these sources, if one will do.
-fn begin_for(work: &mut Work<'_>, idle: &[usize], sources: &[(i64, usize)]) {
-    let Some((_, first)) = sources.first().copied() else { return };
-    let Some(largest) = work.unmoved(first).next() else { return };
+fn begin_for(work: &mut Work<'_>, idle: &[usize], sources: &[Stuck]) {
+    let Some(first) = sources.first() else { return };
     let mut in_vain = Vec::new();
     for gpu in idle.iter().copied().take(MOST_IDLE) {
         // Of GPUs whose nodes have the same room, one does as well as another.
         let offer = work.floor.offer(gpu);
-        if in_vain.contains(&offer) || !work.floor.fits(largest, first, gpu) {
+        if in_vain.contains(&offer) || !first.fits(work, gpu) {
             continue;
         }
         if in_vain.len() == MOST_BEGUN || begin_one(work, gpu, sources) {
@@ -124,20 +140,20 @@ fn begin_for(work: &mut Work<'_>, idle: &[usize], sources: &[(i64, usize)]) {
 }
 
 /// Begins to use a GPU for the first of these sources, if another one can be emptied into it too.
-fn begin_one(work: &mut Work<'_>, gpu: usize, sources: &[(i64, usize)]) -> bool {
+fn begin_one(work: &mut Work<'_>, gpu: usize, sources: &[Stuck]) -> bool {
     let (mark, before) = (work.mark(), work.freed());
     work.give(gpu, Role::Target);
     let mut tried = 0;
-    for (nth, (milli, source)) in sources.iter().enumerate() {
-        if tried > MOST_BESIDE {
+    for source in sources {
+        if tried == MOST_TOGETHER {
             break;
         }
-        if *milli > work.free(gpu) || !work.is_source(*source) {
-            continue;
-        }
-        tried += 1;
-        if !work.empty(*source, false) && nth == 0 {
-            break;
+        if source.fits(work, gpu) {
+            let is_first = tried == 0;
+            tried += 1;
+            if !work.empty(source.gpu, false) && is_first {
+                break;
+            }
         }
     }
     if work.floor.gpu(gpu).is_some_and(Gpu::in_use) {
