@@ -32,7 +32,9 @@ fn node(number: u32, gpus: usize, cpu: i64) -> NodeState {
 
 fn cluster(nodes: &[NodeState]) -> Cluster {
     let mut cluster = Cluster::new();
-    nodes.iter().for_each(|node| cluster.upsert(node).unwrap());
+    for node in nodes {
+        cluster.upsert(node).unwrap();
+    }
     cluster
 }
 
@@ -85,6 +87,8 @@ fn check_plan(cluster: &Cluster, running: &[Placement], budget: usize, plan: &De
     }
     assert_eq!(idle(cluster) + plan.freed, idle(&now));
     let mut applied = cluster.clone();
-    plan.moves.iter().for_each(|step| step.apply(&mut applied).unwrap());
+    for step in &plan.moves {
+        step.apply(&mut applied).unwrap();
+    }
     assert_eq!(applied, now);
 }

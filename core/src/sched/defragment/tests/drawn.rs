@@ -106,7 +106,9 @@ proptest! {
         let mut again = Cluster::new();
         let mut states: Vec<NodeState> = cluster.iter().collect();
         states.sort_by_key(|state| std::cmp::Reverse(state.id));
-        states.iter().for_each(|state| again.upsert(state).unwrap());
+        for state in &states {
+            again.upsert(state).unwrap();
+        }
         let backwards: Vec<_> = numbered().rev().collect();
         prop_assert_eq!(Ok(plan), defragment(&again, backwards, budget));
     }
