@@ -7,7 +7,7 @@ use super::floor::{Floor, Gpu};
 /// How many GPUs are looked at for one share. More matters only where many have room, but their nodes do not.
 const MOST_TRIED: usize = 2_000;
 /// How many shares are tried to be moved on to make room for another one.
-const MOST_DISPLACED: usize = 64;
+const MOST_DISPLACED: usize = 16;
 
 /// A task goes from one GPU to another, all by their positions on the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
