@@ -78,8 +78,9 @@ async fn a_plan_that_frees_gpus_is_carried_out_by_deleting_and_launching(world: 
     assert_eq!(world.cloud.plan_moves(0, own).await.unwrap().moves, []);
     assert_eq!(world.cloud.plan_moves(10, |_| false).await.unwrap().freeable, 0);
     let plan = world.cloud.plan_moves(10, own).await.unwrap();
-    // 1,200 milli need two GPUs of the three.
-    assert_eq!((plan.freed, plan.freeable, plan.moves.len()), (1, 1, 1));
+    // 1,200 milli need two GPUs of the three. The bound does not know that others are of another model.
+    assert_eq!((plan.freed, plan.moves.len()), (1, 1));
+    assert!(plan.freeable >= plan.freed);
     let mut operations = Vec::new();
     for step in &plan.moves {
         let (id, request) = running.iter().find(|(id, _)| *id == step.instance).unwrap();
@@ -96,6 +97,6 @@ async fn a_plan_that_frees_gpus_is_carried_out_by_deleting_and_launching(world: 
         idle.extend((used(world, gpu).await == 0).then_some(gpu));
     }
     assert_eq!(idle, [plan.moves[0].from_gpu]);
-    assert_eq!(world.cloud.plan_moves(10, own).await.unwrap().freeable, 0);
+    assert_eq!(world.cloud.plan_moves(10, own).await.unwrap().moves, []);
     assert!(world.cloud.audit().await.unwrap().is_clean());
 }
