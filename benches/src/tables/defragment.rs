@@ -32,7 +32,7 @@ pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<(), Failed> 
     let (nodes, gpus) = workload.size();
     println!("\nmoves of shares that leave GPUs idle, {nodes} nodes with {gpus} GPUs, one core\n");
     println!(
-        "{:<44} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8}  to reach",
+        "{:<52} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8}  to reach",
         "", "idle", "budget", "moves", "freed", "bound", "ratio", "ms"
     );
     for (policy, arrived_pct, ended_pct) in HISTORIES {
@@ -51,7 +51,7 @@ pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<(), Failed> 
             let ratio = ratio(plan.freed, plan.freeable);
             let told = if ratio >= REACH { "reached" } else { "missed" };
             println!(
-                "{name:<44} {:>6} {budget:>6} {:>6} {:>6} {:>6} {ratio:>6.2} {:>8.1}  {REACH}, {told}",
+                "{name:<52} {:>6} {budget:>6} {:>6} {:>6} {:>6} {ratio:>6.2} {:>8.1}  {REACH}, {told}",
                 fragmented.idle(),
                 plan.moves.len(),
                 plan.freed,
