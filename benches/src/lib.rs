@@ -1,6 +1,7 @@
 //! What is measured: decisions of the scheduler, durable launches through the whole control plane on each store and by a
 //! transaction that was written by hand, reads, heartbeats, reports of machines, an import, checks of sessions and API keys,
-//! logins, ticks of the queue, and runs that workers take and complete. And what no placement can exceed ([`bound`]).
+//! logins, ticks of the queue, runs that workers take and complete, and moves of tasks that leave GPUs idle. And what no
+//! placement can exceed ([`bound`]).
 //!
 //! `cargo bench -p benches` writes criterion's reports; `cargo run --release -p benches` prints the ratios that
 //! matter as small tables, and `cargo run --release -p benches -- report` measures everything in one run and writes it down with
@@ -12,6 +13,7 @@ pub mod by_hand;
 pub mod checks;
 pub mod claims;
 pub mod decisions;
+pub mod defragment;
 pub mod heartbeats;
 pub mod import;
 pub mod launches;

@@ -7,6 +7,7 @@ mod tables;
 
 use std::time::Duration;
 
+use benches::defragment::Workload;
 use benches::scale::Scale;
 use benches::server::Server;
 use benches::stores::{Failed, SYNC_AT_LEAST};
@@ -16,11 +17,12 @@ use crate::report::ReportArgs;
 use crate::tables::bound::BoundArgs;
 use crate::tables::decisions::{Extent, decisions};
 use crate::tables::{
-    Size, bound, checks, claims, files, heartbeats, import, logins, postgres, queue, reads, refused, reports,
+    Size, bound, checks, claims, defragment, files, heartbeats, import, logins, postgres, queue, reads,
+    refused, reports,
 };
 
 /// Decisions of the scheduler, ticks of the queue, durable launches on each store, runs that workers take and complete, reads, heartbeats, an import,
-/// checks of sessions and keys, and logins, as small tables.
+/// checks of sessions and keys, logins, and moves of tasks that leave GPUs idle, as small tables.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -78,6 +80,8 @@ enum What {
     Queue,
     /// Runs that workers take and complete.
     Claims,
+    /// Moves of tasks that leave GPUs idle.
+    Defragment,
 }
 
 impl Cli {
@@ -105,6 +109,14 @@ fn main() -> Result<(), Failed> {
     }
     if cli.wants(What::Queue) {
         queue::queue(Size::new(cli.quick))?;
+    }
+    if cli.wants(What::Defragment) {
+        let size = Size::new(cli.quick);
+        let workload = match (&cli.bound.nodes, cli.bound.pods.first()) {
+            (Some(nodes), Some(pods)) => Workload::read(nodes, pods)?,
+            _ => Workload::generated(if cli.quick { 8 } else { 1 }),
+        };
+        defragment::defragment(&workload, size)?;
     }
     on_runtime(stores(&cli))
 }

@@ -13,13 +13,13 @@ use replay::trace::{models, read_nodes, read_pods};
 /// The workloads to bound, and for how many seeds.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BoundArgs {
-    /// The list of nodes for `bound`, in the columns of the openb trace; without it, a cluster and a workload are
-    /// generated.
+    /// The list of nodes for `bound` and `defragment`, in the columns of the openb trace; without it, a cluster and a
+    /// workload are generated.
     #[arg(long, requires = "pods")]
-    nodes: Option<PathBuf>,
-    /// The lists of pods for `bound`, one for each workload.
+    pub(crate) nodes: Option<PathBuf>,
+    /// The lists of pods for `bound`, one for each workload; `defragment` takes the first.
     #[arg(long, num_args = 1.., requires = "nodes")]
-    pods: Vec<PathBuf>,
+    pub(crate) pods: Vec<PathBuf>,
     /// From how many seeds `bound` takes the mean.
     #[arg(long, default_value_t = 10)]
     seeds: usize,

@@ -4,6 +4,7 @@ pub(crate) mod bound;
 pub(crate) mod checks;
 pub(crate) mod claims;
 pub(crate) mod decisions;
+pub(crate) mod defragment;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
 pub(crate) mod import;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::view::View;
 use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
-use crate::store::{Cursor, MAX_CHANGES, Scan, SnapshotExt as _, Store, StoreError};
+use crate::store::{Cursor, MAX_CHANGES, Scan, Snapshot, SnapshotExt as _, Store, StoreError};
 
 /// A view that many tasks use, and one at a time brings up to date.
 #[derive(Debug)]
@@ -77,16 +77,7 @@ impl Followed {
 
     async fn rebuild(&self) -> Result<(), StoreError> {
         let snapshot = self.store.snapshot().await?;
-        let mut view = View::new(snapshot.cursor());
-        view.skip = snapshot.already_seen().iter().copied().collect();
-        for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS, &PORT_MAPS] {
-            snapshot.each(Scan::of(table), &mut |row| view.take_row(row)).await?;
-        }
-        // Only what is on a node: the order of the reference, without its nulls.
-        let live = Scan::of(&INSTANCES)
-            .by("instances_node")
-            .range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
-        snapshot.each(live, &mut |row| view.take_row(row)).await?;
+        let view = view_of(&*snapshot).await?;
         *self.lock() = Some(view);
         Ok(())
     }
@@ -100,6 +91,21 @@ impl Followed {
             view
         })
     }
+}
+
+/// The view of a snapshot.
+pub(super) async fn view_of(snapshot: &dyn Snapshot) -> Result<View, StoreError> {
+    let mut view = View::new(snapshot.cursor());
+    view.skip = snapshot.already_seen().iter().copied().collect();
+    for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS, &PORT_MAPS] {
+        snapshot.each(Scan::of(table), &mut |row| view.take_row(row)).await?;
+    }
+    // Only what is on a node: the order of the reference, without its nulls.
+    let live = Scan::of(&INSTANCES)
+        .by("instances_node")
+        .range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
+    snapshot.each(live, &mut |row| view.take_row(row)).await?;
+    Ok(view)
 }
 
 /// What was taken off a view and is not yet committed.

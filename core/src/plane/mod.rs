@@ -30,6 +30,7 @@ mod login_rows;
 #[cfg(test)]
 mod login_tests;
 mod many;
+mod moves;
 mod node_deletion;
 mod node_life;
 mod nodes;
@@ -79,6 +80,7 @@ pub use import::{
 pub use leases::{ClaimedRun, LeaseStanding, LeasedGpu, LeasesSwept, RunLease, Worker};
 pub use login::{LogIn, LoggedIn};
 pub use many::{Operation, Outcome};
+pub use moves::{InstanceMove, MovePlan};
 pub use node_deletion::NodeDeletion;
 pub use node_life::{Heartbeat, NodeSession, NodeStatus, Swept};
 pub use overrides::Abandoned;

@@ -8,7 +8,9 @@ use crate::amount::GpuMilli;
 use crate::entity::{GpuId, NodeId};
 use crate::error::{Error, Result};
 use crate::machine::SpecGpu;
-use crate::sched::{Cluster, Demand, MixLearner, NoFit, Placement, Policy, Scheduler, TaskMix, fits};
+use crate::sched::{
+    Cluster, Demand, Misfit, MixLearner, NoFit, NodeState, Placement, Policy, Scheduler, TaskMix, fits,
+};
 
 /// How many nodes with room are tried for their ports.
 const MAX_TRIED: usize = 64;
@@ -67,6 +69,10 @@ impl Planner {
         pinned: Option<NodeId>,
         hash: u64,
     ) -> Result<Chosen> {
+        if !request.given_gpus.is_empty() {
+            let placement = on_gpus(view, demand, &request.given_gpus, pinned)?;
+            return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
+        }
         if let Some(node) = pinned {
             let placement = self.on_node(view, demand, node)?;
             return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
@@ -94,18 +100,53 @@ impl Planner {
     }
 
     fn on_node(&self, view: &View, demand: &Demand, node: NodeId) -> Result<Placement> {
-        let state = view.state(node.uuid()).ok_or_else(|| Error::not_found("node", node))?;
-        let no_capacity = |no_fit| Error::NoCapacity(Box::new(no_fit));
-        fits(&state, demand).map_err(|misfit| {
-            let mut no_fit = NoFit { nodes: 1, ..NoFit::default() };
-            no_fit.count(misfit, 1);
-            no_capacity(no_fit)
-        })?;
+        let state = fitting(view, demand, node)?;
         let mut alone = Cluster::new();
         alone.upsert(&state).map_err(|error| Error::invalid("node", error.to_string()))?;
         let mut scheduler = Scheduler::new(self.policy, self.seed).with_mix(self.scheduler.mix().clone());
-        scheduler.decide(&alone, demand, &[]).map_err(no_capacity)
+        scheduler.decide(&alone, demand, &[]).map_err(|no_fit| Error::NoCapacity(Box::new(no_fit)))
     }
+}
+
+/// The state of a node that a demand fits.
+fn fitting(view: &View, demand: &Demand, node: NodeId) -> Result<NodeState> {
+    let state = view.state(node.uuid()).ok_or_else(|| Error::not_found("node", node))?;
+    fits(&state, demand).map_err(removed_by)?;
+    Ok(state)
+}
+
+/// The refusal of the only node that would do.
+fn removed_by(misfit: Misfit) -> Error {
+    let mut no_fit = NoFit { nodes: 1, ..NoFit::default() };
+    no_fit.count(misfit, 1);
+    Error::NoCapacity(Box::new(no_fit))
+}
+
+/// The placement on the GPUs that a request names.
+fn on_gpus(view: &View, demand: &Demand, given: &[GpuId], pinned: Option<NodeId>) -> Result<Placement> {
+    let mut node = pinned;
+    for (at, gpu) in given.iter().enumerate() {
+        // Of another node than the one that is meant, it is as one that is not there.
+        let of = view.node_of_gpu(gpu.uuid()).filter(|of| pinned.is_none_or(|pinned| pinned == *of));
+        let of = of.ok_or_else(|| Error::not_found("gpu", *gpu))?;
+        if *node.get_or_insert(of) != of {
+            return Err(Error::invalid(format!("given_gpus[{at}]"), "it is on another node than the first"));
+        }
+    }
+    let node = node.ok_or_else(|| Error::invalid("given_gpus", "none is given"))?;
+    let state = fitting(view, demand, node)?;
+    let (asked, each) = demand.gpu().need();
+    let held = view.node(node.uuid()).map_or(&[][..], |node| &node.gpus);
+    let all = (0..).zip(held.iter().zip(&state.gpus));
+    let these = all.filter(|(_, (gpu, state))| {
+        given.contains(&GpuId::new(gpu.id)) && state.usable_milli() >= each.get()
+    });
+    let gpus: Vec<u32> = these.map(|(at, _)| at).collect();
+    let fitting = u32::try_from(gpus.len()).unwrap_or(u32::MAX);
+    if fitting != asked {
+        return Err(removed_by(Misfit::Gpu { fitting, asked, each_milli: each.get() }));
+    }
+    Ok(Placement { node: node.uuid(), gpus, milli_per_gpu: each, demand: demand.clone() })
 }
 
 fn no_port(request: &LaunchRequest, nodes: usize) -> Error {

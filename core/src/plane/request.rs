@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use crate::entity::{DisplayName, ImageId, InstanceId, Limits, NetworkMode, NodeId, UserId};
+use crate::entity::{DisplayName, GpuId, ImageId, InstanceId, Limits, NetworkMode, NodeId, UserId};
 use crate::error::{Error, Result};
 use crate::identity::SshPublicKey;
 use crate::ports::{Family, PortRanges, Protocol};
@@ -215,6 +215,10 @@ pub struct LaunchRequest {
     /// Ports that it needs by their numbers, beside those of `ports`. Only a node will do that offers them and has them free.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_ports: Vec<PortKey>,
+    /// The GPUs, where it must be these: as many as it asks for, all of one node, and of `node` where that is said. So a plan
+    /// that was made elsewhere is carried out, as that of [`defragment`](crate::sched::defragment()).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_gpus: Vec<GpuId>,
     /// What the agent of its node is to know beyond, as the application writes it; at most 4,096 bytes. It is told with the
     /// command that makes the instance, and not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,6 +247,7 @@ impl LaunchRequest {
             network_mode: NetworkMode::Bridge,
             description: None,
             given_ports: Vec::new(),
+            given_gpus: Vec::new(),
             payload: None,
             ssh_key: None,
         }
@@ -316,6 +321,12 @@ impl LaunchRequest {
         self
     }
 
+    /// Requires this GPU, beside those named before.
+    pub fn on_gpu(mut self, gpu: GpuId) -> Self {
+        self.given_gpus.push(gpu);
+        self
+    }
+
     /// Starts from this image, on the image's node.
     pub fn image(mut self, image: ImageId) -> Self {
         self.image = Some(image);
@@ -361,6 +372,15 @@ impl LaunchRequest {
             let text = text.as_deref().unwrap_or_default();
             if text.len() > most || text.contains('\0') {
                 return Err(Error::invalid(field, format!("at most {most} bytes without NUL are expected")));
+            }
+        }
+        if !self.given_gpus.is_empty() && u32::try_from(self.given_gpus.len()) != Ok(self.gpus) {
+            return Err(Error::invalid("given_gpus", "as many are expected as are asked for, or none"));
+        }
+        for (at, gpu) in self.given_gpus.iter().enumerate() {
+            // More than a node has are refused as a demand; so this list is short.
+            if self.given_gpus.iter().take(at).any(|other| other == gpu) {
+                return Err(Error::invalid(format!("given_gpus[{at}]"), "it is asked for twice"));
             }
         }
         let mut total = u32::try_from(self.given_ports.len()).unwrap_or(u32::MAX);

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
 use super::request::PortKey;
-use crate::entity::NODE_LEDGERS;
+use crate::entity::{NODE_LEDGERS, NodeId};
 use crate::ports::PortRanges;
 use crate::sched::{Cluster, GpuState, NodeState, Running, Tag};
 use crate::store::{Cursor, Record, Row, RowChange, StoreError, Verb};
@@ -137,6 +137,11 @@ impl View {
             self.touched.extend(touched);
         }
         Ok(())
+    }
+
+    /// The node of a GPU.
+    pub(super) fn node_of_gpu(&self, gpu: Uuid) -> Option<NodeId> {
+        self.gpus.get(&gpu).copied().map(NodeId::new)
     }
 
     pub(super) fn node(&self, id: Uuid) -> Option<&Node> {

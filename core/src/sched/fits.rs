@@ -64,7 +64,7 @@ pub fn fits(node: &NodeState, demand: &Demand) -> Result<(), Misfit> {
 }
 
 /// What a node offers apart from its GPUs.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offer<'a> {
     pub(crate) schedulable: bool,
     pub(crate) model: Option<&'a str>,

@@ -12,6 +12,7 @@ mod change_log;
 mod class;
 mod class_table;
 mod cluster;
+mod defragment;
 mod demand;
 mod explain;
 mod fits;
@@ -34,6 +35,7 @@ mod task_counts;
 mod totals;
 
 pub use cluster::Cluster;
+pub use defragment::{Defragmentation, Move, NotHeld, defragment, freeable};
 pub use demand::{Demand, GpuDemand, InvalidDemand, MAX_GPUS, MAX_MODEL_BYTES, MAX_MODELS, Tag};
 pub use explain::{Candidate, Explanation, Terms};
 pub use fits::{Misfit, fits};

@@ -113,13 +113,13 @@ impl Cluster {
     }
 
     /// How many tasks of a kind run on a node.
-    fn tasks(&self, index: u32, tag: Tag) -> u32 {
+    pub(super) fn tasks(&self, index: u32, tag: Tag) -> u32 {
         let runs = self.node(index).is_some_and(|node| node.runs(tag));
         self.running.get(index, tag, runs)
     }
 
     /// The node of a placement and how much it takes of each GPU, if the placement is well formed.
-    fn locate(&self, placement: &Placement) -> Result<(u32, u16), PlaceError> {
+    pub(super) fn locate(&self, placement: &Placement) -> Result<(u32, u16), PlaceError> {
         let (count, each) = placement.demand.gpu().need();
         let named = u32::try_from(placement.gpus.len());
         if named != Ok(count) || each != placement.milli_per_gpu || !placement.gpus.is_sorted_by(|a, b| a < b)

@@ -22,7 +22,7 @@ const MOST: i32 = 1 << 28;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     by_state: FxHashMap<ClassState, u32>,
-    rows: Vec<Vec<i32>>,
+    all: Vec<Vec<i32>>,
     /// The row of each class, by the number of the class, with its stamp.
     of_class: Vec<(u64, u32)>,
     verdicts: usize,
@@ -79,7 +79,7 @@ impl Rows {
         if held != stamp {
             return None;
         }
-        let row = self.rows.get(usize::try_from(row).ok()?)?;
+        let row = self.all.get(usize::try_from(row).ok()?)?;
         let packed = *row.get(usize::try_from(shape).ok()?)?;
         (packed != UNKNOWN).then(|| Verdict::unpack(packed))
     }
@@ -114,14 +114,14 @@ impl Rows {
         }
         let held = self.of_class.get_mut(at)?;
         if held.0 != class.stamp {
-            let next = u32::try_from(self.rows.len()).ok()?;
+            let next = u32::try_from(self.all.len()).ok()?;
             let row = *self.by_state.entry(class.state).or_insert(next);
             if row == next {
-                self.rows.push(Vec::new());
+                self.all.push(Vec::new());
             }
             *held = (class.stamp, row);
         }
-        self.rows.get_mut(usize::try_from(held.1).ok()?)
+        self.all.get_mut(usize::try_from(held.1).ok()?)
     }
 }
 

@@ -154,6 +154,7 @@ impl Scheduler {
     fn best(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<u32> {
         self.turn_to(cluster);
         self.decisions += 1;
+        #[expect(clippy::single_match_else, reason = "the borrow of what is found outlives the search")]
         let memo = match self.shapes.get_mut(demand) {
             Some(memo) => memo,
             None => {

@@ -14,6 +14,7 @@ mod left_behind;
 mod limits;
 mod machine;
 mod model;
+mod moves;
 mod node_deletion;
 mod node_life;
 mod quarantine;
@@ -61,6 +62,7 @@ pub async fn check_machines(store: Arc<dyn Store>, clock: Arc<ManualClock>) {
     quarantine::check_quarantine(&world).await;
     Box::pin(left_behind::check_left_behind(&world)).await;
     limits::check_limits(&world).await;
+    Box::pin(moves::check_moves(&world)).await;
     Box::pin(hostile::check_hostile(&world)).await;
     Box::pin(node_deletion::check_node_deletion(&world)).await;
     Box::pin(import::check_import(&world)).await;

@@ -25,7 +25,7 @@ pub(super) struct Draws {
     kinds: Vec<Kind>,
     /// All the same for [`Draws::copied`], each with its part of all tasks in [`PARTS`].
     copies: Vec<(Drawn, i64)>,
-    draws: Vec<Vec<Drawn>>,
+    all: Vec<Vec<Drawn>>,
     /// Which kinds a GPU model admits, by the cluster's number of the model.
     admitted: Vec<Option<Vec<bool>>>,
     /// The number of the model that is asked about.
@@ -86,16 +86,15 @@ impl Draws {
         let total: u128 = kinds.iter().map(|kind| u128::from(kind.weight)).sum();
         let milli: u128 =
             kinds.iter().map(|kind| u128::from(kind.weight) * u128::from(asked(kind).unsigned_abs())).sum();
-        let drawn = |gpus: u64| {
-            let drawn = (u128::from(gpus) * 1000 * total + milli / 2) / milli.max(1);
-            u64::try_from(drawn).unwrap_or(MAX_DRAWN).clamp(1, MAX_DRAWN)
+        let tasks = |gpus: u64| {
+            let tasks = (u128::from(gpus) * 1000 * total + milli / 2) / milli.max(1);
+            u64::try_from(tasks).unwrap_or(MAX_DRAWN).clamp(1, MAX_DRAWN)
         };
-        let draw = |gpus| (0..draws).map(move |draw| (drawn(gpus), draw));
-        let draws =
-            gpus.into_iter().flat_map(draw).map(|(drawn, draw)| stratified(&kinds, total, drawn, draw));
-        let draws = draws.collect();
+        let numbered = |gpus| (0..draws).map(move |number| (tasks(gpus), number));
+        let all = gpus.into_iter().flat_map(numbered);
+        let all = all.map(|(tasks, number)| stratified(&kinds, total, tasks, number)).collect();
         let copies = most_frequent(&kinds);
-        Self { kinds, copies, draws, admitted: Vec::new(), model: 0 }
+        Self { kinds, copies, all, admitted: Vec::new(), model: 0 }
     }
 
     pub(super) fn forget(&mut self) {
@@ -130,7 +129,7 @@ impl Draws {
             // A task of several GPUs may leave the worst behind it.
             if left == 0 { left } else { left.min(room.packed(draw, self.admitted(), 1)) }
         };
-        self.draws.iter().map(left_over).sum()
+        self.all.iter().map(left_over).sum()
     }
 
     /// What is left over of a node after as many tasks of one kind as fit, in milli times `times`, in the mean over the

@@ -170,14 +170,9 @@ impl Outlook {
         self.draws.turn_to(cell.model, model);
         let limited = self.draws.packed(cell, cell.cpu, cell.memory);
         let boundless = Cell { cpu: 0, memory: 0, ..*cell };
-        let unlimited = match self.unlimited.get(&boundless) {
-            Some(known) => *known,
-            None => {
-                let packed = self.draws.packed(cell, i64::MAX, i64::MAX);
-                self.unlimited.insert(boundless, packed);
-                packed
-            }
-        };
+        let known = self.unlimited.get(&boundless).copied();
+        let unlimited = known.unwrap_or_else(|| self.draws.packed(cell, i64::MAX, i64::MAX));
+        self.unlimited.insert(boundless, unlimited);
         let copies = self.draws.copied(cell, COPIES);
         let pieces: i64 = cell.gpus().iter().map(|free| self.piece(*free)).sum();
         let left_over = limited - WITHOUT_LIMITS * unlimited / 4 + copies - pieces;

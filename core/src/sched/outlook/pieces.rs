@@ -147,7 +147,9 @@ impl Stock {
         let Some((ratio, leaving)) = leaves else { return };
         let pivot = step.get(leaving).copied().unwrap_or(1.0);
         let Some(row) = self.inverse.get_mut(leaving) else { return };
-        row.iter_mut().for_each(|value| *value /= pivot);
+        for value in row.iter_mut() {
+            *value /= pivot;
+        }
         let row = row.clone();
         for (at, (other, step)) in self.inverse.iter_mut().zip(&step).enumerate() {
             if at != leaving {

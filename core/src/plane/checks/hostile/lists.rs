@@ -4,7 +4,7 @@ use super::super::World;
 use super::super::machine::{LEASE, Machine};
 use super::{Case, MANY, bad_texts, case};
 use crate::amount::{CpuMilli, GpuMilli, MAX};
-use crate::entity::CommandKind;
+use crate::entity::{CommandKind, GpuId};
 use crate::machine::{FoundGpu, FoundImage, FoundInstance, FoundState, Inventory};
 use crate::plane::{Heartbeat, LaunchRequest, NewCommand, NewNode, NodeSession, PortKey, PortRequest};
 use crate::ports::{Family, Protocol};
@@ -21,6 +21,7 @@ fn ports() -> impl Iterator<Item = PortKey> {
 pub(super) fn launches<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>> {
     let (cloud, owner, node) = (&world.cloud, machine.owner, machine.node);
     let launch = || LaunchRequest::new(owner, format!("i-{}", world.fresh())).on_node(node);
+    let gpu = GpuId::new(world.id());
     let some = |count| PortRequest { family: Family::Ipv4, protocol: Protocol::Tcp, count };
     let many_models: Vec<String> = (0..MANY).map(|at| format!("model-{at}")).collect();
     let demands = [
@@ -42,6 +43,9 @@ pub(super) fn launches<'w>(world: &'w World, machine: &Machine) -> Vec<Case<'w>>
         ("many times ports", "ports[1]", LaunchRequest { ports: vec![some(1); MANY], ..launch() }),
         ("port 0", "given_ports[0]", launch().port(Family::Ipv4, Protocol::Tcp, 0)),
         ("a port twice", "given_ports[1]", LaunchRequest { given_ports: vec![tcp(80); 2], ..launch() }),
+        ("a gpu too many", "given_gpus", launch().gpus(1).on_gpu(gpu).on_gpu(gpu)),
+        ("a gpu twice", "given_gpus[1]", launch().gpus(2).on_gpu(gpu).on_gpu(gpu)),
+        ("many gpus", "given_gpus", LaunchRequest { given_gpus: vec![gpu; MANY], ..launch().gpus(1) }),
         ("many ports", "given_ports", LaunchRequest { given_ports: ports().collect(), ..launch() }),
     ];
     let mut cases: Vec<Case<'w>> = demands

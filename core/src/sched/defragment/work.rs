@@ -1,0 +1,242 @@
+//! A plan in the making, which can be taken back step by step: [`Work`].
+
+use std::collections::BTreeSet;
+
+use super::floor::{Floor, Gpu};
+
+/// How many GPUs are looked at for one share. More matters only where many have room, but their nodes do not.
+const MOST_TRIED: usize = 2_000;
+/// How many shares are tried to be moved on to make room for another one.
+const MOST_DISPLACED: usize = 16;
+
+/// A task goes from one GPU to another, all by their positions on the floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) task: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+}
+
+/// What a GPU is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is to be emptied, and takes a share only where no other GPU does.
+    Source,
+    /// It takes what fits, and may still be emptied.
+    Target,
+    /// It has taken something, so it is not emptied any more: no task is moved twice.
+    Filled,
+    /// Nobody uses it, or will.
+    Idle,
+}
+
+/// A point to which everything can be taken back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    done: usize,
+    moves: usize,
+    freed: usize,
+}
+
+/// Something that was done.
+#[derive(Debug, Clone, Copy)]
+enum Done {
+    Moved(Step),
+    /// The role that a GPU had.
+    Had(usize, Role),
+}
+
+/// The floor as it will be, and what leads there.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub(super) floor: Floor<'a>,
+    /// GPUs that can be emptied, in the order in which they are.
+    pub(super) sources: Vec<usize>,
+    roles: Vec<Role>,
+    /// Those that take what fits, by what is free of them: the first that is large enough is the tightest fit.
+    targets: BTreeSet<(i64, usize)>,
+    moved: Vec<bool>,
+    log: Vec<Done>,
+    moves: usize,
+    budget: usize,
+    freed: usize,
+}
+
+impl<'a> Work<'a> {
+    /// Work on a floor, of which the first so many sources are kept for being emptied.
+    pub(super) fn new(floor: Floor<'a>, sources: Vec<usize>, kept: usize, budget: usize) -> Self {
+        let role = |gpu: &Gpu| if gpu.in_use() { Role::Target } else { Role::Idle };
+        let mut roles: Vec<Role> = floor.gpus().iter().map(role).collect();
+        for gpu in sources.iter().take(kept) {
+            if let Some(role) = roles.get_mut(*gpu) {
+                *role = Role::Source;
+            }
+        }
+        let all = floor.gpus().iter().zip(&roles).enumerate();
+        let targets = all.filter(|(_, (_, role))| **role == Role::Target);
+        let targets = targets.map(|(at, (gpu, _))| (gpu.free, at)).collect();
+        let moved = vec![false; floor.tasks()];
+        Self { floor, sources, roles, targets, moved, log: Vec::new(), moves: 0, budget, freed: 0 }
+    }
+
+    /// The moves, in order.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> + '_ {
+        self.log.iter().filter_map(|done| if let Done::Moved(step) = done { Some(*step) } else { None })
+    }
+
+    /// How many more GPUs are idle than at first.
+    pub(super) const fn freed(&self) -> usize {
+        self.freed
+    }
+
+    /// Counts a GPU that was idle and is so no more.
+    pub(super) const fn begun(&mut self) {
+        self.freed -= 1;
+    }
+
+    /// How many more moves there may be.
+    pub(super) const fn left(&self) -> usize {
+        self.budget.saturating_sub(self.moves)
+    }
+
+    pub(super) fn role(&self, gpu: usize) -> Role {
+        self.roles.get(gpu).copied().unwrap_or(Role::Idle)
+    }
+
+    pub(super) fn free(&self, gpu: usize) -> i64 {
+        self.floor.gpu(gpu).map_or(0, |gpu| gpu.free)
+    }
+
+    /// The tasks of a GPU that are still where they were, the largest first.
+    pub(super) fn unmoved(&self, gpu: usize) -> impl Iterator<Item = usize> + '_ {
+        let tasks = self.floor.gpu(gpu).map_or(&[][..], |gpu| &gpu.tasks);
+        tasks.iter().copied().filter(|task| self.moved.get(*task) == Some(&false))
+    }
+
+    /// Whether a GPU could still be emptied.
+    pub(super) fn is_source(&self, gpu: usize) -> bool {
+        matches!(self.role(gpu), Role::Source | Role::Target)
+    }
+
+    /// Moves everything off a GPU, or nothing. With `displacing`, a share that fits nowhere may push on one that does.
+    pub(super) fn empty(&mut self, gpu: usize, displacing: bool) -> bool {
+        let tasks: Vec<usize> = self.unmoved(gpu).collect();
+        if !self.is_source(gpu) || tasks.len() > self.left() {
+            return false;
+        }
+        let mark = self.mark();
+        self.give(gpu, Role::Idle);
+        for task in tasks {
+            let placed = self.place(task, gpu) || displacing && self.displace(task, gpu);
+            if !placed || self.moves > self.budget {
+                self.back_to(mark);
+                // It was tried, so it need not be spared any more.
+                self.give(gpu, Role::Target);
+                return false;
+            }
+        }
+        self.freed += 1;
+        true
+    }
+
+    /// Moves a task to where it fits as things are. Answers whether there is such a GPU.
+    fn place(&mut self, task: usize, from: usize) -> bool {
+        let to = self.target_of(task, from).or_else(|| {
+            let last_first = self.sources.iter().rev().copied().filter(|gpu| self.role(*gpu) == Role::Source);
+            last_first.take(MOST_TRIED).find(|gpu| self.floor.fits(task, from, *gpu))
+        });
+        to.is_some_and(|to| {
+            self.carry(Step { task, from, to });
+            true
+        })
+    }
+
+    /// The tightest fit for a task among those that take what fits.
+    pub(super) fn target_of(&self, task: usize, from: usize) -> Option<usize> {
+        let wide_enough = self.targets.range((self.floor.milli(task), 0)..).map(|(_, gpu)| *gpu);
+        wide_enough.take(MOST_TRIED).find(|gpu| *gpu != from && self.floor.fits(task, from, *gpu))
+    }
+
+    /// Moves a task to where it fits once a smaller one has gone from there, which goes first.
+    fn displace(&mut self, task: usize, from: usize) -> bool {
+        let milli = self.floor.milli(task);
+        let widest_first = self.targets.range(..(milli, 0)).rev().map(|(_, gpu)| *gpu);
+        let smaller = |gpu: usize| {
+            let enough = milli - self.free(gpu);
+            let that = |other: &usize| (enough..milli).contains(&self.floor.milli(*other));
+            self.unmoved(gpu).filter(that).last().map(|other| (other, gpu))
+        };
+        let tried: Vec<(usize, usize)> = widest_first.take(MOST_DISPLACED).filter_map(smaller).collect();
+        for (other, gpu) in tried {
+            let Some(to) = self.target_of(other, gpu) else { continue };
+            let mark = self.mark();
+            self.carry(Step { task: other, from: gpu, to });
+            if self.floor.fits(task, from, gpu) {
+                self.carry(Step { task, from, to: gpu });
+                return true;
+            }
+            self.back_to(mark);
+        }
+        false
+    }
+
+    /// Gives a GPU another role, and lists it as a target if that is what it is now.
+    pub(super) fn give(&mut self, gpu: usize, role: Role) {
+        self.log.push(Done::Had(gpu, self.role(gpu)));
+        self.set_role(gpu, role);
+    }
+
+    fn set_role(&mut self, gpu: usize, role: Role) {
+        let free = self.free(gpu);
+        self.targets.remove(&(free, gpu));
+        if matches!(role, Role::Target | Role::Filled) {
+            self.targets.insert((free, gpu));
+        }
+        if let Some(held) = self.roles.get_mut(gpu) {
+            *held = role;
+        }
+    }
+
+    fn carry(&mut self, step: Step) {
+        self.shift(step.task, step.from, step.to);
+        self.set_moved(step.task, true);
+        self.log.push(Done::Moved(step));
+        self.moves += 1;
+        self.give(step.to, Role::Filled);
+    }
+
+    pub(super) const fn mark(&self) -> Mark {
+        Mark { done: self.log.len(), moves: self.moves, freed: self.freed }
+    }
+
+    /// Takes back everything since the mark.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        while self.log.len() > mark.done
+            && let Some(done) = self.log.pop()
+        {
+            match done {
+                Done::Moved(step) => {
+                    self.shift(step.task, step.to, step.from);
+                    self.set_moved(step.task, false);
+                }
+                Done::Had(gpu, role) => self.set_role(gpu, role),
+            }
+        }
+        (self.moves, self.freed) = (mark.moves, mark.freed);
+    }
+
+    fn set_moved(&mut self, task: usize, to: bool) {
+        if let Some(moved) = self.moved.get_mut(task) {
+            *moved = to;
+        }
+    }
+
+    /// Moves a task on the floor, and keeps the list of targets true.
+    fn shift(&mut self, task: usize, from: usize, to: usize) {
+        let listed = [from, to].map(|gpu| (gpu, self.targets.remove(&(self.free(gpu), gpu))));
+        self.floor.carry(task, from, to);
+        for (gpu, _) in listed.into_iter().filter(|(_, listed)| *listed) {
+            self.targets.insert((self.free(gpu), gpu));
+        }
+    }
+}
