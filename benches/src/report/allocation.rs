@@ -66,7 +66,7 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
         }
         let drawn: Vec<u64> = (FIRST_SEED..).take(seeds).collect();
         let bound_pct = Some(bound(&nodes, &trace.1, &drawn).at_100().work_conserving_pct);
-        measured.push(OnTrace { bound_pct, name, policies });
+        measured.push(OnTrace { name, bound_pct, policies });
     }
     Ok(Allocation { seeds, published: published.is_some(), traces: measured })
 }
