@@ -60,7 +60,7 @@ pub(crate) struct Decided {
 /// Prints the table.
 pub(crate) fn decisions(size: Size, extent: &Extent) -> Vec<Decided> {
     println!("decisions (decide and place), one core\n");
-    println!("{:<12} {:>9} {:>9} {:>9} {:>14}", "policy", "nodes", "differ", "states", "decisions/s");
+    println!("{:<16} {:>9} {:>9} {:>9} {:>14}", "policy", "nodes", "differ", "states", "decisions/s");
     let long = Duration::from_millis(size.decisions_ms);
     let mut rows = Vec::new();
     for &nodes in &extent.nodes {
@@ -118,7 +118,7 @@ impl Decided {
     fn told(self) -> Self {
         let differ = if self.perturbed { "all" } else { "" };
         println!(
-            "{:<12} {:>9} {differ:>9} {:>9} {:>14.0}",
+            "{:<16} {:>9} {differ:>9} {:>9} {:>14.0}",
             self.policy.to_string(),
             self.nodes,
             self.states,
