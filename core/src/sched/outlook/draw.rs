@@ -23,13 +23,21 @@ const DIAGONAL: u64 = 0x6A09_E667_F3BC_C908;
 pub(super) struct Draws {
     /// The kinds that use GPUs, those that ask for the most first.
     kinds: Vec<Kind>,
-    /// All the same for [`Draws::copied`], each with its part of all tasks in [`PARTS`].
+    /// Those that come the most, each with its part of all of these in [`PARTS`].
     copies: Vec<(Drawn, i64)>,
     all: Vec<Vec<Drawn>>,
-    /// Which kinds a GPU model admits, by the cluster's number of the model.
-    admitted: Vec<Option<Vec<bool>>>,
-    /// The number of the model that is asked about.
-    model: usize,
+    /// What of it runs on a GPU model, by the cluster's number of the model.
+    models: Vec<Option<OnModel>>,
+}
+
+/// What runs on nodes of one GPU model.
+#[derive(Debug, Clone)]
+struct OnModel {
+    /// Each draw, and its tasks of one GPU or less where there are others in it.
+    draws: Vec<(Vec<Drawn>, Option<Vec<Drawn>>)>,
+    copies: Vec<(Drawn, i64)>,
+    /// The part of the kinds that do not run here, in [`PARTS`].
+    elsewhere: i64,
 }
 
 /// Equal tasks of a draw.
@@ -60,10 +68,21 @@ impl Drawn {
         }
     }
 
-    /// The most of these tasks that go into so much processor time and memory.
-    fn times(&self, cpu: i64, memory: i64) -> i64 {
-        let times = |free: i64, asked: i64| if asked == 0 { i64::MAX } else { free / asked };
-        times(cpu, self.cpu).min(times(memory, self.memory))
+    /// How many of so many tasks go into so much processor time and memory.
+    #[inline]
+    fn fitting(&self, tasks: i64, cpu: i64, memory: i64) -> i64 {
+        if self.cpu > cpu || self.memory > memory {
+            return 0;
+        }
+        let mut tasks = tasks;
+        // To divide takes longer than to multiply, and is seldom necessary.
+        if self.cpu.saturating_mul(tasks) > cpu {
+            tasks = cpu / self.cpu;
+        }
+        if self.memory.saturating_mul(tasks) > memory {
+            tasks = memory / self.memory;
+        }
+        tasks
     }
 }
 
@@ -94,64 +113,87 @@ impl Draws {
         let all = gpus.into_iter().flat_map(numbered);
         let all = all.map(|(tasks, number)| stratified(&kinds, total, tasks, number)).collect();
         let copies = most_frequent(&kinds);
-        Self { kinds, copies, all, admitted: Vec::new(), model: 0 }
+        Self { kinds, copies, all, models: Vec::new() }
     }
 
     pub(super) fn forget(&mut self) {
-        self.admitted.clear();
+        self.models.clear();
     }
 
     /// Turns to the nodes of a GPU model, by its number and its name.
     pub(super) fn turn_to(&mut self, model: u32, name: impl FnOnce() -> Option<String>) {
-        self.model = usize::try_from(model).unwrap_or(0);
-        if self.admitted.len() <= self.model {
-            self.admitted.resize(self.model + 1, None);
+        let model = usize::try_from(model).unwrap_or(0);
+        if self.models.len() <= model {
+            self.models.resize(model + 1, None);
         }
-        if let Some(admitted @ None) = self.admitted.get_mut(self.model) {
-            let name = name();
-            let admits = |kind: &Kind| {
-                kind.models.is_empty()
-                    || name.as_ref().is_some_and(|name| kind.models.iter().any(|named| named == name))
-            };
-            *admitted = Some(self.kinds.iter().map(admits).collect());
+        if self.models.get(model).is_some_and(Option::is_some) {
+            return;
+        }
+        let name = name();
+        let admits = |kind: &Kind| {
+            kind.models.is_empty()
+                || name.as_ref().is_some_and(|name| kind.models.iter().any(|named| named == name))
+        };
+        let admitted: Vec<bool> = self.kinds.iter().map(admits).collect();
+        let runs = |drawn: &&Drawn| admitted.get(drawn.kind) == Some(&true);
+        let draw = |draw: &Vec<Drawn>| {
+            let all: Vec<Drawn> = draw.iter().filter(runs).copied().collect();
+            let single: Vec<Drawn> = all.iter().filter(|drawn| drawn.count == 1).copied().collect();
+            let single = (single.len() < all.len()).then_some(single);
+            (all, single)
+        };
+        let draws = self.all.iter().map(draw).collect();
+        let copies: Vec<(Drawn, i64)> =
+            self.copies.iter().filter(|(drawn, _)| runs(&drawn)).copied().collect();
+        let parts = |copies: &[(Drawn, i64)]| copies.iter().map(|(_, part)| part).sum::<i64>();
+        let elsewhere = parts(&self.copies) - parts(&copies);
+        if let Some(place) = self.models.get_mut(model) {
+            *place = Some(OnModel { draws, copies, elsewhere });
         }
     }
 
-    fn admitted(&self) -> &[bool] {
-        self.admitted.get(self.model).and_then(Option::as_ref).map_or(&[], Vec::as_slice)
+    fn on(&self, cell: &Cell) -> Option<&OnModel> {
+        self.models.get(usize::try_from(cell.model).ok()?)?.as_ref()
     }
 
     /// What the draws leave over of a node with so much processor time and memory, in milli, summed over all draws.
     pub(super) fn packed(&self, cell: &Cell, cpu: i64, memory: i64) -> i64 {
         let room = Room::of(cell, cpu, memory);
-        let left_over = |draw: &Vec<Drawn>| {
-            let left = room.packed(draw, self.admitted(), u16::MAX);
-            // A task of several GPUs may leave the worst behind it.
-            if left == 0 { left } else { left.min(room.packed(draw, self.admitted(), 1)) }
+        let left_over = |(all, single): &(Vec<Drawn>, Option<Vec<Drawn>>)| {
+            let left = room.packed(all);
+            match single {
+                // A task of several GPUs may leave the worst behind it.
+                Some(single) if left > 0 => left.min(room.packed(single)),
+                _ => left,
+            }
         };
-        self.all.iter().map(left_over).sum()
+        self.on(cell).map_or(0, |model| model.draws.iter().map(left_over).sum())
     }
 
     /// What is left over of a node after as many tasks of one kind as fit, in milli times `times`, in the mean over the
     /// kinds. One that does not run there leaves everything over.
     pub(super) fn copied(&self, cell: &Cell, times: i64) -> i64 {
-        let idle = i64::try_from(cell.gpus().iter().filter(|free| **free == WHOLE).count()).unwrap_or(0);
+        let Some(model) = self.on(cell) else { return 0 };
+        let gpus = cell.gpus();
+        let most = gpus.last().copied().unwrap_or(0);
+        let idle = u16::try_from(gpus.iter().filter(|free| **free == WHOLE).count()).unwrap_or(0);
         let milli = cell.idle_milli();
-        let mut sum = 0_i64;
-        for (drawn, part) in &self.copies {
-            let mut copies = 0;
-            if self.admitted().get(drawn.kind) == Some(&true) {
-                copies = match (drawn.count, i64::from(drawn.each)) {
-                    (1, each) if drawn.each < WHOLE => {
-                        cell.gpus().iter().map(|free| i64::from(*free) / each.max(1)).sum()
-                    }
-                    (count, _) => idle / i64::from(count.max(1)),
-                };
-                copies = copies.min(drawn.times(cell.cpu, cell.memory));
+        let mut parts = model.elsewhere;
+        let mut used = 0_i64;
+        for (drawn, part) in &model.copies {
+            parts += part;
+            if drawn.each > most {
+                continue;
             }
-            sum += part * (milli - copies * i64::from(drawn.count) * i64::from(drawn.each));
+            let copies: u16 = if drawn.each == WHOLE {
+                idle / drawn.count.max(1)
+            } else {
+                gpus.iter().map(|free| free / drawn.each.max(1)).sum()
+            };
+            let copies = drawn.fitting(i64::from(copies), cell.cpu, cell.memory);
+            used += part * copies * i64::from(drawn.count) * i64::from(drawn.each);
         }
-        (times * sum) >> PARTS.ilog2()
+        (times * (parts * milli - used)) >> PARTS.ilog2()
     }
 }
 
@@ -214,49 +256,62 @@ impl Room {
         room
     }
 
-    /// What is left over after the tasks of a draw that ask for at most so many GPUs, in milli.
-    fn packed(mut self, draw: &[Drawn], admitted: &[bool], most_gpus: u16) -> i64 {
+    /// What is left over after the tasks of a draw, in milli.
+    fn packed(mut self, draw: &[Drawn]) -> i64 {
         for drawn in draw {
             if self.idle == 0 && self.used == 0 {
                 return 0;
             }
-            if drawn.count <= most_gpus && admitted.get(drawn.kind) == Some(&true) {
-                self.pack(drawn);
-            }
+            self.pack(drawn);
         }
         let parts: i64 = self.parts.iter().take(self.used).copied().map(i64::from).sum();
         parts + i64::from(self.idle) * i64::from(WHOLE)
     }
 
+    #[inline]
     fn pack(&mut self, drawn: &Drawn) {
-        let most = drawn.times(self.cpu, self.memory).clamp(0, i64::from(drawn.tasks));
+        let most = drawn.fitting(i64::from(drawn.tasks), self.cpu, self.memory);
         let most = u16::try_from(most).unwrap_or(0);
-        let packed = if drawn.each == WHOLE {
-            let packed = most.min(self.idle / drawn.count.max(1));
-            self.idle -= packed * drawn.count;
-            packed
-        } else {
-            (0..most).take_while(|_| self.pack_share(drawn.each)).fold(0, |packed, _| packed + 1)
+        let packed = match (drawn.each, drawn.count) {
+            (WHOLE, 1) => {
+                let packed = most.min(self.idle);
+                self.idle -= packed;
+                packed
+            }
+            (WHOLE, count) if count > self.idle => 0,
+            (WHOLE, count) => {
+                let packed = most.min(self.idle / count.max(1));
+                self.idle -= packed * count;
+                packed
+            }
+            (each, _) => self.pack_shares(each, most),
         };
         self.cpu -= i64::from(packed) * drawn.cpu;
         self.memory -= i64::from(packed) * drawn.memory;
     }
 
-    /// Puts a share where it leaves the least. Answers whether there was room.
-    fn pack_share(&mut self, each: u16) -> bool {
-        let parts = self.parts.get(..self.used).unwrap_or(&[]);
-        if let Some((at, free)) = parts.iter().copied().enumerate().find(|(_, free)| *free >= each) {
-            self.parts.copy_within(at + 1..self.used, at);
-            self.used -= 1;
-            self.add(free - each);
-            return true;
+    /// Puts each of so many shares where it leaves the least. Answers for how many there was room.
+    fn pack_shares(&mut self, each: u16, shares: u16) -> u16 {
+        let mut left = shares;
+        while left > 0 {
+            let parts = self.parts.get(..self.used).unwrap_or(&[]);
+            let free =
+                if let Some((at, free)) = parts.iter().copied().enumerate().find(|(_, free)| *free >= each) {
+                    self.parts.copy_within(at + 1..self.used, at);
+                    self.used -= 1;
+                    free
+                } else if self.idle > 0 {
+                    self.idle -= 1;
+                    WHOLE
+                } else {
+                    break;
+                };
+            // What is left of it is the tightest again.
+            let packed = (free / each.max(1)).min(left);
+            left -= packed;
+            self.add(free - packed * each);
         }
-        if self.idle == 0 {
-            return false;
-        }
-        self.idle -= 1;
-        self.add(WHOLE - each);
-        true
+        shares - left
     }
 
     /// Adds a part in its place.
