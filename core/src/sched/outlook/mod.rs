@@ -32,18 +32,18 @@ use super::mix::TaskMix;
 
 /// Steps of processor time and memory that are told apart: a core, 4 GiB.
 pub(super) const GRAIN: Grain = Grain::steps(CPU_STEP, MEMORY_STEP);
-const CPU_STEP: i64 = 1000;
-const MEMORY_STEP: i64 = 4096;
+const CPU_STEP: i64 = 2000;
+const MEMORY_STEP: i64 = 8192;
 
 /// How many draws of tasks a node is packed with.
-pub(super) const DRAWS: i64 = 16;
+pub(super) const DRAWS: i64 = 8;
 /// How many GPUs the tasks of half of the draws ask for together, and of the other half: four times what a large node
 /// has, and one and a half times. The short ones tell where processor time is scarce on all nodes.
 const DRAWN_GPUS: [u64; 2] = [32, 12];
 /// How much of what is left over without limits is taken off what is left over with them, in quarters.
 const WITHOUT_LIMITS: i64 = 3;
 /// How much of what copies leave over counts, in parts of [`DRAWS`].
-const COPIES: i64 = 3;
+const COPIES: i64 = 2;
 
 /// What a GPU's worth of pieces counts, beside a GPU left over of a draw.
 const PIECES: i64 = 4;
