@@ -35,6 +35,12 @@ pub(super) const GRAIN: Grain = Grain::steps(CPU_STEP, MEMORY_STEP);
 const CPU_STEP: i64 = 2000;
 const MEMORY_STEP: i64 = 8192;
 
+/// Steps in which draws and copies tell apart what is free of a GPU in use, in milli.
+const GPU_STEP: u16 = 50;
+
+/// What a free milli counts that no draw and no copy could use.
+const REST: i64 = DRAWS * (4 - WITHOUT_LIMITS) / 4 + COPIES;
+
 /// How many draws of tasks a node is packed with.
 pub(super) const DRAWS: i64 = 8;
 /// How many GPUs the tasks of half of the draws ask for together, and of the other half: four times what a large node
@@ -76,6 +82,20 @@ impl Cell {
 
     fn gpus_mut(&mut self) -> &mut [u16] {
         self.gpus.get_mut(..usize::from(self.count)).unwrap_or_default()
+    }
+
+    /// The cell with what is free of the GPUs in use in steps of [`GPU_STEP`], and what that leaves out, in milli.
+    fn coarse(&self) -> (Self, i64) {
+        let mut cell = *self;
+        let mut rest = 0;
+        for free in cell.gpus_mut() {
+            if *free < WHOLE {
+                let out = *free % GPU_STEP;
+                *free -= out;
+                rest += i64::from(out);
+            }
+        }
+        (cell, rest)
     }
 
     /// What is free of all GPUs together, in milli.
@@ -157,6 +177,13 @@ impl Outlook {
 
     /// What is left over of a node of this cell. `model` is the name of its GPU model.
     pub(super) fn left_over(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
+        let (coarse, rest) = cell.coarse();
+        let pieces: i64 = cell.gpus().iter().map(|free| self.piece(*free)).sum();
+        self.unused(&coarse, model) + rest * REST - pieces
+    }
+
+    /// What the draws and the copies leave over.
+    fn unused(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
         if cell.gpus().last().is_none_or(|most| *most == 0) {
             return 0;
         }
@@ -174,10 +201,9 @@ impl Outlook {
         let unlimited = known.unwrap_or_else(|| self.draws.packed(cell, i64::MAX, i64::MAX));
         self.unlimited.insert(boundless, unlimited);
         let copies = self.draws.copied(cell, COPIES);
-        let pieces: i64 = cell.gpus().iter().map(|free| self.piece(*free)).sum();
-        let left_over = limited - WITHOUT_LIMITS * unlimited / 4 + copies - pieces;
-        self.known.insert(*cell, left_over);
-        left_over
+        let unused = limited - WITHOUT_LIMITS * unlimited / 4 + copies;
+        self.known.insert(*cell, unused);
+        unused
     }
 
     fn piece(&self, free: u16) -> i64 {
