@@ -330,7 +330,10 @@ impl Cluster {
     #[inline]
     pub(super) fn admits(&self, state: &ClassState, demand: &Demand) -> Admits {
         let Err(misfit) = self.judge(state, state.free, demand) else { return Admits::All };
-        if self.grain.is_exact() {
+        let of_amounts =
+            matches!(misfit, Misfit::Cpu { .. } | Misfit::Memory { .. } | Misfit::Storage { .. });
+        // What else removes one node of the class removes all: they differ in their amounts alone.
+        if self.grain.is_exact() || !of_amounts {
             return Admits::None(misfit);
         }
         match self.judge(state, self.grain.top(state.free), demand) {

@@ -83,19 +83,27 @@ impl Scheduler {
         demand: &Demand,
         exclude: &[Uuid],
     ) -> Result<Placement, NoFit> {
-        let mut excluded: Vec<u32> = exclude.iter().filter_map(|id| cluster.index_of(id)).collect();
-        excluded.sort_unstable();
-        excluded.dedup();
+        let excluded = indexes(cluster, exclude);
+        match self.choose(cluster, demand, &excluded) {
+            Some(placement) => Ok(placement),
+            None => Err(self.no_fit(cluster, demand, &excluded)),
+        }
+    }
+
+    /// The same where nobody asks why nothing fits: to count what each filter removes takes longer than to find that
+    /// there is nothing.
+    pub fn find(&mut self, cluster: &Cluster, demand: &Demand, exclude: &[Uuid]) -> Option<Placement> {
+        self.choose(cluster, demand, &indexes(cluster, exclude))
+    }
+
+    fn choose(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<Placement> {
         let node = match self.scorer.policy() {
-            Policy::Random => self.any(cluster, demand, &excluded),
-            _ => self.best(cluster, demand, &excluded),
-        };
-        let Some(node) = node else {
-            return Err(self.no_fit(cluster, demand, &excluded));
-        };
+            Policy::Random => self.any(cluster, demand, excluded),
+            _ => self.best(cluster, demand, excluded),
+        }?;
         let rng = &mut self.rng;
         let gpus = self.scorer.choose_gpus(cluster, node, demand, |count| rng.random_range(0..count));
-        Ok(Placement {
+        Some(Placement {
             node: cluster.node(node).map_or_else(Uuid::nil, |node| node.key.id),
             gpus,
             milli_per_gpu: demand.gpu().need().1,
@@ -228,6 +236,14 @@ impl Scheduler {
         }
         no_fit
     }
+}
+
+/// The nodes that are there, each once.
+fn indexes(cluster: &Cluster, ids: &[Uuid]) -> Vec<u32> {
+    let mut indexes: Vec<u32> = ids.iter().filter_map(|id| cluster.index_of(id)).collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    indexes
 }
 
 /// How many nodes each filter removes, and how many are left.

@@ -98,6 +98,18 @@ impl Cell {
         (cell, rest)
     }
 
+    /// A coarse cell but for its model, in one number: 16 bits of processor time and memory each, and 5 of each GPU and
+    /// their count.
+    fn packed(&self) -> u128 {
+        let steps = |free: i64, step: i64| u128::try_from((free / step).clamp(0, 0xFFFF)).unwrap_or(0);
+        let amounts = steps(self.cpu, CPU_STEP) << 16 | steps(self.memory, MEMORY_STEP);
+        let gpus = self
+            .gpus()
+            .iter()
+            .fold(u128::from(self.count), |packed, free| packed << 5 | u128::from(free / GPU_STEP));
+        amounts << 96 | gpus
+    }
+
     /// What is free of all GPUs together, in milli.
     pub(super) fn idle_milli(&self) -> i64 {
         self.gpus().iter().copied().map(i64::from).sum()
@@ -151,9 +163,11 @@ pub(super) struct Outlook {
     draws: Draws,
     /// The worth of a piece of a GPU, by its size in hundredths of a GPU.
     pieces: Vec<i64>,
-    known: FxHashMap<Cell, i64>,
-    /// What is left over where processor time and memory are no matter; the cells have none.
-    unlimited: FxHashMap<Cell, i64>,
+    /// What the draws and the copies leave over, by the number of the model and the rest of the cell.
+    known: Vec<FxHashMap<u128, i64>>,
+    /// What the draws leave over where processor time and memory are no matter.
+    unlimited: Vec<FxHashMap<u128, i64>>,
+    cells: usize,
 }
 
 impl Outlook {
@@ -163,8 +177,9 @@ impl Outlook {
         Self {
             draws: Draws::new(mix, DRAWS.unsigned_abs() / 2, DRAWN_GPUS),
             pieces,
-            known: FxHashMap::default(),
-            unlimited: FxHashMap::default(),
+            known: Vec::new(),
+            unlimited: Vec::new(),
+            cells: 0,
         }
     }
 
@@ -172,6 +187,7 @@ impl Outlook {
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.unlimited.clear();
+        self.cells = 0;
         self.draws.forget();
     }
 
@@ -187,22 +203,30 @@ impl Outlook {
         if cell.gpus().last().is_none_or(|most| *most == 0) {
             return 0;
         }
-        if let Some(known) = self.known.get(cell) {
+        let model_number = usize::try_from(cell.model).unwrap_or(0);
+        if self.known.len() <= model_number {
+            self.known.resize_with(model_number + 1, FxHashMap::default);
+            self.unlimited.resize_with(model_number + 1, FxHashMap::default);
+        }
+        let key = cell.packed();
+        if let Some(known) = self.known.get(model_number).and_then(|known| known.get(&key)) {
             return *known;
         }
-        if self.known.len() >= MAX_CELLS {
-            self.known.clear();
-            self.unlimited.clear();
+        if self.cells >= MAX_CELLS {
+            self.known.iter_mut().chain(&mut self.unlimited).for_each(FxHashMap::clear);
+            self.cells = 0;
         }
         self.draws.turn_to(cell.model, model);
         let limited = self.draws.packed(cell, cell.cpu, cell.memory);
-        let boundless = Cell { cpu: 0, memory: 0, ..*cell };
-        let known = self.unlimited.get(&boundless).copied();
-        let unlimited = known.unwrap_or_else(|| self.draws.packed(cell, i64::MAX, i64::MAX));
-        self.unlimited.insert(boundless, unlimited);
-        let copies = self.draws.copied(cell, COPIES);
-        let unused = limited - WITHOUT_LIMITS * unlimited / 4 + copies;
-        self.known.insert(*cell, unused);
+        let unlimited = self.unlimited.get_mut(model_number).map_or(0, |unlimited| {
+            let boundless = Cell { cpu: 0, memory: 0, ..*cell }.packed();
+            *unlimited.entry(boundless).or_insert_with(|| self.draws.packed(cell, i64::MAX, i64::MAX))
+        });
+        let unused = limited - WITHOUT_LIMITS * unlimited / 4 + self.draws.copied(cell, COPIES);
+        if let Some(known) = self.known.get_mut(model_number) {
+            known.insert(key, unused);
+            self.cells += 1;
+        }
         unused
     }
 
