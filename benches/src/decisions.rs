@@ -133,7 +133,7 @@ impl Steady {
             return;
         };
         self.next = (self.next + 1) % self.demands.len();
-        let Ok(placement) = self.scheduler.decide(&self.cluster, demand, &[]) else {
+        let Some(placement) = self.scheduler.find(&self.cluster, demand, &[]) else {
             return;
         };
         let placed = self.cluster.place(&placement);

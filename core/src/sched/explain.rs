@@ -35,7 +35,7 @@ pub struct Candidate {
 }
 
 /// What a task costs on a node under [`Policy::OpportunityCost`]; the score is the sum with its sign turned. All are in
-/// 16ths of a GPU milli.
+/// 8ths of a GPU milli.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Terms {

@@ -83,7 +83,7 @@ impl Opportunity {
             .clone()
     }
 
-    /// What the demand pays for each model, in 16ths of a milli: 3 GPUs for a GPU of a model all of whose free part is
+    /// What the demand pays for each model, in 8ths of a milli: 3 GPUs for a GPU of a model all of whose free part is
     /// needed.
     fn prices(&self, all: &[NodeState], demand: &Demand) -> BTreeMap<Option<String>, i64> {
         let with_gpus = || all.iter().filter(|node| node.schedulable && !node.gpus.is_empty());
@@ -129,7 +129,7 @@ impl Opportunity {
         let price = |model: &Option<String>, of_model: i64| {
             let needed = (needed.get(model).copied().unwrap_or(0) * 1_000_000 / asked.max(1)) as i64;
             let scarcity = (needed * free / of_model.max(500)).min(1_500_000);
-            3000 * 16 * scarcity / 1_000_000 * demand.gpu_milli_total() / 1000
+            3000 * 8 * scarcity / 1_000_000 * demand.gpu_milli_total() / 1000
         };
         stock.iter().map(|(model, (_, of_model))| (model.clone(), price(model, *of_model))).collect()
     }

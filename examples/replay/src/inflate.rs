@@ -195,10 +195,10 @@ impl Watch {
         self.offered += pod.total_gpu_milli();
         let placed = pod.demand().and_then(|demand| {
             let start = Instant::now();
-            let decided = scheduler.decide(cluster, &demand, &[]);
+            let found = scheduler.find(cluster, &demand, &[]);
             self.spent += start.elapsed();
             self.decisions += 1;
-            let placement = decided.ok()?;
+            let placement = found?;
             let before = self.meter.node(cluster, &placement.node)?;
             let start = Instant::now();
             cluster.place(&placement).ok()?;

@@ -30,11 +30,23 @@ pub(super) struct Draws {
     models: Vec<Option<OnModel>>,
 }
 
+/// A draw as it is packed: with each of its kinds the least that it and those behind it ask for, so that the end is seen
+/// where nothing more can fit.
+type Draw = Vec<(Drawn, Least)>;
+
+/// The least processor time, memory and part of a GPU.
+#[derive(Debug, Clone, Copy)]
+struct Least {
+    cpu: i64,
+    memory: i64,
+    each: u16,
+}
+
 /// What runs on nodes of one GPU model.
 #[derive(Debug, Clone)]
 struct OnModel {
     /// Each draw, and its tasks of one GPU or less where there are others in it.
-    draws: Vec<(Vec<Drawn>, Option<Vec<Drawn>>)>,
+    draws: Vec<(Draw, Option<Draw>)>,
     copies: Vec<(Drawn, i64)>,
     /// The part of the kinds that do not run here, in [`PARTS`].
     elsewhere: i64,
@@ -44,7 +56,7 @@ struct OnModel {
 #[derive(Debug, Clone, Copy)]
 struct Drawn {
     /// The place of their kind.
-    kind: usize,
+    kind: u32,
     cpu: i64,
     memory: i64,
     /// GPUs of each task.
@@ -59,7 +71,7 @@ impl Drawn {
     fn new(at: usize, kind: &Kind, tasks: u16) -> Self {
         let (count, each) = kind.gpu.need();
         Self {
-            kind: at,
+            kind: u32::try_from(at).unwrap_or(u32::MAX),
             cpu: kind.cpu.get(),
             memory: kind.memory.get(),
             count: u16::try_from(count).unwrap_or(u16::MAX),
@@ -135,12 +147,13 @@ impl Draws {
                 || name.as_ref().is_some_and(|name| kind.models.iter().any(|named| named == name))
         };
         let admitted: Vec<bool> = self.kinds.iter().map(admits).collect();
-        let runs = |drawn: &&Drawn| admitted.get(drawn.kind) == Some(&true);
+        let runs =
+            |drawn: &&Drawn| usize::try_from(drawn.kind).is_ok_and(|kind| admitted.get(kind) == Some(&true));
         let draw = |draw: &Vec<Drawn>| {
             let all: Vec<Drawn> = draw.iter().filter(runs).copied().collect();
             let single: Vec<Drawn> = all.iter().filter(|drawn| drawn.count == 1).copied().collect();
-            let single = (single.len() < all.len()).then_some(single);
-            (all, single)
+            let single = (single.len() < all.len()).then(|| with_least(&single));
+            (with_least(&all), single)
         };
         let draws = self.all.iter().map(draw).collect();
         let copies: Vec<(Drawn, i64)> =
@@ -159,7 +172,7 @@ impl Draws {
     /// What the draws leave over of a node with so much processor time and memory, in milli, summed over all draws.
     pub(super) fn packed(&self, cell: &Cell, cpu: i64, memory: i64) -> i64 {
         let room = Room::of(cell, cpu, memory);
-        let left_over = |(all, single): &(Vec<Drawn>, Option<Vec<Drawn>>)| {
+        let left_over = |(all, single): &(Draw, Option<Draw>)| {
             let left = room.packed(all);
             match single {
                 // A task of several GPUs may leave the worst behind it.
@@ -195,6 +208,19 @@ impl Draws {
         }
         (times * (parts * milli - used)) >> PARTS.ilog2()
     }
+}
+
+fn with_least(draw: &[Drawn]) -> Draw {
+    let mut least = Least { cpu: i64::MAX, memory: i64::MAX, each: u16::MAX };
+    let mut packed: Draw = Vec::with_capacity(draw.len());
+    for drawn in draw.iter().rev() {
+        least.cpu = least.cpu.min(drawn.cpu);
+        least.memory = least.memory.min(drawn.memory);
+        least.each = least.each.min(drawn.each);
+        packed.push((*drawn, least));
+    }
+    packed.reverse();
+    packed
 }
 
 /// The kinds that come the most, each with its part of all of these in [`PARTS`].
@@ -257,12 +283,15 @@ impl Room {
     }
 
     /// What is left over after the tasks of a draw, in milli.
-    fn packed(mut self, draw: &[Drawn]) -> i64 {
-        for drawn in draw {
-            if self.idle == 0 && self.used == 0 {
-                return 0;
+    fn packed(mut self, draw: &[(Drawn, Least)]) -> i64 {
+        for (drawn, least) in draw {
+            let roomiest = if self.idle > 0 { WHOLE } else { self.roomiest() };
+            if roomiest < least.each || self.cpu < least.cpu || self.memory < least.memory {
+                break;
             }
-            self.pack(drawn);
+            if drawn.each <= roomiest {
+                self.pack(drawn);
+            }
         }
         let parts: i64 = self.parts.iter().take(self.used).copied().map(i64::from).sum();
         parts + i64::from(self.idle) * i64::from(WHOLE)
@@ -312,6 +341,11 @@ impl Room {
             self.add(free - packed * each);
         }
         shares - left
+    }
+
+    /// The most that is free of a GPU in use.
+    fn roomiest(&self) -> u16 {
+        self.used.checked_sub(1).and_then(|last| self.parts.get(last)).copied().unwrap_or(0)
     }
 
     /// Adds a part in its place.

@@ -9,12 +9,13 @@
 //!   left over if processor time and memory were no matter are taken off: so it is high where one of these will be used
 //!   up before the GPUs are. The largest come first because a cluster has many nodes: a small task that would spoil the
 //!   room of a large one finds its place on another.
-//! - *Filled with copies*: what is left over after as many tasks of one kind as fit, three sixteenths of the mean over
+//! - *Filled with copies*: what is left over after as many tasks of one kind as fit, a quarter of the mean over
 //!   the mix. It keeps room for tasks of many GPUs together.
 //! - *As pieces*, off the sum: what the free part of each GPU is worth as room for shares, see [`pieces`]: a piece that no
 //!   share of the mix, or no set of shares, fills is worth less than its size.
 //!
-//! A cell is a state as far as it matters here: processor time and memory in steps of [`GRAIN`]. All amounts are in
+//! A cell is a state as far as it matters here: processor time and memory in steps of [`GRAIN`]; draws and copies see what
+//! is free of a GPU in use in steps of [`GPU_STEP`], pieces all of it. All amounts are in
 //! parts of a milli, [`DRAWS`] of them. The shares of the parts were chosen by trial over many workloads; no workload has
 //! its own.
 
@@ -30,7 +31,7 @@ use super::demand::{Demand, GpuDemand};
 use super::grain::{Free, Grain};
 use super::mix::TaskMix;
 
-/// Steps of processor time and memory that are told apart: a core, 4 GiB.
+/// Steps of processor time and memory that are told apart: two cores, 8 GiB.
 pub(super) const GRAIN: Grain = Grain::steps(CPU_STEP, MEMORY_STEP);
 const CPU_STEP: i64 = 2000;
 const MEMORY_STEP: i64 = 8192;
