@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::view::View;
 use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
-use crate::store::{Cursor, MAX_CHANGES, Scan, Snapshot, SnapshotExt as _, Store, StoreError};
+use crate::store::{Cursor, MAX_CHANGES, Scan, Snapshot, SnapshotExt as _, Store, StoreError, Table};
 
 /// A view that many tasks use, and one at a time brings up to date.
 #[derive(Debug)]
@@ -100,12 +100,14 @@ pub(super) async fn view_of(snapshot: &dyn Snapshot) -> Result<View, StoreError>
     for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS, &PORT_MAPS] {
         snapshot.each(Scan::of(table), &mut |row| view.take_row(row)).await?;
     }
-    // Only what is on a node: the order of the reference, without its nulls.
-    let live = Scan::of(&INSTANCES)
-        .by("instances_node")
-        .range(Bound::Included(Uuid::nil().into()), Bound::Unbounded);
-    snapshot.each(live, &mut |row| view.take_row(row)).await?;
+    // Only what is on a node.
+    snapshot.each(referring(&INSTANCES, "instances_node"), &mut |row| view.take_row(row)).await?;
     Ok(view)
+}
+
+/// The rows of a table that refer to anything, in the order of a reference: all behind its nulls.
+pub(super) fn referring(table: &'static Table, reference: &'static str) -> Scan {
+    Scan::of(table).by(reference).range(Bound::Included(Uuid::nil().into()), Bound::Unbounded)
 }
 
 /// What was taken off a view and is not yet committed.

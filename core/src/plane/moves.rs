@@ -1,12 +1,9 @@
 //! Moves of instances that leave whole GPUs idle.
 
-use std::ops::Bound;
-
 use rustc_hash::FxHashMap;
-use uuid::Uuid;
 
 use super::ControlPlane;
-use super::follow::view_of;
+use super::follow::{referring, view_of};
 use super::view::View;
 use crate::amount::GpuMilli;
 use crate::entity::{
@@ -15,7 +12,7 @@ use crate::entity::{
 };
 use crate::error::{Error, Result};
 use crate::sched::{Demand, GpuDemand, Move, Placement, defragment};
-use crate::store::{Scan, SnapshotExt as _, StoreError};
+use crate::store::{SnapshotExt as _, StoreError};
 
 /// Moves that would leave whole GPUs idle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,15 +46,16 @@ impl ControlPlane {
     /// Plans at most `budget` moves of instances with shares of GPUs that leave the most GPUs idle, as
     /// [`defragment`](crate::sched::defragment()) does, over a snapshot of the store. Nothing is changed.
     ///
-    /// Which instances may be moved is for `may` to say. Those alone are asked for that run or are stopped, and that were not made
-    /// from an image, which binds them to its node.
+    /// Which instances may be moved is for `may` to say. Those alone are asked for that run or are stopped, and that were
+    /// not made from an image, which binds them to its node.
     ///
     /// A move is carried out by deleting the instance and launching one like it on the GPU that the plan names
     /// ([`LaunchRequest::on_gpu`](super::LaunchRequest::on_gpu)), in the order of the plan, by
-    /// [`apply_many`](ControlPlane::apply_many) if no agent makes the instances: then what a deletion gives back is there for its
-    /// launch. Where an agent does, or nothing may be lost if somebody else is faster, the new one is launched first and the
-    /// old one deleted when the new one runs; then room on its node, its owner's limits and its name are needed twice. Every one of
-    /// these is judged as any launch is: what has changed since the plan was made is refused, and nobody's room is taken.
+    /// [`apply_many`](ControlPlane::apply_many) if no agent makes the instances: then what a deletion gives back is there
+    /// for its launch. Where an agent does, or nothing may be lost if somebody else is faster, the new one is launched first
+    /// and the old one deleted when the new one runs; then room on its node, its owner's limits and its name are needed
+    /// twice. Every one of these is judged as any launch is: what has changed since the plan was made is refused, and
+    /// nobody's room is taken.
     #[tracing::instrument(skip_all)]
     pub async fn plan_moves(
         &self,
@@ -66,11 +64,6 @@ impl ControlPlane {
     ) -> Result<MovePlan> {
         let snapshot = self.store.snapshot().await?;
         let view = view_of(&*snapshot).await?;
-        // Only what is live: the order of the references, without their nulls.
-        let live = |table, reference| {
-            let (from, to) = (Bound::Included(Uuid::nil().into()), Bound::Unbounded);
-            Scan::of(table).by(reference).range(from, to)
-        };
         let mut held: FxHashMap<InstanceId, Vec<GpuId>> = FxHashMap::default();
         let mut take_binding = |row: &_| {
             let binding = GpuBinding::from_row(row)?;
@@ -81,7 +74,7 @@ impl ControlPlane {
             }
             Ok(())
         };
-        snapshot.each(live(&GPU_BINDINGS, "gpu_bindings_instance"), &mut take_binding).await?;
+        snapshot.each(referring(&GPU_BINDINGS, "gpu_bindings_instance"), &mut take_binding).await?;
         let mut running: Vec<(InstanceId, Placement)> = Vec::new();
         let mut take_instance = |row: &_| {
             let instance = Instance::from_row(row)?;
@@ -91,7 +84,7 @@ impl ControlPlane {
             }
             Ok(())
         };
-        snapshot.each(live(&INSTANCES, "instances_node"), &mut take_instance).await?;
+        snapshot.each(referring(&INSTANCES, "instances_node"), &mut take_instance).await?;
         let tasks = running.iter().map(|(id, placement)| (*id, placement));
         let plan = defragment(&view.cluster, tasks, budget).map_err(|error| {
             let of = running.get(error.position).map(|(id, _)| id.uuid().into());
