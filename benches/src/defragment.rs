@@ -108,7 +108,7 @@ impl Workload {
 
 impl Fragmented {
     fn arrive(&mut self, scheduler: &mut Scheduler, demand: &Demand) {
-        if let Ok(placement) = scheduler.decide(&self.cluster, demand, &[]) {
+        if let Some(placement) = scheduler.find(&self.cluster, demand, &[]) {
             let placed = self.cluster.place(&placement);
             debug_assert_eq!(placed, Ok(()), "what was decided fits");
             self.running.push(placement);

@@ -144,8 +144,8 @@ impl Waiting {
 fn place(cluster: &mut Cluster, scheduler: &mut Scheduler, ask: &Ask) -> bool {
     let mut placed = Vec::new();
     for _ in 0..ask.members() {
-        match scheduler.decide(cluster, ask.demand(), &[]) {
-            Ok(placement) if cluster.place(&placement).is_ok() => placed.push(placement),
+        match scheduler.find(cluster, ask.demand(), &[]) {
+            Some(placement) if cluster.place(&placement).is_ok() => placed.push(placement),
             _ => {
                 for placement in placed {
                     let released = cluster.release(&placement);

@@ -31,7 +31,7 @@ pub(super) fn place_gang(
     }
     let mut placed: Vec<Placement> = Vec::with_capacity(usize::try_from(members).unwrap_or(0));
     for _ in 0..members {
-        let found = scheduler.decide(cluster, ask.demand(), &[]).ok().filter(|at| cluster.place(at).is_ok());
+        let found = scheduler.find(cluster, ask.demand(), &[]).filter(|at| cluster.place(at).is_ok());
         let Some(placement) = found else { break };
         if ask.spread() {
             cluster.set_schedulable(&placement.node, false);
