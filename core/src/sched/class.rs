@@ -21,7 +21,8 @@ pub(crate) struct ClassState {
     pub(crate) free: Free,
     /// The cluster's number of the GPU model.
     pub(crate) model: u32,
-    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`](super::demand::Tag::index); 0 where these are not told apart.
+    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`](super::demand::Tag::index); 0 where these are not
+    /// told apart.
     pub(crate) tags: u32,
     pub(crate) schedulable: bool,
     pub(crate) gpu_count: u8,

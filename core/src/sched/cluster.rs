@@ -137,7 +137,7 @@ impl Cluster {
         cluster
     }
 
-    pub(super) fn with_grain(grain: Grain) -> Self {
+    fn with_grain(grain: Grain) -> Self {
         Self {
             uid: next_uid(),
             grain,

@@ -301,19 +301,12 @@ impl Room {
     fn pack(&mut self, drawn: &Drawn) {
         let most = drawn.fitting(i64::from(drawn.tasks), self.cpu, self.memory);
         let most = u16::try_from(most).unwrap_or(0);
-        let packed = match (drawn.each, drawn.count) {
-            (WHOLE, 1) => {
-                let packed = most.min(self.idle);
-                self.idle -= packed;
-                packed
-            }
-            (WHOLE, count) if count > self.idle => 0,
-            (WHOLE, count) => {
-                let packed = most.min(self.idle / count.max(1));
-                self.idle -= packed * count;
-                packed
-            }
-            (each, _) => self.pack_shares(each, most),
+        let packed = if drawn.each == WHOLE {
+            let packed = most.min(self.idle / drawn.count.max(1));
+            self.idle -= packed * drawn.count;
+            packed
+        } else {
+            self.pack_shares(drawn.each, most)
         };
         self.cpu -= i64::from(packed) * drawn.cpu;
         self.memory -= i64::from(packed) * drawn.memory;

@@ -15,9 +15,8 @@
 //!   share of the mix, or no set of shares, fills is worth less than its size.
 //!
 //! A cell is a state as far as it matters here: processor time and memory in steps of [`GRAIN`]; draws and copies see what
-//! is free of a GPU in use in steps of [`GPU_STEP`], pieces all of it. All amounts are in
-//! parts of a milli, [`DRAWS`] of them. The shares of the parts were chosen by trial over many workloads; no workload has
-//! its own.
+//! is free of a GPU in use in steps of [`GPU_STEP`], pieces all of it. All amounts are in parts of a milli, [`DRAWS`] of
+//! them. The shares of the parts were chosen by trial over many workloads; no workload has its own.
 
 mod draw;
 mod pieces;
@@ -59,7 +58,7 @@ const PIECES: i64 = 4;
 const MAX_CELLS: usize = 1 << 20;
 
 /// The state of a node as far as its outlook depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub(super) model: u32,
     pub(super) cpu: i64,
@@ -168,7 +167,6 @@ pub(super) struct Outlook {
     known: Vec<FxHashMap<u128, i64>>,
     /// What the draws leave over where processor time and memory are no matter.
     unlimited: Vec<FxHashMap<u128, i64>>,
-    cells: usize,
 }
 
 impl Outlook {
@@ -180,7 +178,6 @@ impl Outlook {
             pieces,
             known: Vec::new(),
             unlimited: Vec::new(),
-            cells: 0,
         }
     }
 
@@ -188,7 +185,6 @@ impl Outlook {
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.unlimited.clear();
-        self.cells = 0;
         self.draws.forget();
     }
 
@@ -213,9 +209,8 @@ impl Outlook {
         if let Some(known) = self.known.get(model_number).and_then(|known| known.get(&key)) {
             return *known;
         }
-        if self.cells >= MAX_CELLS {
+        if self.known.iter().map(FxHashMap::len).sum::<usize>() >= MAX_CELLS {
             self.known.iter_mut().chain(&mut self.unlimited).for_each(FxHashMap::clear);
-            self.cells = 0;
         }
         self.draws.turn_to(cell.model, model);
         let limited = self.draws.packed(cell, cell.cpu, cell.memory);
@@ -226,7 +221,6 @@ impl Outlook {
         let unused = limited - WITHOUT_LIMITS * unlimited / 4 + self.draws.copied(cell, COPIES);
         if let Some(known) = self.known.get_mut(model_number) {
             known.insert(key, unused);
-            self.cells += 1;
         }
         unused
     }
