@@ -114,11 +114,16 @@ macro_rules! work {
 }
 
 impl Load {
+    /// The jobs, as many together as are pushed at once.
+    fn pushed(&self) -> impl Iterator<Item = Vec<u32>> {
+        let some = |from| (from..self.jobs.min(from + PUSHED)).map(|job| job as u32).collect();
+        (0..self.jobs).step_by(PUSHED).map(some)
+    }
+
     async fn sqlite(&self, pool: &SqlitePool) -> Result<Duration, Failed> {
         let config = apalis_sqlite::Config::default().queue(&self.queue).batch_size(self.batch);
         let mut storage = SqliteStorage::<u32>::new(pool).with_config(config);
-        for from in (0..self.jobs).step_by(PUSHED) {
-            let some: Vec<u32> = (from..self.jobs.min(from + PUSHED)).map(|job| job as u32).collect();
+        for some in self.pushed() {
             storage.push_bulk(some).await?;
         }
         let took = work!(self, storage);
@@ -131,8 +136,7 @@ impl Load {
     async fn postgres(&self, pool: &PgPool) -> Result<Duration, Failed> {
         let config = apalis_postgres::Config::default().queue(&self.queue).batch_size(self.batch);
         let mut storage = PostgresStorage::<u32>::new(pool).with_config(config);
-        for from in (0..self.jobs).step_by(PUSHED) {
-            let some: Vec<u32> = (from..self.jobs.min(from + PUSHED)).map(|job| job as u32).collect();
+        for some in self.pushed() {
             storage.push_bulk(some).await?;
         }
         let took = work!(self, storage);

@@ -33,10 +33,7 @@ impl Extent {
 
     /// The policies that matter, up to a very large cluster.
     pub(crate) fn report(quick: bool) -> Self {
-        let mut policies = vec![Policy::BestFit, Policy::Fgd];
-        if !policies.contains(&Policy::OpportunityCost) {
-            policies.push(Policy::OpportunityCost);
-        }
+        let policies = vec![Policy::BestFit, Policy::Fgd, Policy::OpportunityCost];
         let nodes = if quick { vec![1_213, 10_000] } else { vec![1_213, 10_000, 100_000, 1_000_000] };
         Self { nodes, policies, perturbed: true }
     }
