@@ -7,19 +7,22 @@ use uuid::Uuid;
 
 use super::view::View;
 use crate::entity::{COMPUTE_NODES, GPUS, INSTANCES, NODE_LEDGERS, NODE_LIFECYCLES, PORT_MAPS};
+use crate::sched::{Cluster, Policy};
 use crate::store::{Cursor, MAX_CHANGES, Scan, Snapshot, SnapshotExt as _, Store, StoreError, Table};
 
 /// A view that many tasks use, and one at a time brings up to date.
 #[derive(Debug)]
 pub(super) struct Followed {
     store: Arc<dyn Store>,
+    /// By which the nodes are decided on.
+    policy: Policy,
     view: Mutex<Option<View>>,
     pub(super) gate: futures_util::lock::Mutex<()>,
 }
 
 impl Followed {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, view: Mutex::new(None), gate: futures_util::lock::Mutex::new(()) }
+    pub(super) fn new(store: Arc<dyn Store>, policy: Policy) -> Self {
+        Self { store, policy, view: Mutex::new(None), gate: futures_util::lock::Mutex::new(()) }
     }
 
     /// Runs `look` on the view as it is.
@@ -28,7 +31,7 @@ impl Followed {
         look: impl FnOnce(&mut View) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut view = self.lock();
-        let view = view.get_or_insert_with(|| View::new(Cursor::START));
+        let view = view.get_or_insert_with(|| View::new(Cursor::START, Cluster::for_policy(self.policy)));
         look(view)
     }
 
@@ -77,7 +80,7 @@ impl Followed {
 
     async fn rebuild(&self) -> Result<(), StoreError> {
         let snapshot = self.store.snapshot().await?;
-        let view = view_of(&*snapshot).await?;
+        let view = view_of(&*snapshot, Cluster::for_policy(self.policy)).await?;
         *self.lock() = Some(view);
         Ok(())
     }
@@ -93,9 +96,9 @@ impl Followed {
     }
 }
 
-/// The view of a snapshot.
-pub(super) async fn view_of(snapshot: &dyn Snapshot) -> Result<View, StoreError> {
-    let mut view = View::new(snapshot.cursor());
+/// The view of a snapshot, indexed in this cluster, which is empty.
+pub(super) async fn view_of(snapshot: &dyn Snapshot, cluster: Cluster) -> Result<View, StoreError> {
+    let mut view = View::new(snapshot.cursor(), cluster);
     view.skip = snapshot.already_seen().iter().copied().collect();
     for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS, &PORT_MAPS] {
         snapshot.each(Scan::of(table), &mut |row| view.take_row(row)).await?;

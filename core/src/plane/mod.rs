@@ -251,7 +251,7 @@ impl ControlPlane {
         let ids = options.ids.unwrap_or_else(|| Arc::new(TimeOrderedIds::new(Arc::new(SystemClock::new()))));
         Self {
             repositories: Repositories::new(Arc::clone(&store), Arc::clone(&ids)),
-            followed: Arc::new(Followed::new(Arc::clone(&store))),
+            followed: Arc::new(Followed::new(Arc::clone(&store), options.policy)),
             planner: Arc::new(Mutex::new(Planner::new(options.policy, options.seed, options.mix))),
             metrics: options.metrics.unwrap_or_else(|| Arc::new(NoMetrics)),
             deadline: options.deadline,

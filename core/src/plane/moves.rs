@@ -11,7 +11,7 @@ use crate::entity::{
     InstanceState, NodeId,
 };
 use crate::error::{Error, Result};
-use crate::sched::{Demand, GpuDemand, Move, Placement, defragment};
+use crate::sched::{Cluster, Demand, GpuDemand, Move, Placement, defragment};
 use crate::store::{SnapshotExt as _, StoreError};
 
 /// Moves that would leave whole GPUs idle.
@@ -63,7 +63,7 @@ impl ControlPlane {
         may: impl Fn(&Instance) -> bool + Send + Sync,
     ) -> Result<MovePlan> {
         let snapshot = self.store.snapshot().await?;
-        let view = view_of(&*snapshot).await?;
+        let view = view_of(&*snapshot, Cluster::new()).await?;
         let mut held: FxHashMap<InstanceId, Vec<GpuId>> = FxHashMap::default();
         let mut take_binding = |row: &_| {
             let binding = GpuBinding::from_row(row)?;

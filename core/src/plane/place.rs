@@ -9,7 +9,7 @@ use crate::entity::{GpuId, NodeId};
 use crate::error::{Error, Result};
 use crate::machine::SpecGpu;
 use crate::sched::{
-    Cluster, Demand, Misfit, MixLearner, NoFit, NodeState, Placement, Policy, Scheduler, TaskMix, fits,
+    Demand, Misfit, MixLearner, NoFit, NodeState, Placement, Policy, Scheduler, TaskMix, fits,
 };
 
 /// How many nodes with room are tried for their ports.
@@ -73,14 +73,16 @@ impl Planner {
             let placement = on_gpus(view, demand, &request.given_gpus, pinned)?;
             return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
         }
-        if let Some(node) = pinned {
-            let placement = self.on_node(view, demand, node)?;
-            return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
-        }
         if self.policy == Policy::Random {
             // Drawn for the request alone: what else was asked, or only planned, changes nothing about it.
             self.scheduler =
                 Scheduler::new(self.policy, self.seed ^ hash).with_mix(self.scheduler.mix().clone());
+        }
+        if let Some(node) = pinned {
+            fitting(view, demand, node)?;
+            let placement = self.scheduler.find_on(&view.cluster, demand, &node.uuid());
+            let placement = placement.ok_or_else(|| Error::not_found("node", node))?;
+            return chosen(view, &placement, request, hash).ok_or_else(|| no_port(request, 1));
         }
         let mut without_ports = Vec::new();
         loop {
@@ -97,14 +99,6 @@ impl Planner {
                 return Err(no_port(request, without_ports.len()));
             }
         }
-    }
-
-    fn on_node(&self, view: &View, demand: &Demand, node: NodeId) -> Result<Placement> {
-        let state = fitting(view, demand, node)?;
-        let mut alone = Cluster::new();
-        alone.upsert(&state).map_err(|error| Error::invalid("node", error.to_string()))?;
-        let mut scheduler = Scheduler::new(self.policy, self.seed).with_mix(self.scheduler.mix().clone());
-        scheduler.decide(&alone, demand, &[]).map_err(|no_fit| Error::NoCapacity(Box::new(no_fit)))
     }
 }
 

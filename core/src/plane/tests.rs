@@ -409,7 +409,7 @@ fn only_what_another_decision_could_change_is_decided_again() {
 async fn records_that_a_snapshot_showed_already_are_passed_over() {
     let world = World::new(Policy::Fgd).await;
     let changes = world.store.changes(Cursor::START, 1_000).await.unwrap();
-    let mut view = View::new(Cursor::START);
+    let mut view = View::new(Cursor::START, Cluster::new());
     view.skip = changes.records.iter().map(|record| record.batch).collect();
     view.take_records(&changes.records).unwrap();
     assert_eq!((view.cursor, view.cluster.len(), view.skip.len()), (changes.next, 0, 0));

@@ -88,12 +88,12 @@ pub(super) struct Pending {
 }
 
 impl View {
-    /// No nodes, at a place in the feed.
-    pub(super) fn new(cursor: Cursor) -> Self {
+    /// No nodes, at a place in the feed. They are indexed in this cluster, which is empty.
+    pub(super) fn new(cursor: Cursor, cluster: Cluster) -> Self {
         Self {
             cursor,
             skip: FxHashSet::default(),
-            cluster: Cluster::new(),
+            cluster,
             nodes: FxHashMap::default(),
             gpus: FxHashMap::default(),
             instances: FxHashMap::default(),

@@ -345,6 +345,15 @@ impl Cluster {
         }
     }
 
+    /// Whether it is seen at once that a demand fits no node of a class: most of them are so full.
+    #[inline]
+    pub(super) fn is_hopeless(&self, state: &ClassState, demand: &Demand) -> bool {
+        let (count, each) = demand.gpu().need();
+        let top = self.grain.top(state.free);
+        let most = state.gpus().last().copied().map_or(0, i64::from);
+        top.cpu < demand.cpu().get() || (count > 0 && most < each.get())
+    }
+
     /// The first node of a class that a demand fits, where it may not fit all.
     pub(super) fn first_fitting(&self, class: &Class, demand: &Demand) -> Option<u32> {
         class.members.iter().find(|node| self.judge_node(*node, demand).is_ok())
@@ -396,14 +405,15 @@ impl Cluster {
             self.classes.insert(state, node, key)
         };
         let live = self.classes.len();
-        if let Some(class) = self.classes.get_mut(number)
-            && class.members.first() == Some(node)
-        {
-            class.first = key;
-            class.changed = self.log.push(number, node, live);
-        } else if !self.grain.is_exact() {
+        if let Some(class) = self.classes.get_mut(number) {
+            let is_first = class.members.first() == Some(node);
+            if is_first {
+                class.first = key;
+            }
             // It may be the first that fits where the first of the class does not.
-            self.log.push(number, node, live);
+            if is_first || !self.grain.is_exact() {
+                class.changed = self.log.push(number, live);
+            }
         }
         if let Some(entry) = self.node_mut(node) {
             entry.class = number;

@@ -99,24 +99,10 @@ impl Context<'_> {
         }
     }
 
-    /// The entry that a change makes: of the class if this made it or gave it its first node, or of the node that
-    /// joined, where it is of its own which nodes fit.
-    fn changed(&mut self, position: u64, number: u32, node: u32) -> Option<(usize, Entry)> {
+    /// The entry that a change makes, if it is the last one of its class.
+    fn changed(&mut self, position: u64, number: u32) -> Option<(usize, Entry)> {
         let class = self.cluster.class(number)?;
-        // Of several changes of a class only the last counts.
-        let is_last = class.changed == position;
-        if !is_last && self.cluster.grain.is_exact() {
-            return None;
-        }
-        match self.scorer.verdict(self.cluster, number, class, self.demand, self.shape) {
-            Verdict::All(score) if is_last => Some(self.make(number, class, score, class.first, None)),
-            Verdict::Some(score) => {
-                let held = self.cluster.node(node).filter(|held| held.class() == number)?;
-                self.cluster.judge_node(node, self.demand).ok()?;
-                Some(self.make(number, class, score, held.key, Some(node)))
-            }
-            Verdict::All(_) | Verdict::None => None,
-        }
+        if class.changed == position { self.entry(number) } else { None }
     }
 
     fn make(
@@ -237,9 +223,9 @@ impl Memo {
             return;
         };
         let mut entries = 0;
-        for (position, (number, node)) in changes {
+        for (position, number) in changes {
             self.looked += 1;
-            let Some((part, entry)) = context.changed(position, number, node) else { continue };
+            let Some((part, entry)) = context.changed(position, number) else { continue };
             if let Some(part) = self.part(part)
                 && part.floor.is_none_or(|floor| entry > floor)
             {

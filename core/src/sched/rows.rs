@@ -14,18 +14,27 @@ const UNKNOWN: i32 = i32::MIN;
 /// Scores are kept within this of zero, so that two bits are left for what fits.
 const MOST: i32 = 1 << 28;
 
-/// For each state that nodes were in, a row of verdicts: by the number of a shape of demand, whether it fits and its
-/// score.
+/// No outlook yet.
+const UNSEEN: i64 = i64::MIN;
+
+/// How many shapes there is room for at first.
+const MIN_WIDTH: usize = 32;
+
+/// For each state that nodes were in, its outlook and a row of verdicts: by the number of a shape of demand, whether it
+/// fits and its score.
 ///
 /// A cluster comes back to the same states again and again, so a row outlives the class that it was made for. To find the
 /// row of a class takes a look at its number, and only for a new class a search.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     by_state: FxHashMap<ClassState, u32>,
-    all: Vec<Vec<i32>>,
     /// The row of each class, by the number of the class, with its stamp.
     of_class: Vec<(u64, u32)>,
-    verdicts: usize,
+    /// All rows, one behind the other, each of `width` verdicts.
+    verdicts: Vec<i32>,
+    width: usize,
+    /// What is left over of each state, by the number of its row.
+    outlooks: Vec<i64>,
 }
 
 /// Whether a demand fits the nodes of a class, and its score there.
@@ -69,59 +78,86 @@ impl Verdict {
 impl Rows {
     /// Forgets everything: the numbers of shapes or classes mean something else from now on.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        self.by_state.clear();
+        self.of_class.clear();
+        self.verdicts.clear();
+        self.outlooks.clear();
+        self.width = 0;
     }
 
-    /// What is known of a class and a shape.
+    /// The row of a class.
     #[inline]
-    pub(super) fn recall(&self, number: u32, stamp: u64, shape: u32) -> Option<Verdict> {
-        let (held, row) = *self.of_class.get(usize::try_from(number).ok()?)?;
-        if held != stamp {
-            return None;
+    pub(super) fn row(&mut self, number: u32, class: &Class) -> usize {
+        let known = usize::try_from(number).ok().and_then(|at| self.of_class.get(at));
+        match known {
+            Some(&(stamp, row)) if stamp == class.stamp => row as usize,
+            _ => self.find(number, class),
         }
-        let row = self.all.get(usize::try_from(row).ok()?)?;
-        let packed = *row.get(usize::try_from(shape).ok()?)?;
-        (packed != UNKNOWN).then(|| Verdict::unpack(packed))
     }
 
-    /// The same where the class is new and its state is not.
-    pub(super) fn recognise(&mut self, number: u32, class: &Class, shape: u32) -> Option<Verdict> {
-        self.row(number, class)?;
-        self.recall(number, class.stamp, shape)
-    }
-
-    pub(super) fn remember(&mut self, number: u32, class: &Class, shape: u32, verdict: Verdict) {
-        let (Some(row), Ok(shape)) = (self.row(number, class), usize::try_from(shape)) else {
-            return;
-        };
-        if row.len() <= shape {
-            let more = shape + 1 - row.len();
-            row.resize(shape + 1, UNKNOWN);
-            self.verdicts += more;
-        }
-        if let Some(place) = self.row(number, class).and_then(|row| row.get_mut(shape)) {
-            *place = verdict.pack();
-        }
-        if self.verdicts > MAX_VERDICTS {
+    /// The row of a class that is new.
+    fn find(&mut self, number: u32, class: &Class) -> usize {
+        if self.verdicts.len() > MAX_VERDICTS {
             self.forget();
         }
-    }
-
-    fn row(&mut self, number: u32, class: &Class) -> Option<&mut Vec<i32>> {
-        let at = usize::try_from(number).ok()?;
+        let next = u32::try_from(self.outlooks.len()).unwrap_or(u32::MAX);
+        let row = *self.by_state.entry(class.state).or_insert(next);
+        if row == next {
+            self.outlooks.push(UNSEEN);
+            self.verdicts.resize(self.outlooks.len() * self.width, UNKNOWN);
+        }
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
         if self.of_class.len() <= at {
             self.of_class.resize(at + 1, (0, 0));
         }
-        let held = self.of_class.get_mut(at)?;
-        if held.0 != class.stamp {
-            let next = u32::try_from(self.all.len()).ok()?;
-            let row = *self.by_state.entry(class.state).or_insert(next);
-            if row == next {
-                self.all.push(Vec::new());
-            }
+        if let Some(held) = self.of_class.get_mut(at) {
             *held = (class.stamp, row);
         }
-        self.all.get_mut(usize::try_from(held.1).ok()?)
+        row as usize
+    }
+
+    /// What is known of a row and a shape.
+    #[inline]
+    pub(super) fn recall(&self, row: usize, shape: usize) -> Option<Verdict> {
+        if shape >= self.width {
+            return None;
+        }
+        let packed = *self.verdicts.get(row * self.width + shape)?;
+        (packed != UNKNOWN).then(|| Verdict::unpack(packed))
+    }
+
+    pub(super) fn remember(&mut self, row: usize, shape: usize, verdict: Verdict) {
+        if shape >= self.width {
+            self.widen(shape);
+        }
+        if let Some(place) = self.verdicts.get_mut(row * self.width + shape) {
+            *place = verdict.pack();
+        }
+    }
+
+    /// Makes room for the verdicts of a shape.
+    fn widen(&mut self, shape: usize) {
+        let width = (shape + 1).next_power_of_two().max(MIN_WIDTH);
+        let mut wide = vec![UNKNOWN; self.outlooks.len() * width];
+        if self.width > 0 {
+            for (to, from) in wide.chunks_mut(width).zip(self.verdicts.chunks(self.width)) {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
+        }
+        (self.verdicts, self.width) = (wide, width);
+    }
+
+    /// What is left over of the state of a row; `find` is asked where that is not known yet.
+    pub(super) fn outlook(&mut self, row: usize, find: impl FnOnce() -> i64) -> i64 {
+        match self.outlooks.get_mut(row) {
+            Some(known) => {
+                if *known == UNSEEN {
+                    *known = find();
+                }
+                *known
+            }
+            None => find(),
+        }
     }
 }
 

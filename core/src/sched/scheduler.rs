@@ -96,19 +96,31 @@ impl Scheduler {
         self.choose(cluster, demand, &indexes(cluster, exclude))
     }
 
+    /// Chooses the GPUs for one task on a node that is given, if it fits there.
+    pub(crate) fn find_on(&mut self, cluster: &Cluster, demand: &Demand, node: &Uuid) -> Option<Placement> {
+        self.turn_to(cluster);
+        let node = cluster.index_of(node)?;
+        cluster.judge_node(node, demand).is_ok().then(|| self.on(cluster, demand, node))
+    }
+
     fn choose(&mut self, cluster: &Cluster, demand: &Demand, excluded: &[u32]) -> Option<Placement> {
         let node = match self.scorer.policy() {
             Policy::Random => self.any(cluster, demand, excluded),
             _ => self.best(cluster, demand, excluded),
         }?;
+        Some(self.on(cluster, demand, node))
+    }
+
+    /// The placement on a node on which a demand fits.
+    fn on(&mut self, cluster: &Cluster, demand: &Demand, node: u32) -> Placement {
         let rng = &mut self.rng;
         let gpus = self.scorer.choose_gpus(cluster, node, demand, |count| rng.random_range(0..count));
-        Some(Placement {
+        Placement {
             node: cluster.node(node).map_or_else(Uuid::nil, |node| node.key.id),
             gpus,
             milli_per_gpu: demand.gpu().need().1,
             demand: demand.clone(),
-        })
+        }
     }
 
     /// Places tasks in the given order, each before the next is decided; the answers are in the same order.

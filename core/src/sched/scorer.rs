@@ -6,8 +6,8 @@ use super::demand::{Demand, GpuDemand};
 use super::explain::Terms;
 use super::fragment::{Level, Table};
 use super::mix::TaskMix;
-use super::outlook::Outlook;
 use super::outlook::scarcity::Scarcity;
+use super::outlook::{Cell, Outlook};
 use super::policy::opportunity::Cost;
 use super::policy::{Policy, best_fit, clustering, dot_product, fgd, opportunity, packing};
 use super::rows::{Rows, Verdict};
@@ -99,15 +99,22 @@ impl Scorer {
             let admits = cluster.admits(&class.state, demand);
             return Verdict::new(admits, || self.score(cluster, number, class, demand));
         }
-        if let Some(known) = self.rows.recall(number, class.stamp, shape) {
-            return known;
+        if cluster.is_hopeless(&class.state, demand) {
+            return Verdict::None;
         }
-        if let Some(known) = self.rows.recognise(number, class, shape) {
+        let shape = usize::try_from(shape).unwrap_or(usize::MAX);
+        let row = self.rows.row(number, class);
+        if let Some(known) = self.rows.recall(row, shape) {
             return known;
         }
         let admits = cluster.admits(&class.state, demand);
-        let verdict = Verdict::new(admits, || self.score(cluster, number, class, demand));
-        self.rows.remember(number, class, shape, verdict);
+        let verdict = Verdict::new(admits, || {
+            let (outlook, model) = (&mut self.outlook, || cluster.model(&class.state));
+            let cell = Cell::of(&class.state);
+            let before = self.rows.outlook(row, || outlook.left_over(&cell, model));
+            score_of(-opportunity::cost(outlook, &cell, before, demand, model).all)
+        });
+        self.rows.remember(row, shape, verdict);
         verdict
     }
 
@@ -130,8 +137,7 @@ impl Scorer {
                 .map_or(0, |gradient| gradient.score(&class.state, demand)),
             Policy::OpportunityCost => -self.cost(cluster, class, demand).all,
         };
-        // Amounts are bounded before they enter a score, which is therefore far from the limits.
-        i32::try_from(score).unwrap_or(if score < 0 { i32::MIN } else { i32::MAX })
+        score_of(score)
     }
 
     /// The slots that a demand takes on a node on which it fits, ascending.
@@ -195,8 +201,10 @@ impl Scorer {
     }
 
     fn cost(&mut self, cluster: &Cluster, class: &Class, demand: &Demand) -> Cost {
-        let model = || cluster.model(&class.state).map(ToOwned::to_owned);
-        opportunity::cost(&mut self.outlook, &class.state, demand, model)
+        let model = || cluster.model(&class.state);
+        let cell = Cell::of(&class.state);
+        let before = self.outlook.left_over(&cell, model);
+        opportunity::cost(&mut self.outlook, &cell, before, demand, model)
     }
 
     fn best_by_gradient(
@@ -250,4 +258,9 @@ impl Scorer {
         }
         Some(fgd::Gradient::new(&class.state, demand, table, levels.get(..prepared.levels)?, prepared.served))
     }
+}
+
+/// Amounts are bounded before they enter a score, which is therefore far from the limits.
+fn score_of(score: i64) -> i32 {
+    i32::try_from(score).unwrap_or(if score < 0 { i32::MIN } else { i32::MAX })
 }

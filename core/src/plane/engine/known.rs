@@ -20,7 +20,7 @@ use crate::plane::leases::tree_of;
 use crate::plane::view::View;
 use crate::queue::{Queue, Resources, Settings};
 use crate::rent::OfferQuery;
-use crate::sched::Tag;
+use crate::sched::{Cluster, Tag};
 use crate::store::{
     Cursor, Key, MAX_CHANGES, Record, Row, Scan, Snapshot, SnapshotExt as _, Store, StoreError,
     StoreExt as _, Table,
@@ -62,7 +62,7 @@ impl Known {
     /// Reads everything.
     pub(super) async fn read(store: &dyn Store, settings: Settings) -> Result<Self> {
         let snapshot = store.snapshot().await?;
-        let mut view = View::new(snapshot.cursor());
+        let mut view = View::new(snapshot.cursor(), Cluster::for_policy(settings.placement));
         view.skip = snapshot.already_seen().iter().copied().collect();
         let mut models = Models::new();
         for table in [&COMPUTE_NODES, &NODE_LIFECYCLES, &NODE_LEDGERS, &GPUS] {

@@ -11,6 +11,9 @@ const PARTS: u128 = 1 << 16;
 /// The most kinds of which copies are packed: those that come the most.
 const MOST_COPIED: usize = 64;
 
+/// More than this of processor time or memory no node has, so that what many tasks ask for stays in 64 bits.
+const MOST: i64 = 1 << 40;
+
 /// The most tasks in a draw.
 const MAX_DRAWN: u64 = 4096;
 
@@ -26,8 +29,32 @@ pub(super) struct Draws {
     /// Those that come the most, each with its part of all of these in [`PARTS`].
     copies: Vec<(Drawn, i64)>,
     all: Vec<Vec<Drawn>>,
-    /// What of it runs on a GPU model, by the cluster's number of the model.
-    models: Vec<Option<OnModel>>,
+}
+
+/// Processor time and memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Amounts {
+    pub(super) cpu: i64,
+    pub(super) memory: i64,
+}
+
+/// What is left over of the GPUs of a cell, and the most that was taken of processor time and memory on the way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) left: i64,
+    pub(super) taken: Amounts,
+}
+
+impl Amounts {
+    /// Whether there is so much of both.
+    pub(super) const fn within(self, free: Self) -> bool {
+        self.cpu <= free.cpu && self.memory <= free.memory
+    }
+
+    /// The most of each.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { cpu: self.cpu.max(other.cpu), memory: self.memory.max(other.memory) }
+    }
 }
 
 /// A draw as it is packed: with each of its kinds the least that it and those behind it ask for, so that the end is seen
@@ -35,7 +62,7 @@ pub(super) struct Draws {
 type Draw = Vec<(Drawn, Least)>;
 
 /// The least processor time, memory and part of a GPU.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Least {
     cpu: i64,
     memory: i64,
@@ -43,17 +70,36 @@ struct Least {
 }
 
 /// What runs on nodes of one GPU model.
-#[derive(Debug, Clone)]
-struct OnModel {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OnModel {
     /// Each draw, and its tasks of one GPU or less where there are others in it.
     draws: Vec<(Draw, Option<Draw>)>,
-    copies: Vec<(Drawn, i64)>,
-    /// The part of the kinds that do not run here, in [`PARTS`].
-    elsewhere: i64,
+    copies: Vec<Copies>,
+    /// The parts of all kinds of which copies are packed, also of those that do not run here.
+    parts: i64,
+}
+
+/// Kinds that ask for the same of GPUs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Copies {
+    /// GPUs of each task, at least one.
+    count: u16,
+    /// Milli of each of its GPUs, at least one.
+    each: u16,
+    kinds: Vec<Copied>,
+}
+
+/// A kind of which copies are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Copied {
+    cpu: i64,
+    memory: i64,
+    /// Its part of all kinds, in [`PARTS`].
+    part: i64,
 }
 
 /// Equal tasks of a draw.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Drawn {
     /// The place of their kind.
     kind: u32,
@@ -125,26 +171,13 @@ impl Draws {
         let all = gpus.into_iter().flat_map(numbered);
         let all = all.map(|(tasks, number)| stratified(&kinds, total, tasks, number)).collect();
         let copies = most_frequent(&kinds);
-        Self { kinds, copies, all, models: Vec::new() }
+        Self { kinds, copies, all }
     }
 
-    pub(super) fn forget(&mut self) {
-        self.models.clear();
-    }
-
-    /// Turns to the nodes of a GPU model, by its number and its name.
-    pub(super) fn turn_to(&mut self, model: u32, name: impl FnOnce() -> Option<String>) {
-        let model = usize::try_from(model).unwrap_or(0);
-        if self.models.len() <= model {
-            self.models.resize(model + 1, None);
-        }
-        if self.models.get(model).is_some_and(Option::is_some) {
-            return;
-        }
-        let name = name();
+    /// What of it runs on nodes of a GPU model, by its name.
+    pub(super) fn on(&self, name: Option<&str>) -> OnModel {
         let admits = |kind: &Kind| {
-            kind.models.is_empty()
-                || name.as_ref().is_some_and(|name| kind.models.iter().any(|named| named == name))
+            kind.models.is_empty() || name.is_some_and(|name| kind.models.iter().any(|named| named == name))
         };
         let admitted: Vec<bool> = self.kinds.iter().map(admits).collect();
         let runs =
@@ -156,57 +189,79 @@ impl Draws {
             (with_least(&all), single)
         };
         let draws = self.all.iter().map(draw).collect();
-        let copies: Vec<(Drawn, i64)> =
-            self.copies.iter().filter(|(drawn, _)| runs(&drawn)).copied().collect();
-        let parts = |copies: &[(Drawn, i64)]| copies.iter().map(|(_, part)| part).sum::<i64>();
-        let elsewhere = parts(&self.copies) - parts(&copies);
-        if let Some(place) = self.models.get_mut(model) {
-            *place = Some(OnModel { draws, copies, elsewhere });
+        let mut copies: Vec<Copies> = Vec::new();
+        for (drawn, part) in self.copies.iter().filter(|(drawn, _)| runs(&drawn)) {
+            let (count, each) = (drawn.count.max(1), drawn.each.max(1));
+            let kind = Copied { cpu: drawn.cpu.min(MOST), memory: drawn.memory.min(MOST), part: *part };
+            match copies.iter_mut().find(|copies| (copies.count, copies.each) == (count, each)) {
+                Some(copies) => copies.kinds.push(kind),
+                None => copies.push(Copies { count, each, kinds: vec![kind] }),
+            }
         }
+        OnModel { draws, copies, parts: self.copies.iter().map(|(_, part)| part).sum() }
     }
+}
 
-    fn on(&self, cell: &Cell) -> Option<&OnModel> {
-        self.models.get(usize::try_from(cell.model).ok()?)?.as_ref()
-    }
-
-    /// What the draws leave over of a node with so much processor time and memory, in milli, summed over all draws.
-    pub(super) fn packed(&self, cell: &Cell, cpu: i64, memory: i64) -> i64 {
-        let room = Room::of(cell, cpu, memory);
+impl OnModel {
+    /// What the draws leave over of the GPUs of a cell with so much processor time and memory, in milli, summed over all
+    /// draws; and the most that the tasks of one draw took of these.
+    pub(super) fn packed(&self, cell: &Cell, free: Amounts) -> Part {
+        let room = Room::of(cell, free);
+        let mut taken = Amounts::default();
+        let mut pack = |draw: &Draw| {
+            let (left, packed) = room.packed(draw);
+            taken = taken.max(Amounts { cpu: free.cpu - packed.cpu, memory: free.memory - packed.memory });
+            left
+        };
         let left_over = |(all, single): &(Draw, Option<Draw>)| {
-            let left = room.packed(all);
+            let left = pack(all);
             match single {
                 // A task of several GPUs may leave the worst behind it.
-                Some(single) if left > 0 => left.min(room.packed(single)),
+                Some(single) if left > 0 => left.min(pack(single)),
                 _ => left,
             }
         };
-        self.on(cell).map_or(0, |model| model.draws.iter().map(left_over).sum())
+        let left = self.draws.iter().map(left_over).sum();
+        Part { left, taken }
     }
 
     /// What is left over of a node after as many tasks of one kind as fit, in milli times `times`, in the mean over the
-    /// kinds. One that does not run there leaves everything over.
-    pub(super) fn copied(&self, cell: &Cell, times: i64) -> i64 {
-        let Some(model) = self.on(cell) else { return 0 };
+    /// kinds, and the most that those of one kind took. One that does not run there leaves everything over.
+    pub(super) fn copied(&self, cell: &Cell, free: Amounts, times: i64) -> Part {
         let gpus = cell.gpus();
-        let most = gpus.last().copied().unwrap_or(0);
-        let idle = u16::try_from(gpus.iter().filter(|free| **free == WHOLE).count()).unwrap_or(0);
-        let milli = cell.idle_milli();
-        let mut parts = model.elsewhere;
+        let idle = gpus.iter().filter(|free| **free == WHOLE).count();
+        let in_use = gpus.get(..gpus.len() - idle).unwrap_or(&[]);
+        let idle = u16::try_from(idle).unwrap_or(0);
         let mut used = 0_i64;
-        for (drawn, part) in &model.copies {
-            parts += part;
-            if drawn.each > most {
+        let mut taken = Amounts::default();
+        for Copies { count, each, kinds } in &self.copies {
+            let most = if *each == WHOLE {
+                idle / count
+            } else {
+                let room = |free: &u16| if free < each { 0 } else { free / each };
+                idle * (WHOLE / each) + in_use.iter().map(room).sum::<u16>()
+            };
+            if most == 0 {
                 continue;
             }
-            let copies: u16 = if drawn.each == WHOLE {
-                idle / drawn.count.max(1)
-            } else {
-                gpus.iter().map(|free| free / drawn.each.max(1)).sum()
-            };
-            let copies = drawn.fitting(i64::from(copies), cell.cpu, cell.memory);
-            used += part * copies * i64::from(drawn.count) * i64::from(drawn.each);
+            let most = i64::from(most);
+            let mut copies = 0;
+            for kind in kinds {
+                let mut fitting = most;
+                // To divide takes longer than to multiply, and is seldom necessary.
+                if kind.cpu * fitting > free.cpu {
+                    fitting = free.cpu / kind.cpu;
+                }
+                if kind.memory * fitting > free.memory {
+                    fitting = free.memory / kind.memory;
+                }
+                copies += kind.part * fitting;
+                taken.cpu = taken.cpu.max(kind.cpu * fitting);
+                taken.memory = taken.memory.max(kind.memory * fitting);
+            }
+            used += copies * i64::from(*count) * i64::from(*each);
         }
-        (times * (parts * milli - used)) >> PARTS.ilog2()
+        Part { left: (times * (self.parts * cell.idle_milli() - used)) >> PARTS.ilog2(), taken }
     }
 }
 
@@ -270,8 +325,8 @@ struct Room {
 }
 
 impl Room {
-    fn of(cell: &Cell, cpu: i64, memory: i64) -> Self {
-        let mut room = Self { cpu, memory, idle: 0, parts: [0; SLOTS], used: 0 };
+    fn of(cell: &Cell, free: Amounts) -> Self {
+        let mut room = Self { cpu: free.cpu, memory: free.memory, idle: 0, parts: [0; SLOTS], used: 0 };
         for &free in cell.gpus() {
             if free == WHOLE {
                 room.idle += 1;
@@ -282,8 +337,8 @@ impl Room {
         room
     }
 
-    /// What is left over after the tasks of a draw, in milli.
-    fn packed(mut self, draw: &[(Drawn, Least)]) -> i64 {
+    /// What is left over after the tasks of a draw, in milli, and of processor time and memory.
+    fn packed(mut self, draw: &[(Drawn, Least)]) -> (i64, Amounts) {
         for (drawn, least) in draw {
             let roomiest = if self.idle > 0 { WHOLE } else { self.roomiest() };
             if roomiest < least.each || self.cpu < least.cpu || self.memory < least.memory {
@@ -294,7 +349,8 @@ impl Room {
             }
         }
         let parts: i64 = self.parts.iter().take(self.used).copied().map(i64::from).sum();
-        parts + i64::from(self.idle) * i64::from(WHOLE)
+        let left = parts + i64::from(self.idle) * i64::from(WHOLE);
+        (left, Amounts { cpu: self.cpu, memory: self.memory })
     }
 
     #[inline]

@@ -19,12 +19,12 @@
 //! them. The shares of the parts were chosen by trial over many workloads; no workload has its own.
 
 mod draw;
+mod known;
 mod pieces;
 pub(super) mod scarcity;
 
-use rustc_hash::FxHashMap;
-
 use self::draw::Draws;
+use self::known::Known;
 use super::class::{ClassState, SLOTS, WHOLE};
 use super::demand::{Demand, GpuDemand};
 use super::grain::{Free, Grain};
@@ -53,9 +53,6 @@ const COPIES: i64 = 2;
 
 /// What a GPU's worth of pieces counts, beside a GPU left over of a draw.
 const PIECES: i64 = 4;
-
-/// The most cells that are remembered.
-const MAX_CELLS: usize = 1 << 20;
 
 /// The state of a node as far as its outlook depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -98,16 +95,10 @@ impl Cell {
         (cell, rest)
     }
 
-    /// A coarse cell but for its model, in one number: 16 bits of processor time and memory each, and 5 of each GPU and
-    /// their count.
-    fn packed(&self) -> u128 {
-        let steps = |free: i64, step: i64| u128::try_from((free / step).clamp(0, 0xFFFF)).unwrap_or(0);
-        let amounts = steps(self.cpu, CPU_STEP) << 16 | steps(self.memory, MEMORY_STEP);
-        let gpus = self
-            .gpus()
-            .iter()
-            .fold(u128::from(self.count), |packed, free| packed << 5 | u128::from(free / GPU_STEP));
-        amounts << 96 | gpus
+    /// The GPUs of a coarse cell in one number: 5 bits of each, and of their count.
+    fn packed_gpus(&self) -> u128 {
+        let count = u128::from(self.count);
+        self.gpus().iter().fold(count, |packed, free| packed << 5 | u128::from(free / GPU_STEP))
     }
 
     /// What is free of all GPUs together, in milli.
@@ -163,66 +154,59 @@ pub(super) struct Outlook {
     draws: Draws,
     /// The worth of a piece of a GPU, by its size in hundredths of a GPU.
     pieces: Vec<i64>,
-    /// What the draws and the copies leave over, by the number of the model and the rest of the cell.
-    known: Vec<FxHashMap<u128, i64>>,
-    /// What the draws leave over where processor time and memory are no matter.
-    unlimited: Vec<FxHashMap<u128, i64>>,
+    /// What is known, of each set of kinds that runs on some GPU model.
+    known: Vec<Known>,
+    /// Which of these each model is, by the cluster's number of the model.
+    of_model: Vec<Option<usize>>,
 }
 
 impl Outlook {
     pub(super) fn new(mix: &TaskMix) -> Self {
         let worth = pieces::worth(mix);
         let pieces = worth.iter().map(|worth| PIECES * DRAWS * worth / 1000).collect();
-        Self {
-            draws: Draws::new(mix, DRAWS.unsigned_abs() / 2, DRAWN_GPUS),
-            pieces,
-            known: Vec::new(),
-            unlimited: Vec::new(),
-        }
+        let draws = Draws::new(mix, DRAWS.unsigned_abs() / 2, DRAWN_GPUS);
+        Self { draws, pieces, known: Vec::new(), of_model: Vec::new() }
     }
 
     /// Forgets what belongs to a cluster: another one numbers its models otherwise.
     pub(super) fn forget(&mut self) {
-        self.known.clear();
-        self.unlimited.clear();
-        self.draws.forget();
+        self.of_model.clear();
     }
 
     /// What is left over of a node of this cell. `model` is the name of its GPU model.
-    pub(super) fn left_over(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
+    pub(super) fn left_over<'a>(&mut self, cell: &Cell, model: impl FnOnce() -> Option<&'a str>) -> i64 {
         let (coarse, rest) = cell.coarse();
         let pieces: i64 = cell.gpus().iter().map(|free| self.piece(*free)).sum();
         self.unused(&coarse, model) + rest * REST - pieces
     }
 
     /// What the draws and the copies leave over.
-    fn unused(&mut self, cell: &Cell, model: impl FnOnce() -> Option<String>) -> i64 {
+    fn unused<'a>(&mut self, cell: &Cell, model: impl FnOnce() -> Option<&'a str>) -> i64 {
         if cell.gpus().last().is_none_or(|most| *most == 0) {
             return 0;
         }
-        let model_number = usize::try_from(cell.model).unwrap_or(0);
-        if self.known.len() <= model_number {
-            self.known.resize_with(model_number + 1, FxHashMap::default);
-            self.unlimited.resize_with(model_number + 1, FxHashMap::default);
-        }
-        let key = cell.packed();
-        if let Some(known) = self.known.get(model_number).and_then(|known| known.get(&key)) {
-            return *known;
-        }
-        if self.known.iter().map(FxHashMap::len).sum::<usize>() >= MAX_CELLS {
-            self.known.iter_mut().chain(&mut self.unlimited).for_each(FxHashMap::clear);
-        }
-        self.draws.turn_to(cell.model, model);
-        let limited = self.draws.packed(cell, cell.cpu, cell.memory);
-        let unlimited = self.unlimited.get_mut(model_number).map_or(0, |unlimited| {
-            let boundless = Cell { cpu: 0, memory: 0, ..*cell }.packed();
-            *unlimited.entry(boundless).or_insert_with(|| self.draws.packed(cell, i64::MAX, i64::MAX))
+        let number = usize::try_from(cell.model).unwrap_or(0);
+        let at = match self.of_model.get(number) {
+            Some(Some(at)) => *at,
+            _ => self.meet(number, model()),
+        };
+        self.known.get_mut(at).map_or(0, |known| known.unused(cell))
+    }
+
+    /// Turns to a GPU model that was not met yet, by its number and its name.
+    fn meet(&mut self, number: usize, name: Option<&str>) -> usize {
+        let met = self.draws.on(name);
+        let at = self.known.iter().position(|known| known.draws == met).unwrap_or_else(|| {
+            self.known.push(Known::new(met));
+            self.known.len() - 1
         });
-        let unused = limited - WITHOUT_LIMITS * unlimited / 4 + self.draws.copied(cell, COPIES);
-        if let Some(known) = self.known.get_mut(model_number) {
-            known.insert(key, unused);
+        if self.of_model.len() <= number {
+            self.of_model.resize(number + 1, None);
         }
-        unused
+        if let Some(place) = self.of_model.get_mut(number) {
+            *place = Some(at);
+        }
+        at
     }
 
     fn piece(&self, free: u16) -> i64 {

@@ -49,10 +49,10 @@ pub enum Policy {
     /// The node that is left with the least.
     BestFit,
     /// Fragmentation gradient descent: the node on which the expected fragments grow least.
-    #[default]
     Fgd,
     /// The node on which the task costs the least of what the cluster could still do. It places the most, and takes the
     /// longest to decide.
+    #[default]
     OpportunityCost,
 }
 
@@ -218,6 +218,6 @@ mod tests {
             assert_eq!(serde_json::to_string(&policy).unwrap(), format!("\"{policy}\""));
         }
         assert_eq!("FGD".parse::<Policy>(), Err(UnknownPolicy { name: "FGD".into() }));
-        assert_eq!(Policy::default(), Policy::Fgd);
+        assert_eq!(Policy::default(), Policy::OpportunityCost);
     }
 }

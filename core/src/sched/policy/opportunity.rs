@@ -1,6 +1,6 @@
 //! Opportunity cost: the node on which a task costs the least of what the cluster could still do.
 
-use crate::sched::class::{ClassState, WHOLE};
+use crate::sched::class::WHOLE;
 use crate::sched::demand::{Demand, GpuDemand};
 use crate::sched::outlook::{Cell, DRAWS, Outlook};
 
@@ -20,18 +20,17 @@ pub(in crate::sched) struct Cost {
     pub(in crate::sched) from: Option<u16>,
 }
 
-/// What a task costs on a node of a class, on which it fits.
+/// What a task costs on a node in the state of a cell, on which it fits; `before` is what is left over of that.
 ///
 /// It is by how much what is left over of the node rises, see [`Outlook`], and a little for what stays free. A share is
 /// tried on every GPU with room, and the least counts.
-pub(in crate::sched) fn cost(
+pub(in crate::sched) fn cost<'a>(
     outlook: &mut Outlook,
-    state: &ClassState,
+    cell: &Cell,
+    before: i64,
     demand: &Demand,
-    model: impl Fn() -> Option<String>,
+    model: impl Fn() -> Option<&'a str>,
 ) -> Cost {
-    let cell = Cell::of(state);
-    let before = outlook.left_over(&cell, &model);
     let mut cost = |after: &Cell, from| {
         let stays = STAYS_CORE * (after.cpu / 1000) + after.idle_milli() / STAYS_GPU_PARTS;
         Cost { all: outlook.left_over(after, &model) - before + stays, stays, from }
