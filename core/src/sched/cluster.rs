@@ -1,21 +1,23 @@
 //! The index of nodes that the scheduler decides on: [`Cluster`].
 
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
 use super::change_log::ChangeLog;
 use super::class::{Class, ClassState, Slot, Slots};
-use super::class_table::ClassTable;
+use super::class_table::{ClassTable, tag};
 use super::demand::{Demand, Tag};
 use super::fits::{Misfit, Offer, judge};
 use super::grain::{Free, Grain};
+use super::hash_index::{HashIndex, tag_of};
 use super::members::NodeKey;
 use super::node::{InvalidNode, NodeState, Running};
 use super::policy::Policy;
 use super::supply::Supply;
-use super::task_counts::TaskCounts;
+use super::task_counts::{Tally, TaskCounts};
 use super::totals::Totals;
 
 /// Marks a place in the table of nodes that is not in use.
@@ -39,8 +41,8 @@ pub struct Cluster {
     pub(super) grain: Grain,
     nodes: Vec<Node>,
     free_nodes: Vec<u32>,
-    by_id: FxHashMap<Uuid, u32>,
-    pub(super) running: TaskCounts,
+    by_id: HashIndex,
+    running: TaskCounts,
     models: Vec<String>,
     classes: ClassTable,
     pub(super) log: ChangeLog,
@@ -54,8 +56,8 @@ pub(super) struct Node {
     pub(super) key: NodeKey,
     pub(super) free: Free,
     pub(super) slots: Slots,
-    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`].
-    pub(super) tags: u32,
+    /// How many GPU tasks of each kind run here.
+    tally: Tally,
     class: u32,
 }
 
@@ -65,13 +67,8 @@ impl Node {
         self.class
     }
 
-    pub(super) const fn runs(&self, tag: Tag) -> bool {
-        self.tags & (1 << tag.index()) != 0
-    }
-
-    pub(super) const fn set_runs(&mut self, tag: Tag, runs: bool) {
-        let bit = 1 << tag.index();
-        self.tags = if runs { self.tags | bit } else { self.tags & !bit };
+    pub(super) fn runs(&self, tag: Tag) -> bool {
+        self.tally.runs(tag)
     }
 }
 
@@ -104,7 +101,7 @@ impl PartialEq for Cluster {
         self.len() == other.len()
             && (self.grain != other.grain || self.class_count() == other.class_count())
             && self.totals == other.totals
-            && self.by_id.keys().all(|id| self.get(id) == other.get(id))
+            && self.iter().all(|node| other.get(&node.id).as_ref() == Some(&node))
     }
 }
 
@@ -143,7 +140,7 @@ impl Cluster {
             grain,
             nodes: Vec::new(),
             free_nodes: Vec::new(),
-            by_id: FxHashMap::default(),
+            by_id: HashIndex::default(),
             running: TaskCounts::default(),
             models: Vec::new(),
             classes: ClassTable::default(),
@@ -154,13 +151,13 @@ impl Cluster {
     }
 
     /// The number of nodes.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+    pub const fn len(&self) -> usize {
+        self.nodes.len() - self.free_nodes.len()
     }
 
     /// Whether there are no nodes.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The number of classes: of distinct states of nodes. The cost of a decision grows with it, not with the nodes.
@@ -175,22 +172,25 @@ impl Cluster {
 
     /// The nodes, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = NodeState> + '_ {
-        self.by_id.keys().filter_map(|id| self.get(id))
+        (0..).zip(&self.nodes).filter_map(|(index, node)| self.state_of(index, node))
     }
 
     /// The present state of a node.
     pub fn get(&self, id: &Uuid) -> Option<NodeState> {
-        let index = *self.by_id.get(id)?;
-        let node = self.node(index)?;
-        let state = self.class(node.class)?.state;
+        let index = self.index_of(id)?;
+        self.state_of(index, self.node(index)?)
+    }
+
+    fn state_of(&self, index: u32, node: &Node) -> Option<NodeState> {
+        let state = &self.class(node.class)?.state;
         let mut running = Running::default();
-        for tag in tags(node.tags) {
-            running.add(tag, self.running.get(index, tag, true));
+        for tag in node.tally.kinds() {
+            running.add(tag, self.running.get(index, node.tally, tag));
         }
         Some(NodeState {
             id: node.key.id,
             rank: node.key.rank,
-            model: self.model(&state).map(ToOwned::to_owned),
+            model: self.model(state).map(ToOwned::to_owned),
             schedulable: state.schedulable,
             cpu_free: node.free.cpu,
             memory_free: node.free.memory,
@@ -203,13 +203,23 @@ impl Cluster {
     /// Takes in a node as it is now, whether it was there or not.
     pub fn upsert(&mut self, node: &NodeState) -> Result<(), InvalidNode> {
         node.validate()?;
-        self.remove(&node.id);
-        let slots = Slots::from_gpus(&node.gpus);
-        let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
-        state.schedulable = node.schedulable;
-        let tags = node.running.iter().fold(0, |tags, (tag, _)| tags | 1 << tag.index());
+        match self.index_of(&node.id) {
+            // Its place in the order is another one: in every respect another node.
+            Some(index) if self.node(index).is_some_and(|held| held.key.rank != node.rank) => {
+                self.remove(&node.id);
+                self.add(node);
+            }
+            Some(index) => self.renew(index, node),
+            None => self.add(node),
+        }
+        Ok(())
+    }
+
+    /// Takes in a node that is not there.
+    fn add(&mut self, node: &NodeState) {
         let key = NodeKey { rank: node.rank, id: node.id };
-        let entry = Node { key, free: Free::of(node), slots, tags, class: VACANT };
+        let slots = Slots::from_gpus(&node.gpus);
+        let entry = Node { key, free: Free::of(node), slots, tally: Tally::default(), class: VACANT };
         let index = if let Some(index) = self.free_nodes.pop() {
             if let Some(place) = self.node_mut(index) {
                 *place = entry;
@@ -219,27 +229,59 @@ impl Cluster {
             self.nodes.push(entry);
             last_index(self.nodes.len())
         };
-        for (tag, tasks) in node.running.iter() {
-            self.running.set(index, tag, tasks);
+        let tally = self.running.replace(index, Tally::default(), &node.running);
+        if let Some(held) = self.node_mut(index) {
+            held.tally = tally;
         }
-        self.by_id.insert(node.id, index);
+        self.by_id.insert(id_tag(&node.id), index);
         self.totals.add(&slots);
-        self.attach(index, state);
-        Ok(())
+        let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
+        state.schedulable = node.schedulable;
+        let state = self.grouped(index, state);
+        self.supply.add(&state, Free::of(node));
+        self.log.version += 1;
+        self.join(index, state);
+    }
+
+    /// Takes in the present state of a node that is there.
+    fn renew(&mut self, index: u32, node: &NodeState) {
+        let Some(&Node { free, slots, tally, class, .. }) = self.node(index) else { return };
+        let Some(state) = self.class(class).map(|class| &class.state) else { return };
+        let is_same_model = self.model(state) == node.model.as_deref();
+        let (now, now_free) = (Slots::from_gpus(&node.gpus), Free::of(node));
+        if is_same_model
+            && state.schedulable == node.schedulable
+            && (now, now_free, Tally::of(&node.running)) == (slots, free, tally)
+            && tally.is_exact()
+        {
+            return;
+        }
+        let model = if is_same_model { state.model } else { self.intern(node.model.as_deref()) };
+        let now_tally = self.running.replace(index, tally, &node.running);
+        if now != slots {
+            self.totals.remove(&slots);
+            self.totals.add(&now);
+        }
+        self.change(index, |held, state| {
+            if now != slots {
+                *state = ClassState::new(&now, model);
+            }
+            (state.model, state.schedulable) = (model, node.schedulable);
+            (held.slots, held.free, held.tally) = (now, now_free, now_tally);
+        });
     }
 
     /// Forgets a node. Answers whether it was there.
     pub fn remove(&mut self, id: &Uuid) -> bool {
-        let Some(index) = self.by_id.remove(id) else {
-            return false;
-        };
-        let Some(&Node { slots, tags: held, .. }) = self.node(index) else {
-            return false;
-        };
-        self.detach(index);
-        for tag in tags(held) {
-            self.running.set(index, tag, 0);
+        let Some(index) = self.index_of(id) else { return false };
+        let Some(&Node { slots, tally, class, .. }) = self.node(index) else { return false };
+        self.by_id.remove(id_tag(id), index);
+        if let Some(state) = self.class(class).map(|class| class.state) {
+            self.supply.remove(&state);
         }
+        self.log.version += 1;
+        self.leave(index, class);
+        self.running.replace(index, tally, &Running::default());
         if let Some(node) = self.node_mut(index) {
             node.class = VACANT;
         }
@@ -250,7 +292,7 @@ impl Cluster {
 
     /// Opens or closes a node for new tasks. Answers whether the node is there.
     pub fn set_schedulable(&mut self, id: &Uuid, schedulable: bool) -> bool {
-        let Some(&index) = self.by_id.get(id) else {
+        let Some(index) = self.index_of(id) else {
             return false;
         };
         self.change(index, |_, state| state.schedulable = schedulable);
@@ -290,7 +332,20 @@ impl Cluster {
     }
 
     pub(super) fn index_of(&self, id: &Uuid) -> Option<u32> {
-        self.by_id.get(id).copied()
+        self.by_id.find(id_tag(id), |index| self.node(index).is_some_and(|node| node.key.id == *id))
+    }
+
+    /// How many tasks of a kind run on a node.
+    pub(super) fn tasks(&self, index: u32, tag: Tag) -> u32 {
+        self.node(index).map_or(0, |node| self.running.get(index, node.tally, tag))
+    }
+
+    /// Says how many tasks of a kind run on a node from now on. The class of the node is not told.
+    pub(super) fn set_tasks(&mut self, index: u32, tag: Tag, tasks: u32) {
+        let node = usize::try_from(index).ok().and_then(|at| self.nodes.get_mut(at));
+        if let Some(node) = node {
+            node.tally = self.running.set(index, node.tally, tag, tasks);
+        }
     }
 
     pub(super) fn class_of(&self, node: u32) -> Option<&Class> {
@@ -351,62 +406,73 @@ impl Cluster {
     }
 
     /// Moves a node to the class of its changed state.
-    pub(super) fn change(&mut self, node: u32, change: impl FnOnce(&mut Node, &mut ClassState)) {
-        if let Some(mut state) = self.detach(node) {
-            if let Some(held) = self.node_mut(node) {
-                change(held, &mut state);
-            }
-            self.attach(node, state);
+    pub(super) fn change(&mut self, index: u32, change: impl FnOnce(&mut Node, &mut ClassState)) {
+        let Some(number) = self.node(index).map(Node::class) else { return };
+        let Some(before) = self.class(number).map(|class| class.state) else { return };
+        let mut state = before;
+        let Some(node) = self.node_mut(index) else { return };
+        let had = node.free;
+        change(node, &mut state);
+        let free = node.free;
+        let after = self.grouped(index, state);
+        self.supply.remove(&before);
+        self.supply.add(&after, free);
+        self.log.version += 1;
+        if after != before {
+            self.leave(index, number);
+            self.join(index, after);
+        } else if free.cpu > had.cpu || free.memory > had.memory || free.storage > had.storage {
+            // For who asks it is as if it had joined: what did not fit may fit now.
+            self.log.push(number, index, self.classes.len());
         }
+    }
+
+    /// The state of the class in which a node belongs: what that tells of the amounts and tasks of the node is taken from
+    /// the node.
+    fn grouped(&self, index: u32, mut state: ClassState) -> ClassState {
+        if let Some(node) = self.node(index) {
+            state.free = self.grain.floor(node.free);
+            state.tags = if self.grain.is_exact() { node.tally.tags() } else { 0 };
+        }
+        state
     }
 
     /// Takes a node out of its class, which goes if this was the last one.
-    fn detach(&mut self, node: u32) -> Option<ClassState> {
-        let number = self.node(node)?.class;
+    fn leave(&mut self, index: u32, number: u32) {
         let nodes = &self.nodes;
-        let class = self.classes.get_mut(number)?;
-        let state = class.state;
-        if !class.members.remove(node, |index| key_of(nodes, index)) {
+        let Some(class) = self.classes.get_mut(number) else { return };
+        let was_first = class.members.first() == Some(index);
+        if !class.members.remove(index, |index| key_of(nodes, index)) {
             self.classes.remove(number);
-        } else if let Some(first) = class.members.first() {
+        } else if let Some(first) = class.members.first().filter(|_| was_first) {
             class.first = key_of(nodes, first);
         }
-        self.log.version += 1;
-        self.supply.remove(&state);
-        Some(state)
     }
 
-    /// Puts a node into the class of this state, making the class if it is the first one. What the class tells of the
-    /// amounts and tasks of the node is taken from the node.
-    fn attach(&mut self, node: u32, mut state: ClassState) {
-        self.log.version += 1;
-        if let Some(&Node { free, tags, .. }) = self.node(node) {
-            state.free = self.grain.floor(free);
-            state.tags = if self.grain.is_exact() { tags } else { 0 };
-            self.supply.add(&state, free);
-        }
+    /// Puts a node into the class of this state, making the class if it is the first one.
+    fn join(&mut self, index: u32, state: ClassState) {
         let nodes = &self.nodes;
-        let key = key_of(nodes, node);
-        let number = if let Some(number) = self.classes.find(&state) {
-            if let Some(class) = self.classes.get_mut(number) {
-                class.members.insert(node, |index| key_of(nodes, index));
-            }
-            number
+        let key = key_of(nodes, index);
+        let tag = tag(&state);
+        let number = self.classes.find(tag, &state).unwrap_or(VACANT);
+        let (number, is_first) = if let Some(class) = self.classes.get_mut(number) {
+            class.members.insert(index, |index| key_of(nodes, index));
+            (number, class.members.first() == Some(index))
         } else {
-            self.classes.insert(state, node, key)
+            (self.classes.insert(tag, state, index, key), true)
         };
         let live = self.classes.len();
-        if let Some(class) = self.classes.get_mut(number)
-            && class.members.first() == Some(node)
-        {
-            class.first = key;
-            class.changed = self.log.push(number, node, live);
+        if is_first {
+            let position = self.log.push(number, index, live);
+            if let Some(class) = self.classes.get_mut(number) {
+                (class.first, class.changed) = (key, position);
+            }
         } else if !self.grain.is_exact() {
             // It may be the first that fits where the first of the class does not.
-            self.log.push(number, node, live);
+            self.log.push(number, index, live);
         }
-        if let Some(entry) = self.node_mut(node) {
-            entry.class = number;
+        if let Some(node) = self.node_mut(index) {
+            node.class = number;
         }
     }
 }
@@ -422,9 +488,9 @@ pub(super) enum Admits {
     None(Misfit),
 }
 
-/// The kinds of task in a set of bits.
-fn tags(bits: u32) -> impl Iterator<Item = Tag> {
-    (0..u32::BITS).filter(move |bit| bits & (1 << bit) != 0).map(Tag::from_index)
+/// What a node is found by.
+fn id_tag(id: &Uuid) -> u32 {
+    tag_of(FxBuildHasher.hash_one(id))
 }
 
 fn key_of(nodes: &[Node], index: u32) -> NodeKey {

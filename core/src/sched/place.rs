@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::class::{Slots, WHOLE};
 use super::cluster::Cluster;
-use super::demand::Tag;
 use super::fits::Misfit;
 use super::placement::Placement;
 
@@ -112,12 +111,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// How many tasks of a kind run on a node.
-    pub(super) fn tasks(&self, index: u32, tag: Tag) -> u32 {
-        let runs = self.node(index).is_some_and(|node| node.runs(tag));
-        self.running.get(index, tag, runs)
-    }
-
     /// The node of a placement and how much it takes of each GPU, if the placement is well formed.
     pub(super) fn locate(&self, placement: &Placement) -> Result<(u32, u16), PlaceError> {
         let (count, each) = placement.demand.gpu().need();
@@ -147,9 +140,8 @@ impl Cluster {
         if let Some(node) = self.node_mut(index) {
             node.slots = after;
         }
-        let tag = demand.tag();
-        if let Some(tag) = tag {
-            self.running.set(index, tag, tasks);
+        if let Some(tag) = demand.tag() {
+            self.set_tasks(index, tag, tasks);
         }
         let sign = if take { -1 } else { 1 };
         self.change(index, |node, state| {
@@ -159,9 +151,6 @@ impl Cluster {
             free.storage = free.storage.saturating_add(sign * demand.storage().get());
             for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from != to) {
                 state.change_gpu(from.usable(), to.usable());
-            }
-            if let Some(tag) = tag {
-                node.set_runs(tag, tasks > 0);
             }
         });
     }
