@@ -66,11 +66,11 @@ impl ClassTable {
     /// Takes a class away.
     pub(super) fn remove(&mut self, number: u32) {
         let place = usize::try_from(number).ok().and_then(|at| self.places.get_mut(at));
-        let Some(class) = place.and_then(Option::take) else {
-            return;
-        };
+        let Some(place) = place else { return };
+        let Some(tag) = place.as_ref().map(|class| class.tag) else { return };
+        *place = None;
         self.free.push(number);
-        self.by_state.remove(class.tag, number);
+        self.by_state.remove(tag, number);
     }
 }
 

@@ -240,7 +240,7 @@ impl Cluster {
         let state = self.grouped(index, state);
         self.supply.add(&state, Free::of(node));
         self.log.version += 1;
-        self.join(index, state);
+        self.join(index, &state);
     }
 
     /// Takes in the present state of a node that is there.
@@ -415,13 +415,15 @@ impl Cluster {
         change(node, &mut state);
         let free = node.free;
         let after = self.grouped(index, state);
-        self.supply.remove(&before);
-        self.supply.add(&after, free);
         self.log.version += 1;
         if after != before {
+            self.supply.replace(&before, &after, free);
             self.leave(index, number);
-            self.join(index, after);
-        } else if free.cpu > had.cpu || free.memory > had.memory || free.storage > had.storage {
+            self.join(index, &after);
+            return;
+        }
+        self.supply.see(&after, free);
+        if free.cpu > had.cpu || free.memory > had.memory || free.storage > had.storage {
             // For who asks it is as if it had joined: what did not fit may fit now.
             self.log.push(number, index, self.classes.len());
         }
@@ -450,16 +452,16 @@ impl Cluster {
     }
 
     /// Puts a node into the class of this state, making the class if it is the first one.
-    fn join(&mut self, index: u32, state: ClassState) {
+    fn join(&mut self, index: u32, state: &ClassState) {
         let nodes = &self.nodes;
         let key = key_of(nodes, index);
-        let tag = tag(&state);
-        let number = self.classes.find(tag, &state).unwrap_or(VACANT);
+        let tag = tag(state);
+        let number = self.classes.find(tag, state).unwrap_or(VACANT);
         let (number, is_first) = if let Some(class) = self.classes.get_mut(number) {
             class.members.insert(index, |index| key_of(nodes, index));
             (number, class.members.first() == Some(index))
         } else {
-            (self.classes.insert(tag, state, index, key), true)
+            (self.classes.insert(tag, *state, index, key), true)
         };
         let live = self.classes.len();
         if is_first {
