@@ -70,6 +70,12 @@ impl Node {
     pub(super) fn runs(&self, tag: Tag) -> bool {
         self.tally.runs(tag)
     }
+
+    /// Takes over what a class of this grain tells of the amounts and tasks of the node.
+    fn tell(&self, grain: Grain, state: &mut ClassState) {
+        state.free = grain.floor(self.free);
+        state.tags = if grain.is_exact() { self.tally.tags() } else { 0 };
+    }
 }
 
 impl Default for Cluster {
@@ -202,8 +208,10 @@ impl Cluster {
 
     /// Takes in a node as it is now, whether it was there or not.
     pub fn upsert(&mut self, node: &NodeState) -> Result<(), InvalidNode> {
+        // Looked up first, so that the memory of the index is waited for while the node is judged.
+        let index = self.index_of(&node.id);
         node.validate()?;
-        match self.index_of(&node.id) {
+        match index {
             // Its place in the order is another one: in every respect another node.
             Some(index) if self.node(index).is_some_and(|held| held.key.rank != node.rank) => {
                 self.remove(&node.id);
@@ -219,26 +227,23 @@ impl Cluster {
     fn add(&mut self, node: &NodeState) {
         let key = NodeKey { rank: node.rank, id: node.id };
         let slots = Slots::from_gpus(&node.gpus);
-        let entry = Node { key, free: Free::of(node), slots, tally: Tally::default(), class: VACANT };
+        let mut entry = Node { key, free: Free::of(node), slots, tally: Tally::default(), class: VACANT };
         let index = if let Some(index) = self.free_nodes.pop() {
-            if let Some(place) = self.node_mut(index) {
-                *place = entry;
-            }
             index
         } else {
-            self.nodes.push(entry);
+            self.nodes.push(entry.clone());
             last_index(self.nodes.len())
         };
-        let tally = self.running.replace(index, Tally::default(), &node.running);
-        if let Some(held) = self.node_mut(index) {
-            held.tally = tally;
-        }
-        self.by_id.insert(id_tag(&node.id), index);
-        self.totals.add(&slots);
+        entry.tally = self.running.replace(index, Tally::default(), &node.running);
         let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
         state.schedulable = node.schedulable;
-        let state = self.grouped(index, state);
-        self.supply.add(&state, Free::of(node));
+        entry.tell(self.grain, &mut state);
+        self.supply.add(&state, entry.free);
+        self.totals.add(&slots);
+        self.by_id.insert(id_tag(&node.id), index);
+        if let Some(place) = self.node_mut(index) {
+            *place = entry;
+        }
         self.log.version += 1;
         self.join(index, &state);
     }
@@ -409,12 +414,13 @@ impl Cluster {
     pub(super) fn change(&mut self, index: u32, change: impl FnOnce(&mut Node, &mut ClassState)) {
         let Some(number) = self.node(index).map(Node::class) else { return };
         let Some(before) = self.class(number).map(|class| class.state) else { return };
-        let mut state = before;
+        let grain = self.grain;
+        let mut after = before;
         let Some(node) = self.node_mut(index) else { return };
         let had = node.free;
-        change(node, &mut state);
+        change(node, &mut after);
+        node.tell(grain, &mut after);
         let free = node.free;
-        let after = self.grouped(index, state);
         self.log.version += 1;
         if after != before {
             self.supply.replace(&before, &after, free);
@@ -427,16 +433,6 @@ impl Cluster {
             // For who asks it is as if it had joined: what did not fit may fit now.
             self.log.push(number, index, self.classes.len());
         }
-    }
-
-    /// The state of the class in which a node belongs: what that tells of the amounts and tasks of the node is taken from
-    /// the node.
-    fn grouped(&self, index: u32, mut state: ClassState) -> ClassState {
-        if let Some(node) = self.node(index) {
-            state.free = self.grain.floor(node.free);
-            state.tags = if self.grain.is_exact() { node.tally.tags() } else { 0 };
-        }
-        state
     }
 
     /// Takes a node out of its class, which goes if this was the last one.

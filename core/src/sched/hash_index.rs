@@ -20,6 +20,7 @@ pub(super) struct HashIndex {
 
 impl HashIndex {
     /// How many numbers there are.
+    #[cfg(test)]
     pub(super) const fn len(&self) -> usize {
         self.len
     }

@@ -84,8 +84,12 @@ impl TaskCounts {
     pub(super) fn replace(&mut self, node: u32, tally: Tally, running: &Running) -> Tally {
         let after = Tally::of(running);
         if !(tally.is_exact() && after.is_exact()) {
-            tally.kinds().for_each(|tag| drop(self.0.remove(&key(node, tag))));
-            running.iter().for_each(|(tag, count)| drop(self.set(node, tally, tag, count)));
+            for tag in tally.kinds() {
+                self.0.remove(&key(node, tag));
+            }
+            for (tag, count) in running.iter().filter(|(_, count)| *count > MANY) {
+                self.0.insert(key(node, tag), count);
+            }
         }
         after
     }

@@ -3,7 +3,7 @@
 use super::NodeKey;
 
 /// The most nodes of a chunk: moving so many costs less than following one more pointer.
-const CHUNK: usize = 256;
+const CHUNK: usize = 128;
 
 /// Fewer than these are put together with those of the next chunk.
 const SPARSE: usize = CHUNK / 4;
@@ -145,7 +145,10 @@ impl Chunk {
     /// The places of the entries whose mark is that of a key.
     fn alike(&self, key: NodeKey) -> (usize, usize) {
         let mark = key.mark(self.skip);
-        let from = self.entries.partition_point(|other| other.mark < mark);
+        // All of them are read, at once and in order, which takes less time than to wait for the memory of one after the
+        // other as halving does.
+        let before: u32 = self.entries.iter().map(|other| u32::from(other.mark < mark)).sum();
+        let from = usize::try_from(before).unwrap_or(0);
         let alike = self.entries.iter().skip(from).take_while(|other| other.mark == mark).count();
         (from, from + alike)
     }
