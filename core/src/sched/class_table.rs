@@ -101,10 +101,14 @@ mod tests {
         let key = NodeKey { rank: 0, id: uuid::Uuid::nil() };
         for order in 0..12_i64 {
             let mut table = ClassTable::default();
-            let numbers: Vec<u32> = (0..12).map(|cpu| table.insert(tag(&state(cpu)), state(cpu), 0, key)).collect();
+            let numbers: Vec<u32> =
+                (0..12).map(|cpu| table.insert(tag(&state(cpu)), state(cpu), 0, key)).collect();
             for gone in 0..12 {
                 let cpu = (gone * 5 + order) % 12;
-                assert_eq!(table.find(tag(&state(cpu)), &state(cpu)), Some(numbers[usize::try_from(cpu).unwrap()]));
+                assert_eq!(
+                    table.find(tag(&state(cpu)), &state(cpu)),
+                    Some(numbers[usize::try_from(cpu).unwrap()])
+                );
                 table.remove(numbers[usize::try_from(cpu).unwrap()]);
                 assert_eq!(table.find(tag(&state(cpu)), &state(cpu)), None);
             }

@@ -115,7 +115,10 @@ impl Members {
             Self::Few { len, nodes } => {
                 let held = nodes.get_mut(..usize::from(*len)).unwrap_or_default();
                 if let Some(place) = held.iter().position(|other| *other == node) {
-                    held.iter_mut().skip(place).reduce(|to, from| { *to = *from; from });
+                    held.iter_mut().skip(place).reduce(|to, from| {
+                        *to = *from;
+                        from
+                    });
                     *len -= 1;
                 }
             }

@@ -45,7 +45,8 @@ impl Totals {
 
     /// Another part of a GPU of a node that was added is free now.
     pub(super) fn change(&mut self, from: Slot, to: Slot) {
-        self.gpu_used_milli = self.gpu_used_milli + u64::from(WHOLE - to.free()) - u64::from(WHOLE - from.free());
+        self.gpu_used_milli =
+            self.gpu_used_milli + u64::from(WHOLE - to.free()) - u64::from(WHOLE - from.free());
         self.gpu_idle_milli = self.gpu_idle_milli + u64::from(to.usable()) - u64::from(from.usable());
     }
 
