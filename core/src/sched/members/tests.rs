@@ -133,7 +133,7 @@ fn members_of_whom_most_have_gone_take_little_room() {
         pair.check();
         let chunks = pair.members.chunks().len();
         assert!(
-            chunks <= 4 && places(&pair.members) <= most / 8,
+            chunks <= 4 && places(&pair.members) <= most / 16,
             "{chunks}, {} of {most}",
             places(&pair.members)
         );
@@ -142,7 +142,11 @@ fn members_of_whom_most_have_gone_take_little_room() {
 
 #[test]
 fn a_key_is_looked_up_only_where_marks_are_alike() {
-    let key = |node: u32| NodeKey { rank: u64::from(node.wrapping_mul(0x9E37_79B9) >> 8), id: Uuid::nil() };
+    // One is far from all others: with it their keys begin alike for longer than a mark is long.
+    let key = |node: u32| {
+        let rank = u64::from(node.wrapping_mul(0x9E37_79B9) >> 8);
+        NodeKey { rank: if node == 0 { u64::MAX } else { rank }, id: Uuid::nil() }
+    };
     let mut members = Members::one(0);
     (1..20_000).for_each(|node| members.insert(node, key));
     let looked = std::cell::Cell::new(0);
@@ -155,5 +159,5 @@ fn a_key_is_looked_up_only_where_marks_are_alike() {
         members.remove(node - 10_000, counted);
     }
     // Its own key each time; apart from that to make marks anew, where a chunk is split or two become one.
-    assert!(looked.get() < 20_000 * 4, "{}", looked.get());
+    assert!(looked.get() < 20_000 * 3, "{}", looked.get());
 }
