@@ -2,8 +2,9 @@
 
 /// Classes in the order in which they came to be or got a new first node, with that node.
 ///
-/// Where a class stands for more than one state, every node that joins it is in the log. What remembers a score per class
-/// reads it to see what it has not seen yet. What left a class is not in it: that is noticed when the class is looked at.
+/// Where a class stands for more than one state, every node that joins it is in the log, and so is one that has more free
+/// than before and stays. What remembers a score per class reads it to see what it has not seen yet. What left a class is
+/// not in it: that is noticed when the class is looked at.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChangeLog {
     entries: Vec<(u32, u32)>,

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::change_log::ChangeLog;
 use super::class::{Class, ClassState, Slot, Slots};
-use super::class_table::{ClassTable, tag};
+use super::class_table::ClassTable;
 use super::demand::{Demand, Tag};
 use super::fits::{Misfit, Offer, judge};
 use super::grain::{Free, Grain};
 use super::hash_index::{HashIndex, tag_of};
 use super::members::NodeKey;
-use super::node::{InvalidNode, NodeState, Running};
+use super::node::{NodeState, Running};
 use super::policy::Policy;
 use super::supply::Supply;
 use super::task_counts::{Tally, TaskCounts};
