@@ -19,7 +19,8 @@ fn id(at: u32) -> Uuid {
 /// One of a few thousand states of a node, many of which are in one class of a coarse cluster.
 fn drawn(at: u32, draw: u32) -> NodeState {
     let mut node = NodeState::empty(id(at), u64::from(at % 2 + u32::from(draw.is_multiple_of(11))));
-    node.model = (at % 2 > 0).then(|| ["A", "B"][usize::try_from(draw / 250 % 2).unwrap()].to_owned());
+    node.model =
+        (!at.is_multiple_of(2)).then(|| ["A", "B"][usize::try_from(draw / 250 % 2).unwrap()].to_owned());
     node.cpu_free = i64::from(draw % 5 * 900);
     node.memory_free = i64::from(draw / 5 % 5 * 4_000);
     node.storage_free = i64::from(draw / 25 % 5 * 9_000);
