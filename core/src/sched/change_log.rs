@@ -2,8 +2,9 @@
 
 /// Classes in the order in which they came to be or got a new first node.
 ///
-/// A class that stands for more than one state is in it for every node that joins it. What remembers a score per class
-/// reads it to see what it has not seen yet. What left a class is not in it: that is noticed when the class is looked at.
+/// A class that stands for more than one state is in it for every node that joins it, and for one that has more free than
+/// before and stays. What remembers a score per class reads it to see what it has not seen yet. What left a class is not
+/// in it: that is noticed when the class is looked at.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChangeLog {
     entries: Vec<u32>,

@@ -158,8 +158,8 @@ pub(crate) struct Class {
     pub(crate) stamp: u64,
     /// Position in the change log of the last entry for this class.
     pub(crate) changed: u64,
-    /// The next class whose state has the same hash.
-    pub(crate) next: u32,
+    /// What the state is found by.
+    pub(crate) tag: u32,
 }
 
 #[cfg(test)]

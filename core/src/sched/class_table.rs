@@ -2,22 +2,21 @@
 
 use std::hash::BuildHasher as _;
 
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxBuildHasher;
 
 use super::class::{Class, ClassState};
+use super::hash_index::{HashIndex, tag_of};
 use super::members::{Members, NodeKey};
 
 /// No class.
 const NONE: u32 = u32::MAX;
 
 /// All classes. A number is used again after its class has gone; the stamp of a class is not.
-///
-/// States are found by their hash, and states of equal hash are chained: so each is kept once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ClassTable {
     places: Vec<Option<Class>>,
     free: Vec<u32>,
-    by_hash: FxHashMap<u64, u32>,
+    by_state: HashIndex,
     stamps: u64,
 }
 
@@ -40,20 +39,13 @@ impl ClassTable {
         (0..).zip(&self.places).filter_map(|(number, class)| Some((number, class.as_ref()?)))
     }
 
-    /// The class of nodes in this state.
-    pub(super) fn find(&self, state: &ClassState) -> Option<u32> {
-        let mut number = *self.by_hash.get(&hash(state))?;
-        loop {
-            let class = self.get(number)?;
-            if class.state == *state {
-                return Some(number);
-            }
-            number = class.next;
-        }
+    /// The class of nodes in this state, whose tag is given, see [`tag`].
+    pub(super) fn find(&self, tag: u32, state: &ClassState) -> Option<u32> {
+        self.by_state.find(tag, |number| self.get(number).is_some_and(|class| class.state == *state))
     }
 
     /// Makes the class of a state that has none, with its first node.
-    pub(super) fn insert(&mut self, state: ClassState, node: u32, first: NodeKey) -> u32 {
+    pub(super) fn insert(&mut self, tag: u32, state: ClassState, node: u32, first: NodeKey) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             if self.places.len() == self.places.capacity() {
                 // Grows by a quarter, not to the double: it is the largest part of a busy cluster.
@@ -63,8 +55,8 @@ impl ClassTable {
             u32::try_from(self.places.len() - 1).unwrap_or(NONE)
         });
         self.stamps += 1;
-        let next = self.by_hash.insert(hash(&state), number).unwrap_or(NONE);
-        let class = Class { state, members: Members::One(node), first, stamp: self.stamps, changed: 0, next };
+        self.by_state.insert(tag, number);
+        let class = Class { state, members: Members::one(node), first, stamp: self.stamps, changed: 0, tag };
         if let Some(place) = usize::try_from(number).ok().and_then(|at| self.places.get_mut(at)) {
             *place = Some(class);
         }
@@ -74,39 +66,24 @@ impl ClassTable {
     /// Takes a class away.
     pub(super) fn remove(&mut self, number: u32) {
         let place = usize::try_from(number).ok().and_then(|at| self.places.get_mut(at));
-        let Some(class) = place.and_then(Option::take) else {
-            return;
-        };
+        let Some(place) = place else { return };
+        let Some(tag) = place.as_ref().map(|class| class.tag) else { return };
+        *place = None;
         self.free.push(number);
-        let hash = hash(&class.state);
-        if self.by_hash.get(&hash) == Some(&number) {
-            if class.next == NONE {
-                self.by_hash.remove(&hash);
-            } else {
-                self.by_hash.insert(hash, class.next);
-            }
-            return;
-        }
-        let mut before = self.by_hash.get(&hash).copied().unwrap_or(NONE);
-        while let Some(other) = self.get_mut(before) {
-            if other.next == number {
-                other.next = class.next;
-                return;
-            }
-            before = other.next;
-        }
+        self.by_state.remove(tag, number);
     }
 }
 
+/// What a state is found by.
 #[cfg(not(test))]
-fn hash(state: &ClassState) -> u64 {
-    FxBuildHasher.hash_one(state)
+pub(super) fn tag(state: &ClassState) -> u32 {
+    tag_of(FxBuildHasher.hash_one(state))
 }
 
-/// Few hashes, so that the unit tests of this crate meet states of equal hash.
+/// Few tags, so that the unit tests of this crate meet states of equal tag.
 #[cfg(test)]
-fn hash(state: &ClassState) -> u64 {
-    FxBuildHasher.hash_one(state) % 3
+pub(super) fn tag(state: &ClassState) -> u32 {
+    tag_of(FxBuildHasher.hash_one(state)) % 3
 }
 
 #[cfg(test)]
@@ -115,7 +92,7 @@ mod tests {
     use crate::sched::class::Slots;
 
     #[test]
-    fn states_of_equal_hash_are_told_apart_whichever_goes_first() {
+    fn states_of_equal_tag_are_told_apart_whichever_goes_first() {
         let state = |cpu| {
             let mut state = ClassState::new(&Slots::from_gpus(&[]), 0);
             state.free.cpu = cpu;
@@ -124,15 +101,19 @@ mod tests {
         let key = NodeKey { rank: 0, id: uuid::Uuid::nil() };
         for order in 0..12_i64 {
             let mut table = ClassTable::default();
-            let numbers: Vec<u32> = (0..12).map(|cpu| table.insert(state(cpu), 0, key)).collect();
+            let numbers: Vec<u32> =
+                (0..12).map(|cpu| table.insert(tag(&state(cpu)), state(cpu), 0, key)).collect();
             for gone in 0..12 {
                 let cpu = (gone * 5 + order) % 12;
-                assert_eq!(table.find(&state(cpu)), Some(numbers[usize::try_from(cpu).unwrap()]));
+                assert_eq!(
+                    table.find(tag(&state(cpu)), &state(cpu)),
+                    Some(numbers[usize::try_from(cpu).unwrap()])
+                );
                 table.remove(numbers[usize::try_from(cpu).unwrap()]);
-                assert_eq!(table.find(&state(cpu)), None);
+                assert_eq!(table.find(tag(&state(cpu)), &state(cpu)), None);
             }
-            assert_eq!((table.len(), table.by_hash.len()), (0, 0));
-            let again = table.insert(state(0), 1, key);
+            assert_eq!((table.len(), table.by_state.len()), (0, 0));
+            let again = table.insert(tag(&state(0)), state(0), 1, key);
             assert_eq!(table.get(again).map(|class| class.stamp), Some(13));
         }
     }

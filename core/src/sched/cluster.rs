@@ -1,8 +1,11 @@
 //! The index of nodes that the scheduler decides on: [`Cluster`].
 
+mod change;
+
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
 use super::change_log::ChangeLog;
@@ -11,11 +14,12 @@ use super::class_table::ClassTable;
 use super::demand::{Demand, Tag};
 use super::fits::{Misfit, Offer, judge};
 use super::grain::{Free, Grain};
+use super::hash_index::{HashIndex, tag_of};
 use super::members::NodeKey;
-use super::node::{InvalidNode, NodeState, Running};
+use super::node::{NodeState, Running};
 use super::policy::Policy;
 use super::supply::Supply;
-use super::task_counts::TaskCounts;
+use super::task_counts::{Tally, TaskCounts};
 use super::totals::Totals;
 
 /// Marks a place in the table of nodes that is not in use.
@@ -39,8 +43,8 @@ pub struct Cluster {
     pub(super) grain: Grain,
     nodes: Vec<Node>,
     free_nodes: Vec<u32>,
-    by_id: FxHashMap<Uuid, u32>,
-    pub(super) running: TaskCounts,
+    by_id: HashIndex,
+    running: TaskCounts,
     models: Vec<String>,
     classes: ClassTable,
     pub(super) log: ChangeLog,
@@ -54,8 +58,8 @@ pub(super) struct Node {
     pub(super) key: NodeKey,
     pub(super) free: Free,
     pub(super) slots: Slots,
-    /// Which kinds of GPU task run here, a bit each, see [`Tag::index`].
-    pub(super) tags: u32,
+    /// How many GPU tasks of each kind run here.
+    tally: Tally,
     class: u32,
 }
 
@@ -65,13 +69,8 @@ impl Node {
         self.class
     }
 
-    pub(super) const fn runs(&self, tag: Tag) -> bool {
-        self.tags & (1 << tag.index()) != 0
-    }
-
-    pub(super) const fn set_runs(&mut self, tag: Tag, runs: bool) {
-        let bit = 1 << tag.index();
-        self.tags = if runs { self.tags | bit } else { self.tags & !bit };
+    pub(super) fn runs(&self, tag: Tag) -> bool {
+        self.tally.runs(tag)
     }
 }
 
@@ -104,7 +103,7 @@ impl PartialEq for Cluster {
         self.len() == other.len()
             && (self.grain != other.grain || self.class_count() == other.class_count())
             && self.totals == other.totals
-            && self.by_id.keys().all(|id| self.get(id) == other.get(id))
+            && self.iter().all(|node| other.get(&node.id).as_ref() == Some(&node))
     }
 }
 
@@ -143,7 +142,7 @@ impl Cluster {
             grain,
             nodes: Vec::new(),
             free_nodes: Vec::new(),
-            by_id: FxHashMap::default(),
+            by_id: HashIndex::default(),
             running: TaskCounts::default(),
             models: Vec::new(),
             classes: ClassTable::default(),
@@ -154,13 +153,13 @@ impl Cluster {
     }
 
     /// The number of nodes.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+    pub const fn len(&self) -> usize {
+        self.nodes.len() - self.free_nodes.len()
     }
 
     /// Whether there are no nodes.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The number of classes: of distinct states of nodes. The cost of a decision grows with it, not with the nodes.
@@ -175,22 +174,25 @@ impl Cluster {
 
     /// The nodes, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = NodeState> + '_ {
-        self.by_id.keys().filter_map(|id| self.get(id))
+        (0..).zip(&self.nodes).filter_map(|(index, node)| self.state_of(index, node))
     }
 
     /// The present state of a node.
     pub fn get(&self, id: &Uuid) -> Option<NodeState> {
-        let index = *self.by_id.get(id)?;
-        let node = self.node(index)?;
-        let state = self.class(node.class)?.state;
+        let index = self.index_of(id)?;
+        self.state_of(index, self.node(index)?)
+    }
+
+    fn state_of(&self, index: u32, node: &Node) -> Option<NodeState> {
+        let state = &self.class(node.class)?.state;
         let mut running = Running::default();
-        for tag in tags(node.tags) {
-            running.add(tag, self.running.get(index, tag, true));
+        for tag in node.tally.kinds() {
+            running.add(tag, self.running.get(index, node.tally, tag));
         }
         Some(NodeState {
             id: node.key.id,
             rank: node.key.rank,
-            model: self.model(&state).map(ToOwned::to_owned),
+            model: self.model(state).map(ToOwned::to_owned),
             schedulable: state.schedulable,
             cpu_free: node.free.cpu,
             memory_free: node.free.memory,
@@ -200,75 +202,9 @@ impl Cluster {
         })
     }
 
-    /// Takes in a node as it is now, whether it was there or not.
-    pub fn upsert(&mut self, node: &NodeState) -> Result<(), InvalidNode> {
-        node.validate()?;
-        self.remove(&node.id);
-        let slots = Slots::from_gpus(&node.gpus);
-        let mut state = ClassState::new(&slots, self.intern(node.model.as_deref()));
-        state.schedulable = node.schedulable;
-        let tags = node.running.iter().fold(0, |tags, (tag, _)| tags | 1 << tag.index());
-        let key = NodeKey { rank: node.rank, id: node.id };
-        let entry = Node { key, free: Free::of(node), slots, tags, class: VACANT };
-        let index = if let Some(index) = self.free_nodes.pop() {
-            if let Some(place) = self.node_mut(index) {
-                *place = entry;
-            }
-            index
-        } else {
-            self.nodes.push(entry);
-            last_index(self.nodes.len())
-        };
-        for (tag, tasks) in node.running.iter() {
-            self.running.set(index, tag, tasks);
-        }
-        self.by_id.insert(node.id, index);
-        self.totals.add(&slots);
-        self.attach(index, state);
-        Ok(())
-    }
-
-    /// Forgets a node. Answers whether it was there.
-    pub fn remove(&mut self, id: &Uuid) -> bool {
-        let Some(index) = self.by_id.remove(id) else {
-            return false;
-        };
-        let Some(&Node { slots, tags: held, .. }) = self.node(index) else {
-            return false;
-        };
-        self.detach(index);
-        for tag in tags(held) {
-            self.running.set(index, tag, 0);
-        }
-        if let Some(node) = self.node_mut(index) {
-            node.class = VACANT;
-        }
-        self.free_nodes.push(index);
-        self.totals.remove(&slots);
-        true
-    }
-
-    /// Opens or closes a node for new tasks. Answers whether the node is there.
-    pub fn set_schedulable(&mut self, id: &Uuid, schedulable: bool) -> bool {
-        let Some(&index) = self.by_id.get(id) else {
-            return false;
-        };
-        self.change(index, |_, state| state.schedulable = schedulable);
-        true
-    }
-
     /// Whether a node takes new tasks; it does not if it is not there.
     pub(crate) fn is_schedulable(&self, id: &Uuid) -> bool {
         self.index_of(id).and_then(|index| self.class_of(index)).is_some_and(|class| class.state.schedulable)
-    }
-
-    fn intern(&mut self, model: Option<&str>) -> u32 {
-        let Some(model) = model else { return 0 };
-        let at = self.models.iter().position(|known| known == model).unwrap_or_else(|| {
-            self.models.push(model.to_owned());
-            self.models.len() - 1
-        });
-        last_index(at + 2)
     }
 
     /// The name of a class's GPU model.
@@ -290,7 +226,12 @@ impl Cluster {
     }
 
     pub(super) fn index_of(&self, id: &Uuid) -> Option<u32> {
-        self.by_id.get(id).copied()
+        self.by_id.find(id_tag(id), |index| self.node(index).is_some_and(|node| node.key.id == *id))
+    }
+
+    /// How many tasks of a kind run on a node.
+    pub(super) fn tasks(&self, index: u32, tag: Tag) -> u32 {
+        self.node(index).map_or(0, |node| self.running.get(index, node.tally, tag))
     }
 
     pub(super) fn class_of(&self, node: u32) -> Option<&Class> {
@@ -358,67 +299,6 @@ impl Cluster {
     pub(super) fn first_fitting(&self, class: &Class, demand: &Demand) -> Option<u32> {
         class.members.iter().find(|node| self.judge_node(*node, demand).is_ok())
     }
-
-    /// Moves a node to the class of its changed state.
-    pub(super) fn change(&mut self, node: u32, change: impl FnOnce(&mut Node, &mut ClassState)) {
-        if let Some(mut state) = self.detach(node) {
-            if let Some(held) = self.node_mut(node) {
-                change(held, &mut state);
-            }
-            self.attach(node, state);
-        }
-    }
-
-    /// Takes a node out of its class, which goes if this was the last one.
-    fn detach(&mut self, node: u32) -> Option<ClassState> {
-        let number = self.node(node)?.class;
-        let nodes = &self.nodes;
-        let class = self.classes.get_mut(number)?;
-        let state = class.state;
-        if !class.members.remove(node, |index| key_of(nodes, index)) {
-            self.classes.remove(number);
-        } else if let Some(first) = class.members.first() {
-            class.first = key_of(nodes, first);
-        }
-        self.log.version += 1;
-        self.supply.remove(&state);
-        Some(state)
-    }
-
-    /// Puts a node into the class of this state, making the class if it is the first one. What the class tells of the
-    /// amounts and tasks of the node is taken from the node.
-    fn attach(&mut self, node: u32, mut state: ClassState) {
-        self.log.version += 1;
-        if let Some(&Node { free, tags, .. }) = self.node(node) {
-            state.free = self.grain.floor(free);
-            state.tags = if self.grain.is_exact() { tags } else { 0 };
-            self.supply.add(&state, free);
-        }
-        let nodes = &self.nodes;
-        let key = key_of(nodes, node);
-        let number = if let Some(number) = self.classes.find(&state) {
-            if let Some(class) = self.classes.get_mut(number) {
-                class.members.insert(node, |index| key_of(nodes, index));
-            }
-            number
-        } else {
-            self.classes.insert(state, node, key)
-        };
-        let live = self.classes.len();
-        if let Some(class) = self.classes.get_mut(number) {
-            let is_first = class.members.first() == Some(node);
-            if is_first {
-                class.first = key;
-            }
-            // It may be the first that fits where the first of the class does not.
-            if is_first || !self.grain.is_exact() {
-                class.changed = self.log.push(number, live);
-            }
-        }
-        if let Some(entry) = self.node_mut(node) {
-            entry.class = number;
-        }
-    }
 }
 
 /// Which nodes of a class a demand fits.
@@ -432,17 +312,7 @@ pub(super) enum Admits {
     None(Misfit),
 }
 
-/// The kinds of task in a set of bits.
-fn tags(bits: u32) -> impl Iterator<Item = Tag> {
-    (0..u32::BITS).filter(move |bit| bits & (1 << bit) != 0).map(Tag::from_index)
-}
-
-fn key_of(nodes: &[Node], index: u32) -> NodeKey {
-    let node = usize::try_from(index).ok().and_then(|at| nodes.get(at));
-    node.map_or(NodeKey { rank: u64::MAX, id: Uuid::max() }, |node| node.key)
-}
-
-/// The index of the last of so many things. A cluster of 2^32 nodes does not fit in memory.
-fn last_index(len: usize) -> u32 {
-    u32::try_from(len.saturating_sub(1)).unwrap_or(VACANT)
+/// What a node is found by.
+fn id_tag(id: &Uuid) -> u32 {
+    tag_of(FxBuildHasher.hash_one(id))
 }

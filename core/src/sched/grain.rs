@@ -50,10 +50,11 @@ impl Grain {
         if self.exact {
             return free;
         }
+        // The step of storage is a power of two.
         Free {
             cpu: free.cpu.div_euclid(self.cpu) * self.cpu,
             memory: free.memory.div_euclid(self.memory) * self.memory,
-            storage: free.storage.div_euclid(storage_step(free.storage)) * storage_step(free.storage),
+            storage: free.storage & -storage_step(free.storage),
         }
     }
 

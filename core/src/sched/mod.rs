@@ -18,6 +18,7 @@ mod explain;
 mod fits;
 mod fragment;
 mod grain;
+mod hash_index;
 mod members;
 mod memo;
 mod mix;

@@ -2,9 +2,8 @@
 
 use uuid::Uuid;
 
-use super::class::{Slots, WHOLE};
+use super::class::WHOLE;
 use super::cluster::Cluster;
-use super::demand::Tag;
 use super::fits::Misfit;
 use super::placement::Placement;
 
@@ -65,14 +64,14 @@ impl Cluster {
         let unknown = PlaceError::UnknownNode { node };
         self.judge_node(index, &placement.demand)
             .map_err(|misfit| PlaceError::DoesNotFit { node, misfit })?;
-        let slots = self.node(index).ok_or(unknown)?.slots;
+        let slots = &self.node(index).ok_or(unknown)?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| gpu.usable() < milli) {
                 return Err(PlaceError::GpuTaken { slot, milli: i64::from(milli) });
             }
         }
         let tasks = placement.demand.tag().map_or(0, |tag| self.tasks(index, tag) + 1);
-        self.apply(index, &slots, placement, true, tasks);
+        self.apply(index, placement, true, tasks);
         Ok(())
     }
 
@@ -82,7 +81,7 @@ impl Cluster {
     pub fn release(&mut self, placement: &Placement) -> Result<(), PlaceError> {
         let (index, milli) = self.locate(placement)?;
         let node = placement.node;
-        let slots = self.node(index).ok_or(PlaceError::UnknownNode { node })?.slots;
+        let slots = &self.node(index).ok_or(PlaceError::UnknownNode { node })?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| WHOLE - gpu.free() < milli) {
                 return Err(PlaceError::NotHeld { slot, milli: i64::from(milli) });
@@ -92,7 +91,7 @@ impl Cluster {
         if let Some(tag) = placement.demand.tag() {
             tasks = self.tasks(index, tag).checked_sub(1).ok_or(PlaceError::NotRunning { node })?;
         }
-        self.apply(index, &slots, placement, false, tasks);
+        self.apply(index, placement, false, tasks);
         Ok(())
     }
 
@@ -101,21 +100,15 @@ impl Cluster {
     pub(crate) fn hold(&mut self, placement: &Placement) -> Result<(), PlaceError> {
         let (index, milli) = self.locate(placement)?;
         let unknown = PlaceError::UnknownNode { node: placement.node };
-        let slots = self.node(index).ok_or(unknown)?.slots;
+        let slots = &self.node(index).ok_or(unknown)?.slots;
         for &slot in &placement.gpus {
             if slots.get(slot).is_none_or(|gpu| gpu.free() < milli) {
                 return Err(PlaceError::GpuTaken { slot, milli: i64::from(milli) });
             }
         }
         let tasks = placement.demand.tag().map_or(0, |tag| self.tasks(index, tag).saturating_add(1));
-        self.apply(index, &slots, placement, true, tasks);
+        self.apply(index, placement, true, tasks);
         Ok(())
-    }
-
-    /// How many tasks of a kind run on a node.
-    pub(super) fn tasks(&self, index: u32, tag: Tag) -> u32 {
-        let runs = self.node(index).is_some_and(|node| node.runs(tag));
-        self.running.get(index, tag, runs)
     }
 
     /// The node of a placement and how much it takes of each GPU, if the placement is well formed.
@@ -132,37 +125,28 @@ impl Cluster {
     }
 
     /// Writes the change: takes from the node, or gives back to it. `tasks` of this kind run there afterwards.
-    fn apply(&mut self, index: u32, before: &Slots, placement: &Placement, take: bool, tasks: u32) {
+    fn apply(&mut self, index: u32, placement: &Placement, take: bool, tasks: u32) {
         let demand = &placement.demand;
         let milli = u16::try_from(placement.milli_per_gpu.get()).unwrap_or(WHOLE);
-        let mut after = *before;
-        for &slot in &placement.gpus {
-            if let Some(gpu) = before.get(slot) {
-                let free = if take { gpu.free() - milli } else { gpu.free() + milli };
-                after.set(slot, gpu.with_free(free));
-            }
-        }
-        self.totals.remove(before);
-        self.totals.add(&after);
-        if let Some(node) = self.node_mut(index) {
-            node.slots = after;
-        }
-        let tag = demand.tag();
-        if let Some(tag) = tag {
-            self.running.set(index, tag, tasks);
+        if let Some(tag) = demand.tag() {
+            self.set_tasks(index, tag, tasks);
         }
         let sign = if take { -1 } else { 1 };
+        let mut totals = self.totals;
         self.change(index, |node, state| {
             let free = &mut node.free;
             free.cpu = free.cpu.saturating_add(sign * demand.cpu().get());
             free.memory = free.memory.saturating_add(sign * demand.memory().get());
             free.storage = free.storage.saturating_add(sign * demand.storage().get());
-            for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from != to) {
-                state.change_gpu(from.usable(), to.usable());
-            }
-            if let Some(tag) = tag {
-                node.set_runs(tag, tasks > 0);
+            for &slot in &placement.gpus {
+                if let Some(from) = node.slots.get(slot) {
+                    let to = from.with_free(if take { from.free() - milli } else { from.free() + milli });
+                    node.slots.set(slot, to);
+                    state.change_gpu(from.usable(), to.usable());
+                    totals.change(from, to);
+                }
             }
         });
+        self.totals = totals;
     }
 }

@@ -44,17 +44,29 @@ impl Supply {
     /// Adds a node in this state, with these exact amounts free.
     pub(super) fn add(&mut self, state: &ClassState, free: Free) {
         self.change(state, 1);
+        self.see(state, free);
+    }
+
+    /// Takes away a node that was added in this state.
+    pub(super) fn remove(&mut self, state: &ClassState) {
+        self.change(state, -1);
+    }
+
+    /// A node that was added in one state is in another one now, with these exact amounts free.
+    pub(super) fn replace(&mut self, before: &ClassState, after: &ClassState, free: Free) {
+        self.change(before, -1);
+        self.change(after, 1);
+        self.see(after, free);
+    }
+
+    /// A node that was added in this state has these exact amounts free now.
+    pub(super) fn see(&mut self, state: &ClassState, free: Free) {
         let stock = usize::try_from(state.model).ok().and_then(|model| self.models.get_mut(model));
         if let Some(stock) = stock.filter(|_| counts(state)) {
             stock.largest.cpu = stock.largest.cpu.max(free.cpu);
             stock.largest.memory = stock.largest.memory.max(free.memory);
             stock.largest_gpus = stock.largest_gpus.max(state.gpu_count);
         }
-    }
-
-    /// Takes away a node that was added in this state.
-    pub(super) fn remove(&mut self, state: &ClassState) {
-        self.change(state, -1);
     }
 
     fn change(&mut self, state: &ClassState, sign: i64) {

@@ -1,6 +1,6 @@
 //! Sums over a cluster: [`Totals`].
 
-use super::class::{Slots, WHOLE};
+use super::class::{Slot, Slots, WHOLE};
 
 /// Sums over all nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +41,13 @@ impl Totals {
         self.gpus_healthy -= own.gpus_healthy;
         self.gpu_used_milli -= own.gpu_used_milli;
         self.gpu_idle_milli -= own.gpu_idle_milli;
+    }
+
+    /// Another part of a GPU of a node that was added is free now.
+    pub(super) fn change(&mut self, from: Slot, to: Slot) {
+        self.gpu_used_milli =
+            self.gpu_used_milli + u64::from(WHOLE - to.free()) - u64::from(WHOLE - from.free());
+        self.gpu_idle_milli = self.gpu_idle_milli + u64::from(to.usable()) - u64::from(from.usable());
     }
 
     fn of(slots: &Slots) -> Self {
