@@ -84,8 +84,12 @@ proptest! {
                 node.gpus[at].healthy = false;
             }
         }
-        closed.iter().for_each(|at| nodes[at.index(wear.len())].schedulable = false);
-        nodes.iter().for_each(|node| cluster.upsert(node).unwrap());
+        for at in closed {
+            nodes[at.index(wear.len())].schedulable = false;
+        }
+        for node in &nodes {
+            cluster.upsert(node).unwrap();
+        }
         for cluster in [&cluster, &cluster.regrouped(Policy::Fgd)] {
             for demand in &demands {
                 let told = scheduler.explain(cluster, demand, top);
