@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use apportion::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-use apportion::entity::{Entry, GPUS, Instance, InstanceState, Limits, NodeId, PORT_MAPS, TABLES, UserId};
+use apportion::entity::{
+    Entry, GPUS, GpuId, Instance, InstanceState, Limits, NodeId, PORT_MAPS, TABLES, UserId,
+};
 use apportion::id::{IdSource, RandomIds, TimeOrderedIds};
 use apportion::plane::{LaunchRequest, NewNode, NewUser, Operation, Options};
 use apportion::ports::{Family, PortRanges, Protocol};
@@ -206,6 +208,39 @@ async fn dry_run_and_explain_decide_as_the_launch_does_and_change_nothing() {
         ports.iter().map(|row| row.int("port").unwrap()).collect::<Vec<_>>(),
         [i64::from(plan.ports[0].port)]
     );
+}
+
+#[tokio::test]
+async fn explain_names_the_gpus_that_would_have_to_be_freed_and_a_launch_fits_once_they_are() {
+    let cloud = Cloud::new(many()).await;
+    let small = cloud.node("small", 2).await;
+    let large = cloud.node("large", 4).await;
+    let mut held = Vec::new();
+    for (name, node, milli) in [("aa", large, 300), ("bb", large, 800), ("cc", small, 100)] {
+        let share = cloud.request(name).gpu_share(GpuMilli::from_u32(milli)).on_node(node);
+        held.push(cloud.plane.launch(share).await.unwrap());
+    }
+    let request = || cloud.request("train").gpus(4);
+    assert!(matches!(cloud.plane.launch(request()).await, Err(Error::NoCapacity(_))));
+    let explained = cloud.plane.explain(&request(), 5).await.unwrap();
+    // One of the nodes has too few GPUs, whatever is freed there.
+    assert_eq!((explained.nodes.removed.gpu, explained.nodes.too_few_gpus), (2, 1));
+    let [near] = &explained.nearest[..] else { panic!("{:?}", explained.nearest) };
+    assert_eq!((near.node, near.shortfall.gpu_milli(), near.large_enough), (large, 1100, true));
+    let gpus = cloud.store.scan(Scan::of(&GPUS)).await.unwrap().value.rows;
+    let used = |id: &GpuId| {
+        let row = gpus.iter().find(|row| row.id("id").is_ok_and(|held: GpuId| held == *id)).unwrap();
+        row.int("used_milli").unwrap()
+    };
+    let in_use: Vec<i64> = near.gpus.iter().map(used).collect();
+    assert_eq!(in_use, near.shortfall.gpus.iter().map(|gpu| gpu.milli).collect::<Vec<_>>());
+    let greedy = request().cpu(CpuMilli::from_u32(16_001));
+    let explained = cloud.plane.explain(&greedy, 5).await.unwrap();
+    assert_eq!(explained.nearest.iter().map(|near| near.large_enough).collect::<Vec<_>>(), [false]);
+    for instance in held {
+        cloud.plane.delete(instance.id).await.unwrap();
+    }
+    cloud.plane.launch(request()).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use apportion::sched::{GpuDemand, Policy};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use replay::generate::{Size, generate};
-use replay::inflate;
+use replay::inflate::{self, Typical};
 
 use super::*;
 use apportion::sched::Demand;
@@ -163,7 +163,8 @@ fn no_policy_exceeds_the_bound() {
     let found = bound(&workload.nodes, &workload.pods, &[42, 43]);
     for (seed, at_100, at_130) in &found.seeds {
         for policy in Policy::ALL {
-            let run = inflate::run(&workload.nodes, "small", &workload.pods, policy, *seed);
+            let (nodes, pods) = (&workload.nodes, &workload.pods);
+            let run = inflate::run(nodes, "small", pods, policy, Typical::Given, *seed);
             assert!(
                 holds(run.alloc_pct_100, at_100.work_conserving_pct),
                 "{policy} {seed}: {run:?} {at_100:?}"

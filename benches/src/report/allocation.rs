@@ -6,6 +6,7 @@ use apportion::sched::Policy;
 use benches::bound::bound;
 use benches::stores::Failed;
 use replay::cli::InflateArgs;
+use replay::inflate::{Outcome, Typical};
 use replay::inflate_cli::{FIRST_SEED, outcomes, workloads};
 use replay::published::{Measure, Published};
 
@@ -27,6 +28,8 @@ struct OnTrace {
     /// What no policy can pass that does not know the future, where it is known.
     bound_pct: Option<f64>,
     policies: Vec<OfPolicy>,
+    /// What [`OURS`] comes to where it is not given the mix, in per cent: at 100 % arrived, and at the end.
+    learned: (f64, f64),
 }
 
 /// One policy on a workload: means over the seeds, in per cent.
@@ -46,27 +49,30 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
         None => (None, Vec::new(), None),
     };
     let published = table.as_deref().map(Published::read).transpose()?;
-    let args = InflateArgs { policy: Vec::new(), seeds, nodes, pods, published: None, json: None };
+    let (policy, mix) = (Vec::new(), Vec::new());
+    let args = InflateArgs { policy, mix, seeds, nodes, pods, published: None, json: None };
     let (nodes, traces) = workloads(&args)?;
     println!("the published experiment: {} workloads, {seeds} seeds\n", traces.len());
-    let outcomes = outcomes(&nodes, &traces, &Policy::ALL, seeds);
+    let given = outcomes(&nodes, &traces, &Policy::ALL, &[Typical::Given], seeds);
+    let learned = outcomes(&nodes, &traces, &[OURS], &[Typical::Learned], seeds);
     let mut measured = Vec::new();
     for trace in &traces {
         let name = trace.0.clone();
         let mut policies = Vec::new();
         for policy in Policy::ALL {
-            let runs = || outcomes.iter().filter(|run| run.trace == name && run.policy == policy);
+            let (at_100, at_130) = means(&given, &name, policy);
             let theirs = published.as_ref();
             policies.push(OfPolicy {
                 policy,
-                at_100: mean(runs().map(|run| run.alloc_pct_100)),
-                at_130: mean(runs().map(|run| run.alloc_pct_130)),
+                at_100,
+                at_130,
                 published_at_100: theirs.and_then(|it| it.mean(&name, policy, Measure::AllocationAt100)),
             });
         }
         let drawn: Vec<u64> = (FIRST_SEED..).take(seeds).collect();
         let bound_pct = Some(bound(&nodes, &trace.1, &drawn).at_100().work_conserving_pct);
-        measured.push(OnTrace { name, bound_pct, policies });
+        let learned = means(&learned, &name, OURS);
+        measured.push(OnTrace { name, bound_pct, policies, learned });
     }
     Ok(Allocation { seeds, published: published.is_some(), traces: measured })
 }
@@ -94,6 +100,12 @@ fn of(folder: &Path, quick: bool) -> Result<Files, Failed> {
     Ok((Some(folder.join("openb_node_list_gpu_node.csv")), pods, published))
 }
 
+/// The means over the seeds at 100 % arrived and at the end.
+fn means(outcomes: &[Outcome], trace: &str, policy: Policy) -> (f64, f64) {
+    let runs = || outcomes.iter().filter(|run| run.trace == trace && run.policy == policy);
+    (mean(runs().map(|run| run.alloc_pct_100)), mean(runs().map(|run| run.alloc_pct_130)))
+}
+
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     if count > 0.0 { sum / count } else { 0.0 }
@@ -107,7 +119,9 @@ impl Allocation {
             "Pods arrive in random order until they have asked for 130 % of the GPUs, and never leave; one that fits nowhere is \
              dropped. In the table is the GPU given out, in per cent of all, when pods worth 100 % of the GPUs have arrived; in \
              parentheses at the end. Means over the seeds, {} of them. Source of the experiment and of the published means: Weng et al., \
-             *Beware of Fragmentation*, USENIX ATC 2023; FGD is their policy. The bound is what no policy can pass.",
+             *Beware of Fragmentation*, USENIX ATC 2023; FGD is their policy. The policies are given the mix of the whole workload, as theirs is; \
+             learned from nothing, {OURS} begins without any and learns it from the pods that have come. The bound is what no policy \
+             can pass.",
             self.seeds
         ));
         if !self.published {
@@ -116,6 +130,7 @@ impl Allocation {
         page.chart("allocation", &self.chart())?;
         let mut head = vec!["trace".to_owned()];
         head.extend(Policy::ALL.iter().map(ToString::to_string));
+        head.push(format!("{OURS}, mix learned from nothing"));
         head.extend(
             ["published FGD", "default above it", "bound", "of the distance closed"].map(str::to_owned),
         );
@@ -166,6 +181,8 @@ impl OnTrace {
     fn row(&self) -> Vec<String> {
         let mut row = vec![self.name.clone()];
         row.extend(self.policies.iter().map(|it| format!("{:.2} ({:.2})", it.at_100, it.at_130)));
+        let (at_100, at_130) = self.learned;
+        row.push(format!("{at_100:.2} ({at_130:.2})"));
         let ours = self.of(OURS).map(|it| it.at_100);
         let theirs = self.of(Policy::Fgd).and_then(|it| it.published_at_100);
         let above = ours.zip(theirs).map(|(ours, theirs)| ours - theirs);

@@ -71,7 +71,7 @@ pub use audit_chain::{Anchor, AuditFinding, AuditVerification, Sealed};
 pub use commands::{CommandLease, CommandOutcome, NewCommand};
 pub use connections::{LogInThrough, ProviderAccount};
 pub use engine::{RunScheduler, Ticked};
-pub use explain::{Explained, LaunchPlan};
+pub use explain::{Explained, LaunchPlan, NearNode};
 pub use grants::{Grant, Shared};
 pub use images::{LoadedImage, NewImage, SaveImageRequest};
 pub use import::{

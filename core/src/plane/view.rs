@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::request::PortKey;
 use crate::entity::{NODE_LEDGERS, NodeId};
 use crate::ports::PortRanges;
-use crate::sched::{Cluster, GpuState, NodeState, Running, Tag};
+use crate::sched::{Cluster, Demand, GpuState, NodeState, Running, Tag};
 use crate::store::{Cursor, Record, Row, RowChange, StoreError, Verb};
 
 /// The state that the planner decides on.
@@ -240,6 +240,12 @@ impl View {
 }
 
 impl Node {
+    /// Whether the node has in all as much processor time, memory and disk space as a demand asks for.
+    pub(super) fn is_large_enough(&self, demand: &Demand) -> bool {
+        let Ledger { cpu: [cpu, _], memory: [memory, _], storage: [storage, _] } = self.ledger;
+        cpu >= demand.cpu().get() && memory >= demand.memory().get() && storage >= demand.storage().get()
+    }
+
     /// The ports that the node offers.
     pub(super) fn ranges(&self, family: crate::ports::Family) -> &PortRanges {
         let [v4, v6] = &self.ranges;

@@ -26,6 +26,8 @@ pub(crate) struct ClassState {
     pub(crate) tags: u32,
     pub(crate) schedulable: bool,
     pub(crate) gpu_count: u8,
+    /// How many of the GPUs work.
+    pub(crate) working: u8,
     sorted: [u16; SLOTS],
 }
 
@@ -37,6 +39,7 @@ impl ClassState {
             tags: 0,
             schedulable: true,
             gpu_count: slots.count,
+            working: slots.iter().map(|slot| u8::from(slot.healthy())).sum(),
             sorted: [0; SLOTS],
         };
         for (to, slot) in state.sorted.iter_mut().zip(slots.iter()) {
@@ -171,7 +174,10 @@ mod tests {
         let gpu = |free_milli| GpuState { free_milli, healthy: true };
         let state = |gpus: &[GpuState]| ClassState::new(&Slots::from_gpus(gpus), 0);
         assert_eq!(state(&[gpu(0), gpu(300), gpu(1000)]), state(&[gpu(1000), gpu(0), gpu(300)]));
-        assert_eq!(state(&[gpu(5), GpuState { free_milli: 70, healthy: false }]).gpus(), [0, 5]);
+        let broken = state(&[gpu(5), GpuState { free_milli: 70, healthy: false }]);
+        assert_eq!((broken.gpus(), broken.working), (&[0, 5][..], 1));
+        // One that works can be freed.
+        assert_ne!(broken, state(&[gpu(5), gpu(0)]));
         let mut changed = state(&[gpu(0), gpu(300), gpu(1000)]);
         changed.change_gpu(1000, 100);
         assert_eq!(changed, state(&[gpu(0), gpu(300), gpu(100)]));

@@ -1,4 +1,4 @@
-//! Why a task would go where it goes, or nowhere: [`Scheduler::explain`].
+//! Why a task would go where it goes, or nowhere, and what would have to be freed: [`Scheduler::explain`].
 
 use std::cmp::Reverse;
 
@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::cluster::{Admits, Cluster};
 use super::demand::Demand;
 use super::members::NodeKey;
+use super::nearest::{Misses, NearMiss, misses};
 use super::placement::NoFit;
 #[cfg(doc)]
 use super::policy::Policy;
@@ -14,6 +15,7 @@ use super::scheduler::{Scheduler, recount};
 
 /// What a decision has to choose from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// How many nodes each filter removes.
     pub removed: NoFit,
@@ -21,6 +23,12 @@ pub struct Explanation {
     pub fitting: u64,
     /// The best of them, best first. The first is the one that [`Scheduler::decide`] takes, except at random.
     pub candidates: Vec<Candidate>,
+    /// The nodes that come nearest to fitting, nearest first: those of which the least GPU milli has to be freed, of
+    /// equal ones the least processor time, then memory, then disk space, then in the order of their ranks and ids.
+    pub nearest: Vec<NearMiss>,
+    /// How many of the removed nodes have fewer GPUs that work than are asked for. To free something never helps there,
+    /// nor on those of `removed` that are unschedulable or of another model, which are not counted here.
+    pub too_few_gpus: u64,
 }
 
 /// A node that fits.
@@ -48,9 +56,11 @@ pub struct Terms {
 }
 
 impl Scheduler {
-    /// Shows what a decision has to choose from: what each filter removes, and the best nodes with their scores.
+    /// Shows what a decision has to choose from: what each filter removes, the `top` best nodes with their scores, and the
+    /// `top` nodes that come nearest to fitting with what would have to be freed on each.
     ///
-    /// It judges and scores as [`decide`](Self::decide) does, and takes nothing.
+    /// It judges and scores as [`decide`](Self::decide) does, and takes nothing. It looks at each class of nodes, and at the
+    /// nodes of a class only where they differ in what is asked about.
     pub fn explain(&mut self, cluster: &Cluster, demand: &Demand, top: usize) -> Explanation {
         self.turn_to(cluster);
         let (removed, fitting) = recount(cluster, demand);
@@ -74,6 +84,7 @@ impl Scheduler {
         let candidate =
             |(Reverse(score), key, terms): (_, NodeKey, _)| Candidate { node: key.id, score, terms };
         let candidates = best.into_iter().map(candidate).collect();
-        Explanation { removed, fitting, candidates }
+        let Misses { nearest, too_few_gpus } = misses(cluster, demand, top);
+        Explanation { removed, fitting, candidates, nearest, too_few_gpus }
     }
 }

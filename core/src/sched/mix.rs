@@ -139,15 +139,19 @@ fn kind(demand: &Demand) -> Exact {
     ((demand.cpu(), demand.gpu(), demand.models().to_vec()), demand.memory())
 }
 
-/// Learns the typical workload from the tasks that come.
+/// Learns the typical workload from the tasks that come, from the first one on.
 ///
-/// Old tasks fade: whenever [`WINDOW`](Self::WINDOW) tasks have been counted, all counts are halved. A new mix is
-/// made when the count has grown by an eighth, not at every task, since all remembered scores go with the old mix.
-/// The outcome depends only on the order of what was observed.
+/// A new mix is made when the count has grown by an eighth, not at every task, since all remembered scores go with the
+/// old mix: each of the first sixteen tasks makes one, and ten times as many tasks make some twenty more. Old tasks fade:
+/// whenever [`WINDOW`](Self::WINDOW) tasks have been counted, all counts are halved. The outcome depends only on the
+/// order of what was observed.
 #[derive(Debug, Clone, Default)]
 pub struct MixLearner {
     counts: BTreeMap<Exact, u64>,
     counted: u64,
+    /// How many tasks the mix was made of, as far as they have not faded since.
+    made_of: u64,
+    /// How many tasks came since then.
     fresh: u64,
     mix: TaskMix,
     version: u64,
@@ -160,10 +164,9 @@ impl MixLearner {
     /// The most kinds of task that are told apart; of more, the rare ones are forgotten.
     pub const MAX_KINDS: usize = 4096;
 
-    /// The fewest tasks after which a new mix is made.
-    pub const MIN_FRESH: u64 = 64;
-
     /// Counts a task that came. Answers whether the mix is now another one.
+    ///
+    /// What is to be placed is counted before it is decided where: so nothing is placed without a mix.
     pub fn observe(&mut self, demand: &Demand) -> bool {
         if self.counted >= Self::WINDOW || self.counts.len() >= Self::MAX_KINDS {
             self.fade();
@@ -174,10 +177,11 @@ impl MixLearner {
             self.counted += 1;
         }
         self.fresh += 1;
-        if self.fresh < (self.counted / 8).max(Self::MIN_FRESH) {
+        if self.fresh < self.made_of / 8 {
             return false;
         }
         self.fresh = 0;
+        self.made_of = self.counted;
         let mix = TaskMix::from_kinds(self.counts.iter().map(|(kind, count)| (kind.clone(), *count)));
         let changed = mix != self.mix;
         if changed {
@@ -187,7 +191,7 @@ impl MixLearner {
         changed
     }
 
-    /// The typical workload as last made; empty before the first [`MIN_FRESH`](Self::MIN_FRESH) tasks.
+    /// The typical workload as last made; empty before the first task.
     pub const fn mix(&self) -> &TaskMix {
         &self.mix
     }
@@ -197,12 +201,16 @@ impl MixLearner {
         self.version
     }
 
+    /// Halves all counts, and what is said of the mix with them: it is as old as they are. Where the rare ones were most
+    /// of what was counted, the mix is kept until there is as much again to make one of.
     fn fade(&mut self) {
         self.counts.retain(|_, count| {
             *count /= 2;
             *count > 0
         });
         self.counted = self.counts.values().sum();
+        self.made_of /= 2;
+        self.fresh = 0;
     }
 }
 
@@ -252,15 +260,44 @@ mod tests {
     }
 
     #[test]
-    fn a_learner_follows_what_comes_and_forgets_what_no_longer_does() {
+    fn a_learner_knows_the_first_task_and_makes_a_new_mix_when_an_eighth_has_come() {
         let mut learner = MixLearner::default();
-        let changes = (0..64).filter(|_| learner.observe(&share(100))).count();
-        assert_eq!((changes, learner.version()), (1, 1));
-        assert_eq!(learner.mix(), &TaskMix::from_counts([(&share(100), 64)]));
+        let made: Vec<u64> = (1..=40).filter(|_| learner.observe(&share(100))).collect();
+        assert_eq!(made, [&(1..=16).collect::<Vec<u64>>()[..], &[18, 20, 22, 24, 27, 30, 33, 37]].concat());
+        assert_eq!(learner.mix(), &TaskMix::from_counts([(&share(100), 37)]));
+        let before = learner.version();
+        let made = (41..=60_000).filter(|_| learner.observe(&share(100))).count();
+        assert_eq!((made, learner.version()), (63, before + 63));
+    }
+
+    #[test]
+    fn a_learner_forgets_what_no_longer_comes() {
+        let mut learner = MixLearner::default();
+        for _ in 0..MixLearner::WINDOW {
+            learner.observe(&share(100));
+        }
         for _ in 0..MixLearner::WINDOW * 5 {
             learner.observe(&share(200));
         }
         assert_eq!(learner.mix().tasks().len(), 1);
         assert_eq!(learner.mix().tasks()[0].gpu, share(200).gpu());
+    }
+
+    #[test]
+    fn tasks_that_are_all_of_their_own_kind_leave_a_mix_of_many_and_do_not_stop_the_learning() {
+        let mut learner = MixLearner::default();
+        let of_its_own = |memory| {
+            let memory = MemoryMib::from_u32(memory);
+            Demand::new(CpuMilli::from_u32(1000), memory, StorageMib::ZERO, share(300).gpu(), vec![]).unwrap()
+        };
+        for _ in 0..MixLearner::WINDOW - 1 {
+            learner.observe(&share(200));
+        }
+        let mut since_last = 0;
+        for memory in 1000..40_000 {
+            since_last = if learner.observe(&of_its_own(memory)) { 0 } else { since_last + 1 };
+            assert!(since_last < 15_000, "{memory}");
+            assert!(learner.mix().kinds().len() > 100 || memory < 11_000, "{memory}");
+        }
     }
 }

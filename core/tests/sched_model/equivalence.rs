@@ -189,7 +189,7 @@ fn a_long_life_with_shapes_that_come_rarely_answers_as_a_plain_scan_does() {
 }
 
 /// A node like those of the trace, with a little less of everything than the others.
-fn worn(at: u32, wear: u32) -> apportion::sched::NodeState {
+pub(crate) fn worn(at: u32, wear: u32) -> apportion::sched::NodeState {
     let mut own = node(at);
     own.cpu_free = own.cpu_free * 4 - i64::from(wear % 2700);
     own.memory_free = own.memory_free * 1024 - i64::from(wear / 7 % 9000);
@@ -198,7 +198,7 @@ fn worn(at: u32, wear: u32) -> apportion::sched::NodeState {
 }
 
 /// A task of the size of those nodes.
-fn sized(at: usize) -> Demand {
+pub(crate) fn sized(at: usize) -> Demand {
     let small = demands().swap_remove(at % 11);
     let memory = apportion::amount::MemoryMib::new(small.memory().get() * 700 + 13).unwrap();
     let storage = apportion::amount::StorageMib::new(small.storage().get() * 900).unwrap();

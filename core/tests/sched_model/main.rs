@@ -15,3 +15,4 @@ mod equivalence;
 mod opportunity;
 mod properties;
 mod reference;
+mod shortfall;

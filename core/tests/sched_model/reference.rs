@@ -184,8 +184,10 @@ fn in_class_order<'a>(all: &[NodeState], fitting: &[&'a NodeState]) -> Vec<&'a N
     let class = |node: &NodeState| {
         let mut gpus: Vec<i64> = node.gpus.iter().map(|gpu| gpu.usable_milli()).collect();
         gpus.sort_unstable();
+        let working = node.gpus.iter().filter(|gpu| gpu.healthy).count();
         let tags: Vec<Tag> = node.running.iter().map(|(tag, _)| tag).collect();
-        (node.model.clone(), node.schedulable, node.cpu_free, node.memory_free, node.storage_free, gpus, tags)
+        let amounts = (node.cpu_free, node.memory_free, node.storage_free);
+        (node.model.clone(), node.schedulable, amounts, gpus, working, tags)
     };
     let mut order = fitting.to_vec();
     order.sort_by_cached_key(|node| {

@@ -7,6 +7,7 @@ use apportion::sched::Policy;
 use clap::{Args, Parser, Subcommand};
 
 use crate::generate::{DEFAULT_PODS, PUBLISHED_NODES};
+use crate::inflate::Typical;
 
 mod queue;
 mod store;
@@ -108,6 +109,10 @@ pub struct InflateArgs {
     /// A policy, as often as wanted, or `all`.
     #[arg(long, value_name = "POLICY", default_value = "all")]
     pub policy: Vec<PolicyArg>,
+    /// Where the policies know from what is typical: given, from the whole workload beforehand, as published; or
+    /// learned, from the pods that have come, beginning with nothing. Both, if both are named.
+    #[arg(long, value_enum, value_name = "MIX", default_value = "given")]
+    pub mix: Vec<Typical>,
     /// How many seeds to run each policy with; the first one is 42.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_most::<1, 1_000>)]
     pub seeds: usize,
@@ -131,6 +136,12 @@ impl InflateArgs {
     pub fn policies(&self) -> Vec<Policy> {
         let asked = |policy: &Policy| self.policy.iter().any(|arg| arg.covers(*policy));
         Policy::ALL.into_iter().filter(asked).collect()
+    }
+
+    /// Where the policies are to know from what is typical, each once, in a fixed order.
+    pub fn mixes(&self) -> Vec<Typical> {
+        let asked = |mix: &Typical| self.mix.contains(mix);
+        [Typical::Given, Typical::Learned].into_iter().filter(asked).collect()
     }
 }
 

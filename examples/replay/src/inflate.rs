@@ -8,7 +8,8 @@
 use std::time::{Duration, Instant};
 
 use apportion::sched::{
-    Cluster, Demand, FragmentMeter, Fragmentation, GpuState, NodeState, Policy, Scheduler, TaskMix,
+    Cluster, Demand, FragmentMeter, Fragmentation, GpuState, MixLearner, NodeState, Placement, Policy,
+    Scheduler, TaskMix,
 };
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -24,6 +25,16 @@ mod tests;
 /// How much GPU is asked for in the end, in percent of what there is.
 const OFFERED_PERCENT: i64 = 130;
 
+/// Where a policy knows from what is typical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Typical {
+    /// It is given the mix of the whole workload, as in the published runs.
+    Given,
+    /// It begins without any and learns it from the pods that have come.
+    Learned,
+}
+
 /// What one run of the experiment measured.
 ///
 /// A figure at N % is the mean over the arrivals after which the GPU demand offered so far rounds to N % of all GPUs.
@@ -33,6 +44,8 @@ pub struct Outcome {
     pub trace: String,
     /// The policy.
     pub policy: Policy,
+    /// Where it knows from what is typical.
+    pub mix: Typical,
     /// The seed of everything random: the order of nodes and of pods, the stretching, the random policy.
     pub seed: u64,
     /// GPU in use at 100 % offered, in percent of all GPU.
@@ -45,7 +58,7 @@ pub struct Outcome {
     pub frag_ratio_pct_80: f64,
     /// Pods that fitted nowhere when they came.
     pub unplaced: u64,
-    /// Decisions, each with its placement, per second of the time that they took.
+    /// Decisions, each with its placement and with what was learned for it, per second of the time that they took.
     pub decisions_per_s: f64,
 }
 
@@ -80,19 +93,27 @@ pub fn column(offered_milli: i64, capacity_milli: i64) -> usize {
 /// Runs the experiment once.
 ///
 /// Nodes without GPUs take no part. A pod that asks for what no node could be asked for counts as one that fits nowhere.
-pub fn run(nodes: &[NodeRow], trace: &str, pods: &[PodRow], policy: Policy, seed: u64) -> Outcome {
+pub fn run(
+    nodes: &[NodeRow],
+    trace: &str,
+    pods: &[PodRow],
+    policy: Policy,
+    typical: Typical,
+    seed: u64,
+) -> Outcome {
     let Setting { cluster, capacity_milli: capacity, arrivals, policy_seed } = setting(nodes, pods, seed);
     let mut cluster = cluster.regrouped(policy);
     let demands: Vec<Demand> = pods.iter().filter_map(PodRow::demand).collect();
     let mix = TaskMix::from_demands(&demands);
-    let mut scheduler = Scheduler::new(policy, policy_seed).with_mix(mix.clone());
+    let mut decider = Decider::new(Scheduler::new(policy, policy_seed), typical, &mix);
     let mut watch = Watch::new(&cluster, mix, capacity);
     for pod in arrivals {
-        watch.arrive(&mut cluster, &mut scheduler, pod);
+        watch.arrive(&mut cluster, &mut decider, pod);
     }
     Outcome {
         trace: trace.to_owned(),
         policy,
+        mix: typical,
         seed,
         alloc_pct_100: watch.at(100).allocated,
         alloc_pct_130: watch.at(OFFERED_PERCENT).allocated,
@@ -151,6 +172,30 @@ fn arrivals<'a>(pods: &'a [PodRow], capacity: i64, rng: &mut Pcg64) -> Vec<&'a P
     arrivals
 }
 
+/// A scheduler that is given what is typical, or learns it.
+struct Decider {
+    scheduler: Scheduler,
+    learner: Option<MixLearner>,
+}
+
+impl Decider {
+    fn new(scheduler: Scheduler, typical: Typical, mix: &TaskMix) -> Self {
+        match typical {
+            Typical::Given => Self { scheduler: scheduler.with_mix(mix.clone()), learner: None },
+            Typical::Learned => Self { scheduler, learner: Some(MixLearner::default()) },
+        }
+    }
+
+    fn find(&mut self, cluster: &Cluster, demand: &Demand) -> Option<Placement> {
+        if let Some(learner) = &mut self.learner
+            && learner.observe(demand)
+        {
+            self.scheduler.set_mix(learner.mix().clone());
+        }
+        self.scheduler.find(cluster, demand, &[])
+    }
+}
+
 /// One sample, or the mean of several, in percent.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sample {
@@ -191,11 +236,11 @@ impl Watch {
     }
 
     #[expect(clippy::disallowed_methods, reason = "wall time is what is measured here")]
-    fn arrive(&mut self, cluster: &mut Cluster, scheduler: &mut Scheduler, pod: &PodRow) {
+    fn arrive(&mut self, cluster: &mut Cluster, decider: &mut Decider, pod: &PodRow) {
         self.offered += pod.total_gpu_milli();
         let placed = pod.demand().and_then(|demand| {
             let start = Instant::now();
-            let found = scheduler.find(cluster, &demand, &[]);
+            let found = decider.find(cluster, &demand);
             self.spent += start.elapsed();
             self.decisions += 1;
             let placement = found?;

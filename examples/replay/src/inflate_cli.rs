@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{InflateArgs, UsageError, folder_of};
 use crate::error::AppError;
 use crate::generate::{PUBLISHED_NODES, PUBLISHED_PODS, Size, generate};
-use crate::inflate::{self, Outcome};
+use crate::inflate::{self, Outcome, Typical};
 use crate::input::trace_name;
 use crate::published::Published;
 use crate::table::write_json;
@@ -30,16 +30,23 @@ pub fn run(args: &InflateArgs) -> Result<String, AppError> {
     if nodes.iter().all(|node| node.gpus == 0) {
         return Err(AppError::NoGpus);
     }
-    let outcomes = outcomes(&nodes, &traces, &args.policies(), args.seeds);
+    let outcomes = outcomes(&nodes, &traces, &args.policies(), &args.mixes(), args.seeds);
     if let Some(path) = &args.json {
         write_json(path, &outcomes)?;
     }
     Ok(summary::table(&outcomes, published.as_ref()))
 }
 
-/// Runs every policy on every workload with so many seeds; the outcomes are grouped by workload and policy.
-pub fn outcomes(nodes: &[NodeRow], traces: &[Trace], policies: &[Policy], seeds: usize) -> Vec<Outcome> {
-    run_all(nodes, &jobs(traces, policies, seeds))
+/// Runs every policy on every workload with so many seeds; the outcomes are grouped by workload, policy, and where the
+/// policy knows from what is typical.
+pub fn outcomes(
+    nodes: &[NodeRow],
+    traces: &[Trace],
+    policies: &[Policy],
+    mixes: &[Typical],
+    seeds: usize,
+) -> Vec<Outcome> {
+    run_all(nodes, &jobs(traces, policies, mixes, seeds))
 }
 
 /// A workload with its name.
@@ -62,14 +69,17 @@ pub fn workloads(args: &InflateArgs) -> Result<(Vec<NodeRow>, Vec<Trace>), AppEr
 struct Job<'a> {
     trace: &'a Trace,
     policy: Policy,
+    mix: Typical,
     seed: u64,
 }
 
-fn jobs<'a>(traces: &'a [Trace], policies: &[Policy], seeds: usize) -> Vec<Job<'a>> {
-    let mut jobs = Vec::with_capacity(traces.len() * policies.len() * seeds);
+fn jobs<'a>(traces: &'a [Trace], policies: &[Policy], mixes: &[Typical], seeds: usize) -> Vec<Job<'a>> {
+    let mut jobs = Vec::with_capacity(traces.len() * policies.len() * mixes.len() * seeds);
     for trace in traces {
         for &policy in policies {
-            jobs.extend((FIRST_SEED..).take(seeds).map(|seed| Job { trace, policy, seed }));
+            for &mix in mixes {
+                jobs.extend((FIRST_SEED..).take(seeds).map(|seed| Job { trace, policy, mix, seed }));
+            }
         }
     }
     jobs
@@ -90,7 +100,7 @@ fn run_all(nodes: &[NodeRow], jobs: &[Job<'_>]) -> Vec<Outcome> {
             (at, jobs.get(at))
         } {
             let (name, pods) = job.trace;
-            let outcome = inflate::run(nodes, name, pods, job.policy, job.seed);
+            let outcome = inflate::run(nodes, name, pods, job.policy, job.mix, job.seed);
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, outcome));
             progress.inc(1);
         }
@@ -114,14 +124,18 @@ mod tests {
     fn outcomes_come_in_the_order_of_the_jobs_and_do_not_depend_on_the_threads() {
         let workload = generate(&Size { nodes: 20, pods: 100, seed: 1 });
         let traces = [("t".to_owned(), workload.pods)];
-        let jobs = jobs(&traces, &[Policy::Random, Policy::Fgd], 3);
+        let mixes = [Typical::Given, Typical::Learned];
+        let jobs = jobs(&traces, &[Policy::Random, Policy::Fgd], &mixes, 3);
         let outcomes = run_all(&workload.nodes, &jobs);
-        let order: Vec<_> = outcomes.iter().map(|outcome| (outcome.policy, outcome.seed)).collect();
+        let order: Vec<_> =
+            outcomes.iter().map(|outcome| (outcome.policy, outcome.mix, outcome.seed)).collect();
+        let seeds = |policy, mix| [42, 43, 44].map(|seed| (policy, mix, seed));
         let expected =
-            [Policy::Random, Policy::Fgd].map(|policy| [42, 43, 44].map(|seed| (policy, seed))).concat();
+            [Policy::Random, Policy::Fgd].map(|policy| mixes.map(|mix| seeds(policy, mix)).concat()).concat();
         assert_eq!(order, expected);
         for outcome in &outcomes {
-            let alone = inflate::run(&workload.nodes, "t", &traces[0].1, outcome.policy, outcome.seed);
+            let (policy, mix, seed) = (outcome.policy, outcome.mix, outcome.seed);
+            let alone = inflate::run(&workload.nodes, "t", &traces[0].1, policy, mix, seed);
             assert_eq!(
                 Outcome { decisions_per_s: 0.0, ..alone },
                 Outcome { decisions_per_s: 0.0, ..outcome.clone() }

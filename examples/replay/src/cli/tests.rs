@@ -144,6 +144,17 @@ fn policies_are_repeatable_and_each_runs_once() {
     assert_eq!(policies(line), [Policy::Random, Policy::Fgd]);
 }
 
+#[test]
+fn the_mix_is_given_unless_it_is_to_be_learned() {
+    let mixes = |line: &str| match parse(line).unwrap().command {
+        Some(Command::Inflate(args)) => args.mixes(),
+        Some(Command::Queue(_)) | None => panic!("not inflate"),
+    };
+    assert_eq!(mixes("replay inflate"), [Typical::Given]);
+    assert_eq!(mixes("replay inflate --mix learned"), [Typical::Learned]);
+    assert_eq!(mixes("replay inflate --mix learned --mix given"), [Typical::Given, Typical::Learned]);
+}
+
 fn queue(line: &str) -> QueueArgs {
     let Some(Command::Queue(args)) = parse(line).unwrap().command else { panic!("{line}") };
     args

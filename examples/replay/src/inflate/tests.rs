@@ -43,14 +43,17 @@ fn pods(times: u32) -> Vec<PodRow> {
 
 #[test]
 fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
-    let figures =
-        |policy, seed| Outcome { decisions_per_s: 0.0, ..run(&nodes(), "t", &pods(30), policy, seed) };
+    let figures = |policy, mix, seed| Outcome {
+        decisions_per_s: 0.0,
+        ..run(&nodes(), "t", &pods(30), policy, mix, seed)
+    };
     for policy in Policy::ALL {
-        assert_eq!(figures(policy, 42), figures(policy, 42));
-        assert_ne!(
-            figures(policy, 42).frag_ratio_pct_50.to_bits(),
-            figures(policy, 43).frag_ratio_pct_50.to_bits()
-        );
+        for mix in [Typical::Given, Typical::Learned] {
+            let first = figures(policy, mix, 42);
+            assert_eq!(first, figures(policy, mix, 42));
+            let second = figures(policy, mix, 43);
+            assert_ne!(first.frag_ratio_pct_50.to_bits(), second.frag_ratio_pct_50.to_bits());
+        }
     }
 }
 
@@ -83,7 +86,7 @@ fn a_long_trace_is_thinned_to_what_is_offered() {
 fn work_that_divides_the_gpus_evenly_fills_them() {
     let pods: Vec<PodRow> = (0..300).map(|at| pod(at, 1, 500)).collect();
     for policy in Policy::ALL {
-        let outcome = run(&nodes(), "halves", &pods, policy, 42);
+        let outcome = run(&nodes(), "halves", &pods, policy, Typical::Given, 42);
         assert!(outcome.alloc_pct_100 > 99.5 && (outcome.alloc_pct_130 - 100.0).abs() < 1e-9, "{outcome:?}");
         assert_eq!(outcome.unplaced, 240);
         assert!(outcome.frag_ratio_pct_50 < 0.001);
@@ -94,8 +97,10 @@ fn work_that_divides_the_gpus_evenly_fills_them() {
 fn nodes_without_gpus_take_no_part() {
     let mut with = nodes();
     with.extend((0..50).map(|at| node(&format!("cpu-{at}"), 0)));
-    let figures =
-        |nodes: &[NodeRow]| Outcome { decisions_per_s: 0.0, ..run(nodes, "t", &pods(20), Policy::Fgd, 1) };
+    let figures = |nodes: &[NodeRow]| Outcome {
+        decisions_per_s: 0.0,
+        ..run(nodes, "t", &pods(20), Policy::Fgd, Typical::Given, 1)
+    };
     assert_eq!(figures(&with), figures(&nodes()));
 }
 
@@ -106,10 +111,10 @@ fn fragments_kept_up_by_each_node_are_those_of_the_whole_cluster() {
     let mut cluster = cluster(&nodes(), &mut rng);
     let demands: Vec<Demand> = pods.iter().filter_map(PodRow::demand).collect();
     let mix = TaskMix::from_demands(&demands);
-    let mut scheduler = Scheduler::new(Policy::Fgd, 1).with_mix(mix.clone());
+    let mut decider = Decider::new(Scheduler::new(Policy::Fgd, 1), Typical::Given, &mix);
     let mut watch = Watch::new(&cluster, mix.clone(), 400_000);
     for pod in arrivals(&pods, 400_000, &mut rng) {
-        watch.arrive(&mut cluster, &mut scheduler, pod);
+        watch.arrive(&mut cluster, &mut decider, pod);
     }
     assert_eq!(watch.fragments, apportion::sched::fragmentation(&cluster, &mix));
     assert_eq!(u64::try_from(watch.allocated), Ok(cluster.totals().gpu_used_milli));
@@ -117,17 +122,17 @@ fn fragments_kept_up_by_each_node_are_those_of_the_whole_cluster() {
 
 #[test]
 fn a_trace_without_gpus_and_a_cluster_without_nodes_are_answered() {
-    let none = run(&nodes(), "cpu", &[pod(1, 0, 0)], Policy::Fgd, 1);
+    let none = run(&nodes(), "cpu", &[pod(1, 0, 0)], Policy::Fgd, Typical::Learned, 1);
     assert_eq!((none.unplaced, none.alloc_pct_130), (0, 0.0));
     // Whatever asks for a GPU is thinned out; what is left fits nowhere.
-    let nowhere = run(&[], "t", &pods(20), Policy::BestFit, 1);
+    let nowhere = run(&[], "t", &pods(20), Policy::BestFit, Typical::Learned, 1);
     assert!(nowhere.unplaced > 0);
     assert_eq!((nowhere.alloc_pct_100, nowhere.alloc_pct_130), (0.0, 0.0));
 }
 
 #[test]
 fn an_outcome_is_written_under_fixed_names() {
-    let outcome = run(&nodes(), "t", &pods(1), Policy::DotProduct, 42);
+    let outcome = run(&nodes(), "t", &pods(1), Policy::DotProduct, Typical::Learned, 42);
     let json = serde_json::to_value(&outcome).unwrap();
     let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
@@ -136,11 +141,25 @@ fn an_outcome_is_written_under_fixed_names() {
         "decisions_per_s",
         "frag_ratio_pct_50",
         "frag_ratio_pct_80",
+        "mix",
         "policy",
         "seed",
         "trace",
         "unplaced",
     ];
     assert_eq!(names, expected);
-    assert_eq!(json["policy"], "dot-product");
+    assert_eq!((&json["policy"], &json["mix"]), (&"dot-product".into(), &"learned".into()));
+}
+
+#[test]
+fn only_a_policy_that_looks_at_the_mix_does_otherwise_when_it_learns_it() {
+    for policy in Policy::ALL {
+        let of =
+            |mix| Outcome { mix, decisions_per_s: 0.0, ..run(&nodes(), "t", &pods(30), policy, mix, 42) };
+        let (given, learned) = (of(Typical::Given), of(Typical::Learned));
+        let looks = matches!(policy, Policy::Fgd | Policy::OpportunityCost);
+        assert_eq!(given != Outcome { mix: Typical::Given, ..learned.clone() }, looks, "{policy}");
+        // It knows enough soon: the whole run is hardly worse for it.
+        assert!(learned.alloc_pct_100 > given.alloc_pct_100 - 1.0, "{given:?} {learned:?}");
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use apportion::sched::Policy;
 
-use crate::inflate::Outcome;
+use crate::inflate::{Outcome, Typical};
 use crate::published::{Measure, Published};
 use crate::table::{Grid, whole};
 
@@ -15,14 +15,18 @@ const TELL_APART: f64 = 0.3;
 struct Cell<'a> {
     trace: &'a str,
     policy: Policy,
+    mix: Typical,
     runs: &'a [Outcome],
 }
 
-/// Lays the outcomes out, which are grouped by workload and policy.
+/// Lays the outcomes out, which are grouped by workload, policy, and where the policy knows from what is typical.
 pub(super) fn table(outcomes: &[Outcome], published: Option<&Published>) -> String {
     let cells: Vec<Cell<'_>> = outcomes
-        .chunk_by(|a, b| (&a.trace, a.policy) == (&b.trace, b.policy))
-        .filter_map(|runs| runs.first().map(|first| Cell { trace: &first.trace, policy: first.policy, runs }))
+        .chunk_by(|a, b| (&a.trace, a.policy, a.mix) == (&b.trace, b.policy, b.mix))
+        .filter_map(|runs| {
+            let first = runs.first()?;
+            Some(Cell { trace: &first.trace, policy: first.policy, mix: first.mix, runs })
+        })
         .collect();
     let mut grid = Grid { left: 2, lines: vec![head(published.is_some())] };
     let mut last = None;
@@ -66,7 +70,7 @@ fn head(compared: bool) -> Vec<String> {
 
 impl Cell<'_> {
     fn line(&self, published: Option<&Published>) -> Vec<String> {
-        let mut line = vec![self.trace.to_owned(), self.policy.to_string()];
+        let mut line = vec![self.trace.to_owned(), self.name()];
         for measure in [Measure::AllocationAt100, Measure::AllocationAt130, Measure::FragmentsAt50] {
             let (mean, sd) = mean_and_sd(self.values(measure));
             line.push(format!("{mean:.2} ± {sd:.2}"));
@@ -88,6 +92,14 @@ impl Cell<'_> {
         line.push(unplaced.to_string());
         line.push(whole(mean_and_sd(self.runs.iter().map(|run| run.decisions_per_s)).0));
         line
+    }
+
+    /// The policy, and that it was given nothing, where that is so.
+    fn name(&self) -> String {
+        match self.mix {
+            Typical::Given => self.policy.to_string(),
+            Typical::Learned => format!("{}, learned", self.policy),
+        }
     }
 
     fn values(&self, measure: Measure) -> impl Iterator<Item = f64> {
@@ -139,7 +151,7 @@ fn verdict(cells: &[Cell<'_>], published: &Published) -> String {
     let mut text = format!(
         "\nallocation at 100 %: {within} of {} means in the band; the farthest is {} on {}, by {most:.2} points\n",
         off.len(),
-        worst.policy,
+        worst.name(),
         worst.trace
     );
     let (mut pairs, mut kept, mut broken) = (0_usize, 0_usize, String::new());
@@ -161,7 +173,9 @@ fn verdict(cells: &[Cell<'_>], published: &Published) -> String {
                 let _ = writeln!(
                     broken,
                     "  {}: {} and {} differ by {ours:+.2}, published {apart:+.2}",
-                    a.trace, a.policy, b.policy
+                    a.trace,
+                    a.name(),
+                    b.name()
                 );
             }
         }
@@ -182,6 +196,7 @@ mod tests {
         Outcome {
             trace: "t".to_owned(),
             policy,
+            mix: Typical::Given,
             seed,
             alloc_pct_100: alloc,
             alloc_pct_130: alloc + 1.0,
@@ -236,6 +251,15 @@ mod tests {
         let text = table(&outcomes, Some(&published(&[("05-BestFit", 89.4), ("06-FGD", 90.4)])));
         assert!(text.contains("order: 0 of 1 pairs"), "{text}");
         assert!(text.contains("  t: best-fit and fgd differ by +1.00, published -1.00"), "{text}");
+    }
+
+    #[test]
+    fn what_was_learned_is_not_mixed_with_what_was_given() {
+        let learned = Outcome { mix: Typical::Learned, ..outcome(Policy::Fgd, 42, 91.0) };
+        let text = table(&[outcome(Policy::Fgd, 42, 95.0), learned], None);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[1].contains("fgd ") && lines[1].contains("95.00 ±"), "{text}");
+        assert!(lines[2].contains("fgd, learned") && lines[2].contains("91.00 ±"), "{text}");
     }
 
     #[test]
