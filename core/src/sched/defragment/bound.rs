@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::dual::Room;
 use super::floor::Floor;
+use super::prices::prices;
 use crate::sched::class::WHOLE;
 
 /// A whole GPU.
@@ -12,7 +14,8 @@ const MOST_PARTS: i64 = 100;
 
 /// The bound of [`freeable`](super::freeable).
 pub(super) fn bound(floor: &Floor<'_>, budget: usize) -> usize {
-    by_moves(floor, budget).min(by_room(floor))
+    let room = Room::new(floor, budget);
+    by_moves(floor, budget).min(by_room(floor)).min(room.bound(&prices(&room)))
 }
 
 /// The most GPUs whose tasks are together no more than the budget.

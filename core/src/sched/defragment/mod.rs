@@ -1,8 +1,10 @@
 //! Fewer GPUs for the same tasks: [`defragment`].
 
 mod bound;
+mod dual;
 mod floor;
 mod held;
+mod prices;
 mod search;
 mod work;
 
@@ -140,8 +142,8 @@ pub fn defragment<'a, K: Clone + Ord>(
     let plan = best(&floor, budget, freeable);
     let named = |step: &work::Step| {
         let (task, from) = (keys.get(step.task)?.clone(), (*placements.get(step.task)?).clone());
-        let (node, slot) = floor.name(step.to)?;
-        let to = Placement { node, gpus: vec![slot], ..from.clone() };
+        let (node, gpus) = floor.name(step.to)?;
+        let to = Placement { node, gpus, ..from.clone() };
         Some(Move { task, from, to })
     };
     let moves = plan.steps.iter().filter_map(named).collect();

@@ -22,12 +22,14 @@ pub(super) struct Found {
 }
 
 /// For which sources idle GPUs are begun first.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begin {
     /// Those of the fewest tasks, then the smallest: the more go on one GPU, the fewer moves it costs to gain one.
     Smallest,
     /// The largest, and beside it the largest that fits: the fewest GPUs are begun.
     Largest,
+    /// As the smallest, but only where nothing can be moved on to make room.
+    Last,
 }
 
 /// A source that is not emptied, since some of its tasks fit no GPU as things are.
@@ -43,7 +45,7 @@ pub(super) fn best(floor: &Floor<'_>, budget: usize, freeable: usize) -> Found {
     let mut best = Found::default();
     let milli = |found: &Found| found.steps.iter().map(|step| floor.milli(step.task)).sum::<i64>();
     let rank = |found: &Found| (found.freed, Reverse(found.steps.len()), Reverse(milli(found)));
-    for begin in [Begin::Smallest, Begin::Largest] {
+    for begin in [Begin::Smallest, Begin::Largest, Begin::Last] {
         if best.freed == freeable {
             break;
         }
@@ -63,6 +65,9 @@ fn search(floor: &Floor<'_>, begin: Begin, budget: usize, freeable: usize) -> Fo
     sources.sort_by_key(|gpu| floor.gpu(*gpu).map(|gpu| (gpu.tasks.len(), gpu.used())));
     let mut work = Work::new(floor.clone(), sources, freeable, budget);
     empty_all(&mut work, false);
+    if begin == Begin::Last {
+        empty_all(&mut work, true);
+    }
     begin_idle(&mut work, begin);
     empty_all(&mut work, true);
     Found { freed: work.freed(), steps: work.steps().collect() }
@@ -91,7 +96,9 @@ fn begin_idle(work: &mut Work<'_>, begin: Begin) {
     let sources = work.sources.iter().filter(|gpu| work.is_source(**gpu));
     let mut stuck: Vec<Stuck> = sources.map(|gpu| Stuck::new(work, *gpu)).collect();
     match begin {
-        Begin::Smallest => stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli)),
+        Begin::Smallest | Begin::Last => {
+            stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli))
+        }
         Begin::Largest => stuck.sort_by_key(|source| Reverse(source.milli)),
     }
     for nth in 0..stuck.len() {

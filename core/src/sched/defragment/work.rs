@@ -1,15 +1,23 @@
 //! A plan in the making, which can be taken back step by step: [`Work`].
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::floor::{Floor, Gpu};
+use crate::sched::class::WHOLE;
 
+/// A whole GPU.
+const GPU: i64 = WHOLE as i64;
 /// How many GPUs are looked at for one share. More matters only where many have room, but their nodes do not.
 const MOST_TRIED: usize = 2_000;
 /// How many shares are tried to be moved on to make room for another one.
 const MOST_DISPLACED: usize = 16;
+/// How many GPUs are looked at for one share whose nodes would have room without something else.
+const MOST_CROWDED: usize = 200;
+/// How many nodes are looked at for something that makes room.
+const MOST_HOSTS: usize = 16;
 
-/// A task goes from one GPU to another, all by their positions on the floor.
+/// A task goes from one place to another, all by their positions on the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) task: usize,
@@ -55,6 +63,8 @@ pub(super) struct Work<'a> {
     roles: Vec<Role>,
     /// Those that take what fits, by what is free of them: the first that is large enough is the tightest fit.
     targets: BTreeSet<(i64, usize)>,
+    /// The nodes by their free processor time.
+    hosts: BTreeSet<(i64, usize)>,
     moved: Vec<bool>,
     log: Vec<Done>,
     moves: usize,
@@ -75,8 +85,9 @@ impl<'a> Work<'a> {
         let all = floor.gpus().iter().zip(&roles).enumerate();
         let targets = all.filter(|(_, (_, role))| **role == Role::Target);
         let targets = targets.map(|(at, (gpu, _))| (gpu.free, at)).collect();
+        let hosts = (0..floor.nodes()).map(|node| (floor.cpu(node), node)).collect();
         let moved = vec![false; floor.tasks()];
-        Self { floor, sources, roles, targets, moved, log: Vec::new(), moves: 0, budget, freed: 0 }
+        Self { floor, sources, roles, targets, hosts, moved, log: Vec::new(), moves: 0, budget, freed: 0 }
     }
 
     /// The moves, in order.
@@ -110,7 +121,11 @@ impl<'a> Work<'a> {
     /// The tasks of a GPU that are still where they were, the largest first.
     pub(super) fn unmoved(&self, gpu: usize) -> impl Iterator<Item = usize> + '_ {
         let tasks = self.floor.gpu(gpu).map_or(&[][..], |gpu| &gpu.tasks);
-        tasks.iter().copied().filter(|task| self.moved.get(*task) == Some(&false))
+        tasks.iter().copied().filter(|task| self.stays(*task))
+    }
+
+    fn stays(&self, task: usize) -> bool {
+        self.moved.get(task) == Some(&false)
     }
 
     /// Whether a GPU could still be emptied.
@@ -127,7 +142,8 @@ impl<'a> Work<'a> {
         let mark = self.mark();
         self.give(gpu, Role::Idle);
         for task in tasks {
-            let placed = self.place(task, gpu) || displacing && self.displace(task, gpu);
+            let placed =
+                self.place(task, gpu) || displacing && (self.clear(task, gpu) || self.displace(task, gpu));
             if !placed || self.moves > self.budget {
                 self.back_to(mark);
                 // It was tried, so it need not be spared any more.
@@ -180,6 +196,44 @@ impl<'a> Work<'a> {
         false
     }
 
+    /// Moves a task to a GPU that is wide enough, on a node that has room once something else has gone from there, which
+    /// goes first: a task without GPU, or one that takes an idle GPU for the one that it leaves. Of those that will do, that
+    /// with the most processor time.
+    fn clear(&mut self, task: usize, from: usize) -> bool {
+        let wide_enough = self.targets.range((self.floor.milli(task), 0)..).map(|(_, gpu)| *gpu);
+        let cleared = wide_enough.take(MOST_CROWDED).filter(|gpu| *gpu != from).filter_map(|gpu| {
+            let loads = self.floor.loads(self.floor.node_of(gpu)?).iter().copied();
+            let mut enough =
+                loads.filter(|load| self.stays(*load) && self.floor.fits_with(task, gpu, Some(*load)));
+            let load = enough.next()?;
+            Some((self.floor.demand(load)?.cpu(), Reverse(gpu), load))
+        });
+        let mut cleared: Vec<_> = cleared.collect();
+        cleared.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, Reverse(gpu), load) in cleared {
+            if let Some((place, host)) = self.floor.place_of(load).zip(self.host_of(load)) {
+                self.carry(Step { task: load, from: place, to: host });
+                self.carry(Step { task, from, to: gpu });
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Where something goes that makes room: to the node with the most processor time left.
+    fn host_of(&self, load: usize) -> Option<usize> {
+        let from = self.floor.place_of(load)?;
+        let most_first = self.hosts.iter().rev().map(|(_, node)| *node).take(MOST_HOSTS);
+        let elsewhere = most_first.filter(|node| Some(*node) != self.floor.node_of(from));
+        let places = elsewhere.filter_map(|node| {
+            if self.floor.milli(load) == 0 {
+                return Some(self.floor.place_on(node));
+            }
+            self.floor.gpus_of(node).find(|gpu| self.role(*gpu) == Role::Idle)
+        });
+        places.filter(|place| self.floor.fits(load, from, *place)).next()
+    }
+
     /// Gives a GPU another role, and lists it as a target if that is what it is now.
     pub(super) fn give(&mut self, gpu: usize, role: Role) {
         self.log.push(Done::Had(gpu, self.role(gpu)));
@@ -202,7 +256,14 @@ impl<'a> Work<'a> {
         self.set_moved(step.task, true);
         self.log.push(Done::Moved(step));
         self.moves += 1;
-        self.give(step.to, Role::Filled);
+        match self.floor.milli(step.task) {
+            0 => {}
+            GPU => {
+                self.give(step.from, Role::Idle);
+                self.give(step.to, Role::Filled);
+            }
+            _ => self.give(step.to, Role::Filled),
+        }
     }
 
     pub(super) const fn mark(&self) -> Mark {
@@ -234,7 +295,12 @@ impl<'a> Work<'a> {
     /// Moves a task on the floor, and keeps the list of targets true.
     fn shift(&mut self, task: usize, from: usize, to: usize) {
         let listed = [from, to].map(|gpu| (gpu, self.targets.remove(&(self.free(gpu), gpu))));
+        let nodes = [from, to].map(|place| self.floor.node_of(place).unwrap_or(usize::MAX));
+        for node in nodes {
+            self.hosts.remove(&(self.floor.cpu(node), node));
+        }
         self.floor.carry(task, from, to);
+        self.hosts.extend(nodes.map(|node| (self.floor.cpu(node), node)));
         for (gpu, _) in listed.into_iter().filter(|(_, listed)| *listed) {
             self.targets.insert((self.free(gpu), gpu));
         }
