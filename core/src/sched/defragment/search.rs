@@ -77,6 +77,7 @@ fn search(floor: &Floor<'_>, begin: Begin, budget: usize, freeable: usize) -> Fo
 fn empty_all(work: &mut Work<'_>, displacing: bool) {
     for _ in 0..MOST_ROUNDS {
         let before = work.freed();
+        work.begin_round();
         for nth in 0..work.sources.len() {
             if let Some(gpu) = work.sources.get(nth).copied() {
                 work.empty(gpu, displacing);

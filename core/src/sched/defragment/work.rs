@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashSet;
+
 use super::floor::{Floor, Gpu};
 use crate::sched::class::WHOLE;
 
@@ -12,6 +14,8 @@ const GPU: i64 = WHOLE as i64;
 const MOST_TRIED: usize = 2_000;
 /// How many shares are tried to be moved on to make room for another one.
 const MOST_DISPLACED: usize = 16;
+/// How many of them move on for one share, each to where the next one was, beyond the first.
+const MOST_CHAINED: usize = 1;
 /// How many GPUs are looked at for one share whose nodes would have room without something else.
 const MOST_CROWDED: usize = 200;
 /// How many nodes are looked at for something that makes room.
@@ -66,6 +70,8 @@ pub(super) struct Work<'a> {
     /// The nodes by their free processor time.
     hosts: BTreeSet<(i64, usize)>,
     moved: Vec<bool>,
+    /// For what no way could be made in this round, by share, processor time, memory, and how many may move on.
+    hopeless: FxHashSet<(i64, i64, i64, usize)>,
     log: Vec<Done>,
     moves: usize,
     budget: usize,
@@ -87,7 +93,7 @@ impl<'a> Work<'a> {
         let targets = targets.map(|(at, (gpu, _))| (gpu.free, at)).collect();
         let hosts = (0..floor.nodes()).map(|node| (floor.cpu(node), node)).collect();
         let moved = vec![false; floor.tasks()];
-        Self { floor, sources, roles, targets, hosts, moved, log: Vec::new(), moves: 0, budget, freed: 0 }
+        Self { floor, sources, roles, targets, hosts, moved, hopeless: FxHashSet::default(), log: Vec::new(), moves: 0, budget, freed: 0 }
     }
 
     /// The moves, in order.
@@ -143,7 +149,7 @@ impl<'a> Work<'a> {
         self.give(gpu, Role::Idle);
         for task in tasks {
             let placed =
-                self.place(task, gpu) || displacing && (self.clear(task, gpu) || self.displace(task, gpu));
+                self.place(task, gpu) || displacing && self.make_way(task, gpu, MOST_CHAINED);
             if !placed || self.moves > self.budget {
                 self.back_to(mark);
                 // It was tried, so it need not be spared any more.
@@ -173,8 +179,29 @@ impl<'a> Work<'a> {
         wide_enough.take(MOST_TRIED).find(|gpu| *gpu != from && self.floor.fits(task, from, *gpu))
     }
 
-    /// Moves a task to where it fits once a smaller one has gone from there, which goes first.
-    fn displace(&mut self, task: usize, from: usize) -> bool {
+    /// Moves a task to where it fits once something else has gone from there. What has no way in a round has none in all of it:
+    /// whatever asks for the same is not tried again.
+    fn make_way(&mut self, task: usize, from: usize, more: usize) -> bool {
+        let Some(demand) = self.floor.demand(task) else { return false };
+        let kind = (self.floor.milli(task), demand.cpu().get(), demand.memory().get(), more);
+        if self.hopeless.contains(&kind) {
+            return false;
+        }
+        let found = self.clear(task, from) || self.displace(task, from, more);
+        if !found {
+            self.hopeless.insert(kind);
+        }
+        found
+    }
+
+    /// Begins another round: what had no way may have one now.
+    pub(super) fn begin_round(&mut self) {
+        self.hopeless.clear();
+    }
+
+    /// Moves a task to where it fits once a smaller one has gone from there, which goes first; and that one, if it fits
+    /// nowhere, likewise, so many times.
+    fn displace(&mut self, task: usize, from: usize, more: usize) -> bool {
         let milli = self.floor.milli(task);
         let widest_first = self.targets.range(..(milli, 0)).rev().map(|(_, gpu)| *gpu);
         let smaller = |gpu: usize| {
@@ -182,13 +209,25 @@ impl<'a> Work<'a> {
             let that = |other: &usize| (enough..milli).contains(&self.floor.milli(*other));
             self.unmoved(gpu).filter(that).last().map(|other| (other, gpu))
         };
-        let tried: Vec<(usize, usize)> = widest_first.take(MOST_DISPLACED).filter_map(smaller).collect();
+        let others = widest_first.filter(|gpu| *gpu != from).filter_map(smaller);
+        let tried: Vec<(usize, usize)> = others.take(MOST_DISPLACED).collect();
         for (other, gpu) in tried {
-            let Some(to) = self.target_of(other, gpu) else { continue };
             let mark = self.mark();
-            self.carry(Step { task: other, from: gpu, to });
+            let to = self.target_of(other, gpu);
+            if let Some(to) = to {
+                self.carry(Step { task: other, from: gpu, to });
+            } else if !(more > 0 && self.make_way(other, gpu, more - 1)) {
+                continue;
+            }
             if self.floor.fits(task, from, gpu) {
                 self.carry(Step { task, from, to: gpu });
+                return true;
+            }
+            let loads = self.floor.node_of(gpu).map_or(&[][..], |node| self.floor.loads(node));
+            let mut loads = loads.iter().copied().filter(|load| self.stays(*load));
+            if let Some(load) = loads.find(|load| self.floor.fits_with(task, gpu, Some(*load)))
+                && self.clear_of(task, from, gpu, load)
+            {
                 return true;
             }
             self.back_to(mark);
@@ -210,14 +249,17 @@ impl<'a> Work<'a> {
         });
         let mut cleared: Vec<_> = cleared.collect();
         cleared.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, Reverse(gpu), load) in cleared {
-            if let Some((place, host)) = self.floor.place_of(load).zip(self.host_of(load)) {
-                self.carry(Step { task: load, from: place, to: host });
-                self.carry(Step { task, from, to: gpu });
-                return true;
-            }
-        }
-        false
+        cleared.into_iter().any(|(_, Reverse(gpu), load)| self.clear_of(task, from, gpu, load))
+    }
+
+    /// Moves a task to a GPU once something else has gone from its node, if there is where that can go.
+    fn clear_of(&mut self, task: usize, from: usize, gpu: usize, load: usize) -> bool {
+        let Some((place, host)) = self.floor.place_of(load).zip(self.host_of(load)) else {
+            return false;
+        };
+        self.carry(Step { task: load, from: place, to: host });
+        self.carry(Step { task, from, to: gpu });
+        true
     }
 
     /// Where something goes that makes room: to the node with the most processor time left.
