@@ -7,6 +7,10 @@ use super::work::{Role, Step, Work};
 
 /// How often the sources are gone through again, while that still frees something.
 const MOST_ROUNDS: usize = 4;
+/// How many sources one move that makes room must at least be good for, in the order in which they are looked for.
+const MOST_INSTEAD: [usize; 3] = [4, 3, 2];
+/// How many tasks of a node are tried to be moved off to make room.
+const MOST_LOADS: usize = 2;
 /// How many idle GPUs, each of a node with other room, are begun in vain for one source.
 const MOST_BEGUN: usize = 3;
 /// How many idle GPUs are looked at for one source.
@@ -66,6 +70,7 @@ fn search(floor: &Floor<'_>, begin: Begin, budget: usize, freeable: usize) -> Fo
     let mut work = Work::new(floor.clone(), sources, freeable, budget);
     empty_all(&mut work, false);
     if begin == Begin::Last {
+        clear_nodes(&mut work);
         empty_all(&mut work, true);
     }
     begin_idle(&mut work, begin);
@@ -85,6 +90,44 @@ fn empty_all(work: &mut Work<'_>, displacing: bool) {
         }
         if work.freed() == before {
             return;
+        }
+    }
+}
+
+/// Moves off a node what makes room for the tasks of several sources that have but one: the most for each such move first.
+fn clear_nodes(work: &mut Work<'_>) {
+    let only = |gpu: &usize| {
+        let mut tasks = work.floor.gpu(*gpu)?.tasks.iter().copied();
+        tasks.next().filter(|task| tasks.next().is_none() && work.stays(*task)).map(|task| (*gpu, task))
+    };
+    let mut singles: Vec<(usize, usize)> = work.sources.iter().filter_map(only).collect();
+    singles.sort_by_key(|(_, task)| Reverse(work.floor.milli(*task)));
+    for enough in MOST_INSTEAD {
+        for node in 0..work.floor.nodes() {
+            let loads = work.floor.loads(node).iter().copied().filter(|load| work.stays(*load));
+            for load in loads.take(MOST_LOADS).collect::<Vec<_>>() {
+                let (mark, before) = (work.mark(), work.freed());
+                if work.left() > enough && work.unload(load) {
+                    fill(work, node, &singles);
+                    if work.freed() < before + enough {
+                        work.back_to(mark);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Brings what fits of these to the GPUs of a node that are in use, the largest first.
+fn fill(work: &mut Work<'_>, node: usize, singles: &[(usize, usize)]) {
+    for to in work.floor.gpus_of(node) {
+        if !matches!(work.role(to), Role::Target | Role::Filled | Role::Source) {
+            continue;
+        }
+        let narrow = |(_, task): &(usize, usize)| work.floor.milli(*task) > work.free(to);
+        let from = singles.partition_point(narrow);
+        for (gpu, task) in singles.get(from..).unwrap_or(&[]) {
+            work.empty_onto(*gpu, *task, to);
         }
     }
 }

@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
         tasks.iter().copied().filter(|task| self.stays(*task))
     }
 
-    fn stays(&self, task: usize) -> bool {
+    pub(super) fn stays(&self, task: usize) -> bool {
         self.moved.get(task) == Some(&false)
     }
 
@@ -254,12 +254,31 @@ impl<'a> Work<'a> {
 
     /// Moves a task to a GPU once something else has gone from its node, if there is where that can go.
     fn clear_of(&mut self, task: usize, from: usize, gpu: usize, load: usize) -> bool {
-        let Some((place, host)) = self.floor.place_of(load).zip(self.host_of(load)) else {
-            return false;
-        };
-        self.carry(Step { task: load, from: place, to: host });
-        self.carry(Step { task, from, to: gpu });
-        true
+        let gone = self.unload(load);
+        if gone {
+            self.carry(Step { task, from, to: gpu });
+        }
+        gone
+    }
+
+    /// Moves something that makes room off its node, if there is where it can go.
+    pub(super) fn unload(&mut self, load: usize) -> bool {
+        let ways = self.floor.place_of(load).zip(self.host_of(load));
+        if let Some((from, to)) = ways {
+            self.carry(Step { task: load, from, to });
+        }
+        ways.is_some()
+    }
+
+    /// Moves the one task of a GPU to another GPU, if it fits.
+    pub(super) fn empty_onto(&mut self, gpu: usize, task: usize, to: usize) -> bool {
+        let fits = self.is_source(gpu) && gpu != to && self.left() > 0 && self.floor.fits(task, gpu, to);
+        if fits {
+            self.give(gpu, Role::Idle);
+            self.carry(Step { task, from: gpu, to });
+            self.freed += 1;
+        }
+        fits
     }
 
     /// Where something goes that makes room: to the node with the most processor time left.
