@@ -6,7 +6,7 @@ use super::floor::{Floor, Gpu};
 use super::work::{Role, Step, Work};
 
 /// How often the sources are gone through again, while that still frees something.
-const MOST_ROUNDS: usize = 4;
+const MOST_ROUNDS: usize = 12;
 /// How many sources one move that makes room must at least be good for, in the order in which they are looked for.
 const MOST_INSTEAD: [usize; 3] = [4, 3, 2];
 /// How many tasks of a node are tried to be moved off to make room.

@@ -15,7 +15,7 @@ const MOST_TRIED: usize = 2_000;
 /// How many shares are tried to be moved on to make room for another one.
 const MOST_DISPLACED: usize = 16;
 /// How many of them move on for one share, each to where the next one was, beyond the first.
-const MOST_CHAINED: usize = 1;
+const MOST_CHAINED: usize = 2;
 /// How many GPUs are looked at for one share whose nodes would have room without something else.
 const MOST_CROWDED: usize = 200;
 /// How many nodes are looked at for something that makes room.
@@ -93,7 +93,19 @@ impl<'a> Work<'a> {
         let targets = targets.map(|(at, (gpu, _))| (gpu.free, at)).collect();
         let hosts = (0..floor.nodes()).map(|node| (floor.cpu(node), node)).collect();
         let moved = vec![false; floor.tasks()];
-        Self { floor, sources, roles, targets, hosts, moved, hopeless: FxHashSet::default(), log: Vec::new(), moves: 0, budget, freed: 0 }
+        Self {
+            floor,
+            sources,
+            roles,
+            targets,
+            hosts,
+            moved,
+            hopeless: FxHashSet::default(),
+            log: Vec::new(),
+            moves: 0,
+            budget,
+            freed: 0,
+        }
     }
 
     /// The moves, in order.
@@ -148,8 +160,7 @@ impl<'a> Work<'a> {
         let mark = self.mark();
         self.give(gpu, Role::Idle);
         for task in tasks {
-            let placed =
-                self.place(task, gpu) || displacing && self.make_way(task, gpu, MOST_CHAINED);
+            let placed = self.place(task, gpu) || displacing && self.make_way(task, gpu, MOST_CHAINED);
             if !placed || self.moves > self.budget {
                 self.back_to(mark);
                 // It was tried, so it need not be spared any more.
