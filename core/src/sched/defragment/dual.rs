@@ -1,4 +1,22 @@
 //! What no plan can pass by moves and room together: [`Room`].
+//!
+//! Let a plan be done, and `U` be the GPUs on which there are shares in the end, of those that work and whose nodes are
+//! open. A task on whole GPUs has as many as before, and does not leave the open nodes, so the plan frees no more than
+//! the GPUs with shares before, less `U`. For each GPU that had shares, write 1 if it has none in the end, and for each other
+//! one -1 if it has some: the sum of it is what is freed at most.
+//!
+//! Every share that may be moved is in the end where it was or on another GPU, and on no more GPUs than `moves` has something
+//! come that was not there, counted share by share: each has made a move. Let `p` be a price for each size of share, and
+//! `s` one for a move, none below 0. Whatever these are, the sum above is no more than the same sum, plus `p` of every share on
+//! the GPUs in the end, less `p` of every share at first, of which none has gone from the open nodes, plus `s` times `moves`,
+//! less `s` for everything that came. That falls into a sum over the GPUs: for each, the most over all that can be on it in
+//! the end is no less than what is. On a GPU that had shares some of them stay, each once, and what came is of any
+//! size, as often as fits: or it is idle, if nothing on it must stay, and that is worth 1. On any other, of
+//! which no more than `moves` are begun, what came is worth what it is, less 1, or nothing.
+//!
+//! This is Lagrange's relaxation of where the shares go; for the best prices it is that of the linear program over all
+//! patterns. The sum is made in whole numbers, so that it proves the bound whoever found the prices:
+//! [`prices`](super::prices::prices()).
 
 use std::collections::BTreeMap;
 
@@ -19,7 +37,7 @@ pub(super) struct Room {
     pub(super) sizes: Vec<(i64, i64)>,
     /// The GPUs in use, those that are alike told once; and as the last one the idle ones that may be begun.
     pub(super) gpus: Vec<Alike>,
-    /// How many shares may be elsewhere in the end.
+    /// How many tasks may be elsewhere in the end.
     pub(super) moves: i64,
 }
 
@@ -64,7 +82,7 @@ impl Room {
             }
             *gpus.entry((gpu.pinned, shares)).or_default() += 1;
         }
-        let moves = i64::try_from(budget).unwrap_or(i64::MAX).min(sizes.values().sum());
+        let moves = i64::try_from(budget.min(floor.tasks())).unwrap_or(i64::MAX);
         let sizes: Vec<(i64, i64)> = sizes.into_iter().collect();
         let alike = |((pinned, shares), count): ((i64, Vec<i64>), i64)| {
             let mut held: Vec<(usize, i64)> = Vec::new();
@@ -141,6 +159,12 @@ impl Come {
 }
 
 impl Alike {
+    /// In how many ways its shares are told to stay or leave.
+    pub(super) fn ways(&self) -> usize {
+        let told = self.held.iter().take(self.told);
+        told.map(|(_, count)| usize::try_from(count + 1).unwrap_or(MOST_WAYS)).product()
+    }
+
     /// The most that one of these GPUs is worth in the end, idle or with shares, and how.
     pub(super) fn best(&self, room: &Room, prices: &Prices, come: &Come) -> (i64, Pattern) {
         let price = |size: usize| prices.shares.get(size).copied().unwrap_or(0);

@@ -6,6 +6,7 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
+use super::dual::GPU;
 use crate::sched::class::WHOLE;
 use crate::sched::cluster::Cluster;
 use crate::sched::demand::{Demand, Tag};
@@ -69,8 +70,7 @@ pub(super) struct Gpu {
 impl Gpu {
     /// What is used of it.
     pub(super) const fn used(&self) -> i64 {
-        // WHOLE is 1000.
-        WHOLE as i64 - self.free
+        GPU - self.free
     }
 
     /// Whether shares are using it.
@@ -122,7 +122,7 @@ impl<'a> Floor<'a> {
             if gpu.healthy() {
                 named.gpus.insert((node.key.id, slot), self.gpus.len());
                 let (free, tasks) = (i64::from(gpu.free()), Vec::new());
-                self.gpus.push(Gpu { node: at, slot, free, pinned: i64::from(WHOLE) - free, tasks });
+                self.gpus.push(Gpu { node: at, slot, free, pinned: GPU - free, tasks });
             }
         }
         named.nodes.insert(node.key.id, at);
@@ -151,7 +151,7 @@ impl<'a> Floor<'a> {
             self.tasks.push(Task { demand: &placement.demand, milli, place: place.unwrap_or(usize::MAX) });
             let gpu = place.and_then(|place| self.gpus.get_mut(place));
             match (gpu, node.and_then(|node| self.nodes.get_mut(node))) {
-                (Some(gpu), _) if milli < i64::from(WHOLE) => {
+                (Some(gpu), _) if milli < GPU => {
                     gpu.pinned -= milli;
                     gpu.tasks.push(task);
                 }

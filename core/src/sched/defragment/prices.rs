@@ -3,14 +3,17 @@
 use std::cmp::Reverse;
 
 use super::dual::{Alike, ONE, Pattern, Prices, Room};
+use crate::sched::class::WHOLE;
 
 /// How many kinds of GPUs, by what is on them, the program is about: the most frequent.
 const MOST_KINDS: usize = 200;
-/// How many pivots: columns are few, so this is only a bound.
-const MOST_PIVOTS: usize = 4_000;
+/// How many entries of matrices and tables are looked at in all: a second or less.
+const MOST_WORK: usize = 500_000_000;
 /// A column must be better by this to be worth a pivot, and an entry of a matrix at least that large: far above what rounding
 /// can do.
 const EPSILON: f64 = 1e-9;
+/// How wide a piece of a GPU may be.
+const WIDTHS: usize = WHOLE as usize;
 /// By how much a right-hand side is off, so that few bases are degenerate.
 const OFF: f64 = 1e-7;
 
@@ -24,7 +27,7 @@ pub(super) fn prices(room: &Room) -> Prices {
     kinds.sort_by_key(|kind| Reverse(kind.count));
     kinds.truncate(MOST_KINDS);
     let mut program = Program::new(room, kinds);
-    while program.pivots < MOST_PIVOTS && program.improve(room) {}
+    while program.work < MOST_WORK && program.improve(room) {}
     program.prices()
 }
 
@@ -36,6 +39,7 @@ struct Program<'a> {
     /// What each row is worth.
     duals: Vec<f64>,
     pivots: usize,
+    work: usize,
 }
 
 impl<'a> Program<'a> {
@@ -57,7 +61,7 @@ impl<'a> Program<'a> {
             rows.push((row, off));
         }
         rows.push((unit(all - 1), as_f64(room.moves) + OFF));
-        Self { kinds, rows, duals: vec![0.0; all], pivots: 0 }
+        Self { kinds, rows, duals: vec![0.0; all], pivots: 0, work: 0 }
     }
 
     /// Brings in a better pattern for every kind of GPU, and what is not used of a row that is worth less than nothing.
@@ -70,6 +74,7 @@ impl<'a> Program<'a> {
         }
         let prices = self.prices();
         let come = room.come(&prices);
+        self.work += room.sizes.len() * WIDTHS + self.kinds.iter().map(|kind| kind.ways()).sum::<usize>();
         for kind in 0..self.kinds.len() {
             let best = self.kinds.get(kind).map(|alike| alike.best(room, &prices, &come).1);
             if let Some(pattern) = best {
@@ -121,6 +126,7 @@ impl<'a> Program<'a> {
             *place = (row, level);
         }
         self.pivots += 1;
+        self.work += self.duals.len().pow(2);
     }
 
     fn prices(&self) -> Prices {

@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashSet;
 
+use super::dual::GPU;
 use super::floor::{Floor, Gpu};
-use crate::sched::class::WHOLE;
 
-/// A whole GPU.
-const GPU: i64 = WHOLE as i64;
 /// How many GPUs are looked at for one share. More matters only where many have room, but their nodes do not.
 const MOST_TRIED: usize = 2_000;
 /// How many shares are tried to be moved on to make room for another one.
@@ -210,7 +208,7 @@ impl<'a> Work<'a> {
         self.hopeless.clear();
     }
 
-    /// Moves a task to where it fits once a smaller one has gone from there, which goes first; and that one, if it fits
+    /// Moves a task to where it fits once a smaller one has gone from there, which goes first; and that one, where it fits
     /// nowhere, likewise, so many times.
     fn displace(&mut self, task: usize, from: usize, more: usize) -> bool {
         let milli = self.floor.milli(task);
@@ -224,26 +222,33 @@ impl<'a> Work<'a> {
         let tried: Vec<(usize, usize)> = others.take(MOST_DISPLACED).collect();
         for (other, gpu) in tried {
             let mark = self.mark();
-            let to = self.target_of(other, gpu);
-            if let Some(to) = to {
-                self.carry(Step { task: other, from: gpu, to });
-            } else if !(more > 0 && self.make_way(other, gpu, more - 1)) {
-                continue;
-            }
-            if self.floor.fits(task, from, gpu) {
-                self.carry(Step { task, from, to: gpu });
-                return true;
-            }
-            let loads = self.floor.node_of(gpu).map_or(&[][..], |node| self.floor.loads(node));
-            let mut loads = loads.iter().copied().filter(|load| self.stays(*load));
-            if let Some(load) = loads.find(|load| self.floor.fits_with(task, gpu, Some(*load)))
-                && self.clear_of(task, from, gpu, load)
-            {
+            if self.move_on(other, gpu, more) && self.come(task, from, gpu) {
                 return true;
             }
             self.back_to(mark);
         }
         false
+    }
+
+    /// Moves a task to where it fits, or makes way for it.
+    fn move_on(&mut self, task: usize, from: usize, more: usize) -> bool {
+        if let Some(to) = self.target_of(task, from) {
+            self.carry(Step { task, from, to });
+            return true;
+        }
+        more > 0 && self.make_way(task, from, more - 1)
+    }
+
+    /// Moves a task to a GPU that is wide enough, and first something off the node if that must be.
+    fn come(&mut self, task: usize, from: usize, gpu: usize) -> bool {
+        if self.floor.fits(task, from, gpu) {
+            self.carry(Step { task, from, to: gpu });
+            return true;
+        }
+        let loads = self.floor.node_of(gpu).map_or(&[][..], |node| self.floor.loads(node));
+        let mut loads = loads.iter().copied().filter(|load| self.stays(*load));
+        let enough = loads.find(|load| self.floor.fits_with(task, gpu, Some(*load)));
+        enough.is_some_and(|load| self.clear_of(task, from, gpu, load))
     }
 
     /// Moves a task to a GPU that is wide enough, on a node that has room once something else has gone from there, which
