@@ -39,12 +39,16 @@ fn a_task_on_a_whole_gpu_takes_an_idle_one_if_a_share_can_come_for_it() {
     let plan = planned(&cluster, &running, 2);
     assert_eq!((plan.freed, order(&plan)), (1, vec![1, 0]));
     assert_eq!(plan.moves[0].to.node, Uuid::from_u128(3));
+    // What it leaves is idle: nothing goes there, which would begin it.
+    cluster.upsert(&node(4, 1, 1)).unwrap();
+    let more = [running.to_vec(), vec![put(&mut cluster, 4, 0, share(1, 700))]].concat();
+    assert_eq!(planned(&cluster, &more, 10).moves, plan.moves);
 }
 
 #[test]
 fn a_move_that_makes_room_for_two_is_made_before_two_that_make_room_for_one_each() {
-    // On the second node 10 of processor time make room for one share, and on the third 20 for both.
-    let cpu = [(1, 8), (1, 12), (2, 24), (0, 15), (0, 20), (1, 8)];
+    // On the second node 25 of processor time make room for one share, and on the third 20 for both.
+    let cpu = [(1, 8), (1, 27), (2, 24), (0, 20), (0, 25), (1, 8)];
     let nodes = (1..).zip(cpu).map(|(number, (gpus, cpu))| node(number, gpus, cpu));
     let mut cluster = cluster(&nodes.collect::<Vec<_>>());
     for (number, slot) in [(2, 0), (3, 0), (3, 1)] {
@@ -53,10 +57,9 @@ fn a_move_that_makes_room_for_two_is_made_before_two_that_make_room_for_one_each
     let running = [
         put(&mut cluster, 1, 0, share(8, 600)),
         put(&mut cluster, 6, 0, share(8, 610)),
-        put_without(&mut cluster, 2, 10),
+        put_without(&mut cluster, 2, 25),
         put_without(&mut cluster, 3, 20),
     ];
-    put_without(&mut cluster, 4, 5);
     let plan = planned(&cluster, &running, 3);
     assert_eq!((plan.freed, plan.moves[0].task), (2, 3), "{plan:?}");
 }
