@@ -113,7 +113,9 @@ impl<'a> Program<'a> {
         else {
             return;
         };
-        row.iter_mut().for_each(|entry| *entry /= pivot);
+        for entry in &mut row {
+            *entry /= pivot;
+        }
         level /= pivot;
         for ((other, other_level), entry) in self.rows.iter_mut().zip(&entries) {
             if *entry != 0.0 {
@@ -143,6 +145,5 @@ const fn as_f64(count: i64) -> f64 {
 
 #[expect(clippy::cast_possible_truncation, reason = "a price is rounded on purpose")]
 fn price(dual: f64) -> i64 {
-    const MOST: f64 = ONE as f64;
-    (dual.clamp(0.0, 1.0) * MOST).round() as i64
+    (dual.clamp(0.0, 1.0) * as_f64(ONE)).round() as i64
 }

@@ -141,7 +141,7 @@ fn begin_idle(work: &mut Work<'_>, begin: Begin) {
     let mut stuck: Vec<Stuck> = sources.map(|gpu| Stuck::new(work, *gpu)).collect();
     match begin {
         Begin::Smallest | Begin::Last => {
-            stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli))
+            stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli));
         }
         Begin::Largest => stuck.sort_by_key(|source| Reverse(source.milli)),
     }

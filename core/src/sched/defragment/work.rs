@@ -302,13 +302,13 @@ impl<'a> Work<'a> {
         let from = self.floor.place_of(load)?;
         let most_first = self.hosts.iter().rev().map(|(_, node)| *node).take(MOST_HOSTS);
         let elsewhere = most_first.filter(|node| Some(*node) != self.floor.node_of(from));
-        let places = elsewhere.filter_map(|node| {
+        let mut places = elsewhere.filter_map(|node| {
             if self.floor.milli(load) == 0 {
                 return Some(self.floor.place_on(node));
             }
             self.floor.gpus_of(node).find(|gpu| self.role(*gpu) == Role::Idle)
         });
-        places.filter(|place| self.floor.fits(load, from, *place)).next()
+        places.find(|place| self.floor.fits(load, from, *place))
     }
 
     /// Gives a GPU another role, and lists it as a target if that is what it is now.
