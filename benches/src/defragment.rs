@@ -1,4 +1,4 @@
-//! Clusters that are fragmented, and what moving shares about makes of them.
+//! Clusters that are fragmented, and what moving tasks about makes of them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -168,6 +168,7 @@ mod tests {
             (Policy::Random, 90, 0),
             (Policy::BestFit, 100, 50),
             (Policy::Fgd, 120, 20),
+            (Policy::DotProduct, 90, 0),
         ] {
             let fragmented = workload.after(History { policy, arrived_pct, ended_pct });
             for budget in [5, 20, 80] {

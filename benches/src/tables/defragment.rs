@@ -15,7 +15,7 @@ const REACH: f64 = 0.6;
 
 /// Which policy filled the cluster, until how much had arrived, and how much of that has ended. Those that leave few gaps
 /// are fragmented only when something has ended.
-const HISTORIES: [(Policy, u64, u32); 9] = [
+const HISTORIES: [(Policy, u64, u32); 11] = [
     (Policy::Random, 70, 0),
     (Policy::Random, 90, 0),
     (Policy::Random, 90, 50),
@@ -25,12 +25,14 @@ const HISTORIES: [(Policy, u64, u32); 9] = [
     (Policy::Fgd, 120, 30),
     (Policy::Fgd, 120, 10),
     (Policy::DotProduct, 90, 0),
+    (Policy::BestFit, 90, 0),
+    (Policy::Fgd, 90, 0),
 ];
 
 /// Prints the table.
 pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<(), Failed> {
     let (nodes, gpus) = workload.size();
-    println!("\nmoves of shares that leave GPUs idle, {nodes} nodes with {gpus} GPUs, one core\n");
+    println!("\nmoves that leave GPUs idle, {nodes} nodes with {gpus} GPUs, one core\n");
     println!(
         "{:<52} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8}  to reach",
         "", "idle", "budget", "moves", "freed", "bound", "ratio", "ms"

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use super::dual::{GPU, Room};
 use super::floor::Floor;
-use crate::sched::class::WHOLE;
+use super::prices::prices;
 
-/// A whole GPU.
-const GPU: i64 = WHOLE as i64;
 /// GPUs are cut into at most so many parts by the second family of functions.
 const MOST_PARTS: i64 = 100;
 
-/// The bound of [`freeable`](super::freeable).
+/// The bound of [`freeable`](super::freeable): the last of the three is the least where its prices are good, which where
+/// there is much of everything they may not be.
 pub(super) fn bound(floor: &Floor<'_>, budget: usize) -> usize {
-    by_moves(floor, budget).min(by_room(floor))
+    let room = Room::new(floor, budget);
+    by_moves(floor, budget).min(by_room(floor)).min(room.bound(&prices(&room)))
 }
 
 /// The most GPUs whose tasks are together no more than the budget.

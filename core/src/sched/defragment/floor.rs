@@ -1,8 +1,12 @@
 //! The GPUs between which shares can be moved, and what is on them: [`Floor`].
 
+use std::cmp::Reverse;
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
+use super::dual::GPU;
 use crate::sched::class::WHOLE;
 use crate::sched::cluster::Cluster;
 use crate::sched::demand::{Demand, Tag};
@@ -11,11 +15,15 @@ use crate::sched::grain::Free;
 use crate::sched::members::NodeKey;
 use crate::sched::placement::Placement;
 
+/// How many nodes are looked at, beside those with GPUs in parts, for where a task without GPU could go.
+const MOST_HOSTS: usize = 1_000;
+
 /// The GPUs that shares use on nodes that take new tasks, and idle ones, in the order of the nodes and their slots.
 ///
 /// Of nodes in the same state that have idle GPUs alone, no more are here than a plan can use.
 ///
-/// Tasks, nodes and GPUs go by their position in these lists.
+/// Tasks, nodes and GPUs go by their position in these lists. Where a task is goes by one number, too: the GPUs come first, and
+/// behind them the nodes, for tasks without GPU.
 #[derive(Debug, Clone)]
 pub(super) struct Floor<'a> {
     tasks: Vec<Task<'a>>,
@@ -23,11 +31,13 @@ pub(super) struct Floor<'a> {
     gpus: Vec<Gpu>,
 }
 
-/// A share that may be moved.
+/// A task that may be moved.
 #[derive(Debug, Clone, Copy)]
 struct Task<'a> {
     demand: &'a Demand,
     milli: i64,
+    /// Where it was at first.
+    place: usize,
 }
 
 /// What a node has free beside its GPUs.
@@ -38,6 +48,10 @@ struct Node<'a> {
     cpu: i64,
     memory: i64,
     storage: i64,
+    /// Its GPUs.
+    gpus: Range<usize>,
+    /// The tasks on it without GPU or with a whole one, by processor time, the most first: what can make room for others.
+    loads: Vec<usize>,
 }
 
 /// A GPU that works and that is idle or that shares are using.
@@ -56,8 +70,7 @@ pub(super) struct Gpu {
 impl Gpu {
     /// What is used of it.
     pub(super) const fn used(&self) -> i64 {
-        // WHOLE is 1000.
-        WHOLE as i64 - self.free
+        GPU - self.free
     }
 
     /// Whether shares are using it.
@@ -87,47 +100,73 @@ impl<'a> Floor<'a> {
                 indexes.extend(class.members.iter().filter(|index| !runs(index)).take(budget / 2));
             }
         }
-        indexes.sort_unstable_by_key(|index| cluster.node(*index).map(|node| node.key));
-        let mut gpus_by_name = FxHashMap::default();
-        for index in indexes {
-            floor.add_node(cluster, index, &mut gpus_by_name);
+        if budget >= 2 && running.iter().any(|placement| placement.gpus.is_empty()) {
+            indexes.extend(hosts(cluster, budget / 2));
         }
-        floor.add_tasks(running, &gpus_by_name);
+        indexes.sort_unstable_by_key(|index| cluster.node(*index).map(|node| (node.key, *index)));
+        indexes.dedup();
+        let mut named = Named::default();
+        for index in indexes {
+            floor.add_node(cluster, index, &mut named);
+        }
+        floor.add_tasks(running, &named);
         floor
     }
 
-    fn add_node(&mut self, cluster: &'a Cluster, index: u32, by_name: &mut FxHashMap<(Uuid, u32), usize>) {
+    fn add_node(&mut self, cluster: &'a Cluster, index: u32, named: &mut Named) {
         let (Some(node), Some(class)) = (cluster.node(index), cluster.class_of(index)) else {
             return;
         };
-        let at = self.nodes.len();
+        let (at, first) = (self.nodes.len(), self.gpus.len());
         for (slot, gpu) in (0..).zip(node.slots.iter()) {
             if gpu.healthy() {
-                by_name.insert((node.key.id, slot), self.gpus.len());
+                named.gpus.insert((node.key.id, slot), self.gpus.len());
                 let (free, tasks) = (i64::from(gpu.free()), Vec::new());
-                self.gpus.push(Gpu { node: at, slot, free, pinned: i64::from(WHOLE) - free, tasks });
+                self.gpus.push(Gpu { node: at, slot, free, pinned: GPU - free, tasks });
             }
         }
+        named.nodes.insert(node.key.id, at);
         let Free { cpu, memory, storage } = node.free;
-        self.nodes.push(Node { key: node.key, model: cluster.model(&class.state), cpu, memory, storage });
+        let (gpus, loads) = (first..self.gpus.len(), Vec::new());
+        self.nodes.push(Node {
+            key: node.key,
+            model: cluster.model(&class.state),
+            cpu,
+            memory,
+            storage,
+            gpus,
+            loads,
+        });
     }
 
-    fn add_tasks(&mut self, running: &[&'a Placement], by_name: &FxHashMap<(Uuid, u32), usize>) {
+    fn add_tasks(&mut self, running: &[&'a Placement], named: &Named) {
         for (task, placement) in running.iter().enumerate() {
             let milli = placement.milli_per_gpu.get();
-            self.tasks.push(Task { demand: &placement.demand, milli });
-            let is_share = (1..i64::from(WHOLE)).contains(&milli);
-            let gpu = placement.gpus.first().filter(|_| is_share);
-            let gpu = gpu.and_then(|slot| by_name.get(&(placement.node, *slot)));
-            if let Some(gpu) = gpu.and_then(|gpu| self.gpus.get_mut(*gpu)) {
-                gpu.pinned -= milli;
-                gpu.tasks.push(task);
+            let node = named.nodes.get(&placement.node).copied();
+            let place = match placement.gpus.as_slice() {
+                [] => node.map(|node| self.gpus.len() + node),
+                [slot] => named.gpus.get(&(placement.node, *slot)).copied(),
+                _ => None,
+            };
+            self.tasks.push(Task { demand: &placement.demand, milli, place: place.unwrap_or(usize::MAX) });
+            let gpu = place.and_then(|place| self.gpus.get_mut(place));
+            match (gpu, node.and_then(|node| self.nodes.get_mut(node))) {
+                (Some(gpu), _) if milli < GPU => {
+                    gpu.pinned -= milli;
+                    gpu.tasks.push(task);
+                }
+                (_, Some(node)) if place.is_some() => node.loads.push(task),
+                _ => {}
             }
         }
         let tasks = &self.tasks;
         let milli = |task: &usize| tasks.get(*task).map_or(0, |task| task.milli);
         for gpu in &mut self.gpus {
-            gpu.tasks.sort_by_key(|task| std::cmp::Reverse(milli(task)));
+            gpu.tasks.sort_by_key(|task| Reverse(milli(task)));
+        }
+        let cpu = |task: &usize| tasks.get(*task).map_or(0, |task| task.demand.cpu().get());
+        for node in &mut self.nodes {
+            node.loads.sort_by_key(|task| Reverse(cpu(task)));
         }
     }
 
@@ -148,15 +187,55 @@ impl<'a> Floor<'a> {
         self.tasks.get(task).map_or(0, |task| task.milli)
     }
 
-    /// The node and the slot of a GPU.
-    pub(super) fn name(&self, gpu: usize) -> Option<(Uuid, u32)> {
-        let gpu = self.gpus.get(gpu)?;
-        Some((self.nodes.get(gpu.node)?.key.id, gpu.slot))
+    /// What a task asks for.
+    pub(super) fn demand(&self, task: usize) -> Option<&'a Demand> {
+        self.tasks.get(task).map(|task| task.demand)
     }
 
-    /// What the node of a GPU offers beside its GPUs. Of idle GPUs with the same of it, one does as well as another.
-    pub(super) fn offer(&self, gpu: usize) -> Option<Offer<'a>> {
-        let node = self.nodes.get(self.gpus.get(gpu)?.node)?;
+    /// Where a task was at first.
+    pub(super) fn place_of(&self, task: usize) -> Option<usize> {
+        self.tasks.get(task).map(|task| task.place)
+    }
+
+    /// How many nodes there are.
+    pub(super) const fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The node of a place.
+    pub(super) fn node_of(&self, place: usize) -> Option<usize> {
+        self.gpus.get(place).map(|gpu| gpu.node).or_else(|| place.checked_sub(self.gpus.len()))
+    }
+
+    /// The place on a node of tasks without GPU.
+    pub(super) const fn place_on(&self, node: usize) -> usize {
+        self.gpus.len() + node
+    }
+
+    /// The GPUs of a node.
+    pub(super) fn gpus_of(&self, node: usize) -> Range<usize> {
+        self.nodes.get(node).map_or(0..0, |node| node.gpus.clone())
+    }
+
+    /// The tasks on a node that can make room for others.
+    pub(super) fn loads(&self, node: usize) -> &[usize] {
+        self.nodes.get(node).map_or(&[], |node| &node.loads)
+    }
+
+    /// The processor time that is free on a node.
+    pub(super) fn cpu(&self, node: usize) -> i64 {
+        self.nodes.get(node).map_or(0, |node| node.cpu)
+    }
+
+    /// The node and the slots of a place.
+    pub(super) fn name(&self, place: usize) -> Option<(Uuid, Vec<u32>)> {
+        let slots = self.gpus.get(place).map(|gpu| gpu.slot).into_iter().collect();
+        Some((self.nodes.get(self.node_of(place)?)?.key.id, slots))
+    }
+
+    /// What the node of a place offers beside its GPUs. Of idle GPUs with the same of it, one does as well as another.
+    pub(super) fn offer(&self, place: usize) -> Option<Offer<'a>> {
+        let node = self.nodes.get(self.node_of(place)?)?;
         Some(Offer {
             schedulable: true,
             model: node.model,
@@ -166,38 +245,63 @@ impl<'a> Floor<'a> {
         })
     }
 
-    /// Whether a task fits a GPU as it is now: by the one judge, who is shown no other GPU of the node.
+    /// Whether a task fits a place as it is now: by the one judge, who is shown no GPU but that one.
     ///
     /// On the node where it is, it gives back what else it has there when it comes.
-    pub(super) fn fits(&self, task: usize, from: usize, gpu: usize) -> bool {
-        let (Some(task), Some(mut offer)) = (self.tasks.get(task), self.offer(gpu)) else {
-            return false;
-        };
-        let node = |gpu: usize| self.gpus.get(gpu).map(|gpu| gpu.node);
-        if node(from) == node(gpu) {
-            offer.cpu_free = offer.cpu_free.saturating_add(task.demand.cpu().get());
-            offer.memory_free = offer.memory_free.saturating_add(task.demand.memory().get());
-            offer.storage_free = offer.storage_free.saturating_add(task.demand.storage().get());
-        }
-        let free = self.gpus.get(gpu).map_or(0, |gpu| gpu.free);
-        judge(offer, std::iter::once(free), task.demand).is_ok()
+    pub(super) fn fits(&self, task: usize, from: usize, place: usize) -> bool {
+        let back = if self.node_of(from) == self.node_of(place) { Some(task) } else { None };
+        self.fits_with(task, place, back)
     }
 
-    /// Moves a task's share, and what else it asks for, from one GPU to another.
+    /// Whether a task fits a place once another task of its node has given back all but its GPU.
+    pub(super) fn fits_with(&self, task: usize, place: usize, back: Option<usize>) -> bool {
+        let (Some(task), Some(mut offer)) = (self.tasks.get(task), self.offer(place)) else {
+            return false;
+        };
+        if let Some(back) = back.and_then(|back| self.tasks.get(back)) {
+            offer.cpu_free = offer.cpu_free.saturating_add(back.demand.cpu().get());
+            offer.memory_free = offer.memory_free.saturating_add(back.demand.memory().get());
+            offer.storage_free = offer.storage_free.saturating_add(back.demand.storage().get());
+        }
+        let free = self.gpus.get(place).map(|gpu| gpu.free);
+        judge(offer, free.into_iter(), task.demand).is_ok()
+    }
+
+    /// Moves a task, and all that it asks for, from one place to another.
     pub(super) fn carry(&mut self, task: usize, from: usize, to: usize) {
         self.change(task, to, -1);
         self.change(task, from, 1);
     }
 
-    fn change(&mut self, task: usize, gpu: usize, sign: i64) {
-        let (Some(task), Some(gpu)) = (self.tasks.get(task), self.gpus.get_mut(gpu)) else {
+    fn change(&mut self, task: usize, place: usize, sign: i64) {
+        let (Some(task), Some(node)) = (self.tasks.get(task), self.node_of(place)) else {
             return;
         };
-        gpu.free += sign * task.milli;
-        if let Some(node) = self.nodes.get_mut(gpu.node) {
+        if let Some(gpu) = self.gpus.get_mut(place) {
+            gpu.free += sign * task.milli;
+        }
+        if let Some(node) = self.nodes.get_mut(node) {
             node.cpu = node.cpu.saturating_add(sign * task.demand.cpu().get());
             node.memory = node.memory.saturating_add(sign * task.demand.memory().get());
             node.storage = node.storage.saturating_add(sign * task.demand.storage().get());
         }
     }
+}
+
+/// What is on the floor, by its names outside of it.
+#[derive(Debug, Default)]
+struct Named {
+    nodes: FxHashMap<Uuid, usize>,
+    gpus: FxHashMap<(Uuid, u32), usize>,
+}
+
+/// The nodes with the most processor time free, `each` of those in the same state: for tasks without GPU.
+fn hosts(cluster: &Cluster, each: usize) -> Vec<u32> {
+    let open = cluster.classes().filter(|(_, class)| class.state.schedulable);
+    let members = open.flat_map(|(_, class)| class.members.iter().take(each));
+    let by_room = |index: u32| cluster.node(index).map(|node| (Reverse(node.free.cpu), node.key, index));
+    let mut most: Vec<_> = members.filter_map(by_room).collect();
+    most.sort_unstable();
+    most.truncate(MOST_HOSTS);
+    most.into_iter().map(|(_, _, index)| index).collect()
 }

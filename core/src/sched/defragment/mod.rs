@@ -1,8 +1,10 @@
 //! Fewer GPUs for the same tasks: [`defragment`].
 
 mod bound;
+mod dual;
 mod floor;
 mod held;
+mod prices;
 mod search;
 mod work;
 
@@ -37,7 +39,7 @@ pub struct Move<K> {
     pub task: K,
     /// Where it is. A task is moved at most once, so this is what the caller said.
     pub from: Placement,
-    /// Where it goes, with the same demand.
+    /// Where it goes, with the same demand and on as many GPUs.
     pub to: Placement,
 }
 
@@ -84,8 +86,8 @@ impl<K> Move<K> {
 /// Each move fits at its turn, by [`fits`](super::fits()): see [`Move::apply`]. It never needs the share of a GPU that the task
 /// itself is about to leave. No task is moved twice, so that the moves are the whole way from now to then.
 ///
-/// Only shares of GPUs are moved. A task on whole GPUs takes as many as it leaves, and one without GPUs leaves none; moving
-/// these to make room for a share on their node is not tried.
+/// Shares of GPUs are moved; and where a share would fit a GPU, but its node has too little else, a task without GPU or with
+/// one whole GPU, which takes another idle one for it, is moved off that node first. Tasks on more GPUs stay.
 ///
 /// Of two plans that free as many, the one with fewer moves is better, then the one that moves fewer GPU milli. What a
 /// move costs (a checkpoint, a transfer, a time without service) is not modelled: a move is a move. A task that is dear to
@@ -140,8 +142,8 @@ pub fn defragment<'a, K: Clone + Ord>(
     let plan = best(&floor, budget, freeable);
     let named = |step: &work::Step| {
         let (task, from) = (keys.get(step.task)?.clone(), (*placements.get(step.task)?).clone());
-        let (node, slot) = floor.name(step.to)?;
-        let to = Placement { node, gpus: vec![slot], ..from.clone() };
+        let (node, gpus) = floor.name(step.to)?;
+        let to = Placement { node, gpus, ..from.clone() };
         Some(Move { task, from, to })
     };
     let moves = plan.steps.iter().filter_map(named).collect();
@@ -154,6 +156,9 @@ pub fn defragment<'a, K: Clone + Ord>(
 ///
 /// - *Moves.* A GPU on which `t` of the tasks have shares is idle only after `t` moves, of tasks of its own; one on which
 ///   something else runs never is. So no more become idle than the cheapest whose sum of `t` is within the budget.
+/// - *Both.* Prices of shares and of moves, which are found by a linear program, prove how many become idle at most where every
+///   share that leaves a GPU needs a move and room on another one, whole moves and whole shares not asked for. Almost
+///   always the least; the others stand for where there is too much for the program.
 /// - *Room.* Whatever is moved, the shares that are now on `n` GPUs need some number of GPUs. A function `f` of sizes is
 ///   *dual feasible* if the `f(x)` of shares that fit one GPU never sum up to more than 1000. So no fewer than
 ///   `Σ f(x) / 1000` GPUs are needed, and no more than `n` less that many become idle. What cannot be moved counts as one share
@@ -163,7 +168,8 @@ pub fn defragment<'a, K: Clone + Ord>(
 ///   the GPU milli themselves.
 ///
 /// A task on whole GPUs always holds as many, wherever it is, and one without GPUs none, so the bound holds for plans that move
-/// these as well. Processor time, memory and models of GPUs are not looked at, which can only make it too large.
+/// these as well, and for those that move a task more than once. Processor time, memory and models of GPUs are not looked at,
+/// which can only make it too large.
 pub fn freeable<'a, K: Clone + Ord>(
     cluster: &Cluster,
     running: impl IntoIterator<Item = (K, &'a Placement)>,

@@ -6,7 +6,11 @@ use super::floor::{Floor, Gpu};
 use super::work::{Role, Step, Work};
 
 /// How often the sources are gone through again, while that still frees something.
-const MOST_ROUNDS: usize = 4;
+const MOST_ROUNDS: usize = 12;
+/// How many sources one move that makes room must at least be good for, in the order in which they are looked for.
+const MOST_INSTEAD: [usize; 3] = [4, 3, 2];
+/// How many tasks of a node are tried to be moved off to make room.
+const MOST_LOADS: usize = 2;
 /// How many idle GPUs, each of a node with other room, are begun in vain for one source.
 const MOST_BEGUN: usize = 3;
 /// How many idle GPUs are looked at for one source.
@@ -22,12 +26,14 @@ pub(super) struct Found {
 }
 
 /// For which sources idle GPUs are begun first.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begin {
     /// Those of the fewest tasks, then the smallest: the more go on one GPU, the fewer moves it costs to gain one.
     Smallest,
     /// The largest, and beside it the largest that fits: the fewest GPUs are begun.
     Largest,
+    /// As the smallest, but only where nothing can be moved on to make room.
+    Last,
 }
 
 /// A source that is not emptied, since some of its tasks fit no GPU as things are.
@@ -43,7 +49,7 @@ pub(super) fn best(floor: &Floor<'_>, budget: usize, freeable: usize) -> Found {
     let mut best = Found::default();
     let milli = |found: &Found| found.steps.iter().map(|step| floor.milli(step.task)).sum::<i64>();
     let rank = |found: &Found| (found.freed, Reverse(found.steps.len()), Reverse(milli(found)));
-    for begin in [Begin::Smallest, Begin::Largest] {
+    for begin in [Begin::Smallest, Begin::Largest, Begin::Last] {
         if best.freed == freeable {
             break;
         }
@@ -63,6 +69,10 @@ fn search(floor: &Floor<'_>, begin: Begin, budget: usize, freeable: usize) -> Fo
     sources.sort_by_key(|gpu| floor.gpu(*gpu).map(|gpu| (gpu.tasks.len(), gpu.used())));
     let mut work = Work::new(floor.clone(), sources, freeable, budget);
     empty_all(&mut work, false);
+    if begin == Begin::Last {
+        clear_nodes(&mut work);
+        empty_all(&mut work, true);
+    }
     begin_idle(&mut work, begin);
     empty_all(&mut work, true);
     Found { freed: work.freed(), steps: work.steps().collect() }
@@ -72,6 +82,7 @@ fn search(floor: &Floor<'_>, begin: Begin, budget: usize, freeable: usize) -> Fo
 fn empty_all(work: &mut Work<'_>, displacing: bool) {
     for _ in 0..MOST_ROUNDS {
         let before = work.freed();
+        work.begin_round();
         for nth in 0..work.sources.len() {
             if let Some(gpu) = work.sources.get(nth).copied() {
                 work.empty(gpu, displacing);
@@ -79,6 +90,44 @@ fn empty_all(work: &mut Work<'_>, displacing: bool) {
         }
         if work.freed() == before {
             return;
+        }
+    }
+}
+
+/// Moves off a node what makes room for the tasks of several sources that have but one: the most for each such move first.
+fn clear_nodes(work: &mut Work<'_>) {
+    let only = |gpu: &usize| {
+        let mut tasks = work.floor.gpu(*gpu)?.tasks.iter().copied();
+        tasks.next().filter(|task| tasks.next().is_none() && work.stays(*task)).map(|task| (*gpu, task))
+    };
+    let mut singles: Vec<(usize, usize)> = work.sources.iter().filter_map(only).collect();
+    singles.sort_by_key(|(_, task)| Reverse(work.floor.milli(*task)));
+    for enough in MOST_INSTEAD {
+        for node in 0..work.floor.nodes() {
+            let loads = work.floor.loads(node).iter().copied().filter(|load| work.stays(*load));
+            for load in loads.take(MOST_LOADS).collect::<Vec<_>>() {
+                let (mark, before) = (work.mark(), work.freed());
+                if work.left() > enough && work.unload(load) {
+                    fill(work, node, &singles);
+                    if work.freed() < before + enough {
+                        work.back_to(mark);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Brings what fits of these to the GPUs of a node that are in use, the largest first.
+fn fill(work: &mut Work<'_>, node: usize, singles: &[(usize, usize)]) {
+    for to in work.floor.gpus_of(node) {
+        if !matches!(work.role(to), Role::Target | Role::Filled | Role::Source) {
+            continue;
+        }
+        let narrow = |(_, task): &(usize, usize)| work.floor.milli(*task) > work.free(to);
+        let from = singles.partition_point(narrow);
+        for (gpu, task) in singles.get(from..).unwrap_or(&[]) {
+            work.empty_onto(*gpu, *task, to);
         }
     }
 }
@@ -91,7 +140,9 @@ fn begin_idle(work: &mut Work<'_>, begin: Begin) {
     let sources = work.sources.iter().filter(|gpu| work.is_source(**gpu));
     let mut stuck: Vec<Stuck> = sources.map(|gpu| Stuck::new(work, *gpu)).collect();
     match begin {
-        Begin::Smallest => stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli)),
+        Begin::Smallest | Begin::Last => {
+            stuck.sort_by_key(|source| (work.unmoved(source.gpu).count(), source.milli));
+        }
         Begin::Largest => stuck.sort_by_key(|source| Reverse(source.milli)),
     }
     for nth in 0..stuck.len() {

@@ -7,8 +7,10 @@ use super::*;
 use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
 use crate::sched::{Demand, GpuDemand, GpuState, NodeState, Policy, Scheduler, fits};
 
+mod bounds;
 mod drawn;
 mod rules;
+mod way;
 
 const NONE: &[&str] = &[];
 
@@ -71,10 +73,11 @@ fn check_plan(cluster: &Cluster, running: &[Placement], budget: usize, plan: &De
         let Move { task, from, to } = step;
         assert_eq!(*from, running[*task]);
         assert_eq!((&to.demand, to.milli_per_gpu), (&from.demand, from.milli_per_gpu));
+        assert_eq!(to.gpus.len(), from.gpus.len());
         // The share is there before the task has left the one that it had.
-        let slot = usize::try_from(to.gpus[0]).unwrap();
         let before = now.get(&to.node).unwrap();
-        assert!(before.gpus[slot].usable_milli() >= to.milli_per_gpu.get());
+        let usable = |slot: &u32| before.gpus[usize::try_from(*slot).unwrap()].usable_milli();
+        assert!(to.gpus.iter().all(|slot| usable(slot) >= to.milli_per_gpu.get()));
         if from.node == to.node {
             now.release(from).unwrap();
             assert_eq!(fits(&now.get(&to.node).unwrap(), &to.demand), Ok(()));

@@ -1,15 +1,25 @@
 //! A plan in the making, which can be taken back step by step: [`Work`].
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashSet;
+
+use super::dual::GPU;
 use super::floor::{Floor, Gpu};
 
 /// How many GPUs are looked at for one share. More matters only where many have room, but their nodes do not.
 const MOST_TRIED: usize = 2_000;
 /// How many shares are tried to be moved on to make room for another one.
 const MOST_DISPLACED: usize = 16;
+/// How many of them move on for one share, each to where the next one was, beyond the first.
+const MOST_CHAINED: usize = 2;
+/// How many GPUs are looked at for one share whose nodes would have room without something else.
+const MOST_CROWDED: usize = 200;
+/// How many nodes are looked at for something that makes room.
+const MOST_HOSTS: usize = 16;
 
-/// A task goes from one GPU to another, all by their positions on the floor.
+/// A task goes from one place to another, all by their positions on the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) task: usize,
@@ -55,7 +65,11 @@ pub(super) struct Work<'a> {
     roles: Vec<Role>,
     /// Those that take what fits, by what is free of them: the first that is large enough is the tightest fit.
     targets: BTreeSet<(i64, usize)>,
+    /// The nodes by their free processor time.
+    hosts: BTreeSet<(i64, usize)>,
     moved: Vec<bool>,
+    /// For what no way could be made in this round, by share, processor time, memory, and how many may move on.
+    hopeless: FxHashSet<(i64, i64, i64, usize)>,
     log: Vec<Done>,
     moves: usize,
     budget: usize,
@@ -75,8 +89,21 @@ impl<'a> Work<'a> {
         let all = floor.gpus().iter().zip(&roles).enumerate();
         let targets = all.filter(|(_, (_, role))| **role == Role::Target);
         let targets = targets.map(|(at, (gpu, _))| (gpu.free, at)).collect();
+        let hosts = (0..floor.nodes()).map(|node| (floor.cpu(node), node)).collect();
         let moved = vec![false; floor.tasks()];
-        Self { floor, sources, roles, targets, moved, log: Vec::new(), moves: 0, budget, freed: 0 }
+        Self {
+            floor,
+            sources,
+            roles,
+            targets,
+            hosts,
+            moved,
+            hopeless: FxHashSet::default(),
+            log: Vec::new(),
+            moves: 0,
+            budget,
+            freed: 0,
+        }
     }
 
     /// The moves, in order.
@@ -110,7 +137,11 @@ impl<'a> Work<'a> {
     /// The tasks of a GPU that are still where they were, the largest first.
     pub(super) fn unmoved(&self, gpu: usize) -> impl Iterator<Item = usize> + '_ {
         let tasks = self.floor.gpu(gpu).map_or(&[][..], |gpu| &gpu.tasks);
-        tasks.iter().copied().filter(|task| self.moved.get(*task) == Some(&false))
+        tasks.iter().copied().filter(|task| self.stays(*task))
+    }
+
+    pub(super) fn stays(&self, task: usize) -> bool {
+        self.moved.get(task) == Some(&false)
     }
 
     /// Whether a GPU could still be emptied.
@@ -127,7 +158,7 @@ impl<'a> Work<'a> {
         let mark = self.mark();
         self.give(gpu, Role::Idle);
         for task in tasks {
-            let placed = self.place(task, gpu) || displacing && self.displace(task, gpu);
+            let placed = self.place(task, gpu) || displacing && self.make_way(task, gpu, MOST_CHAINED);
             if !placed || self.moves > self.budget {
                 self.back_to(mark);
                 // It was tried, so it need not be spared any more.
@@ -157,8 +188,29 @@ impl<'a> Work<'a> {
         wide_enough.take(MOST_TRIED).find(|gpu| *gpu != from && self.floor.fits(task, from, *gpu))
     }
 
-    /// Moves a task to where it fits once a smaller one has gone from there, which goes first.
-    fn displace(&mut self, task: usize, from: usize) -> bool {
+    /// Moves a task to where it fits once something else has gone from there. What has no way in a round has none in all of it:
+    /// whatever asks for the same is not tried again.
+    fn make_way(&mut self, task: usize, from: usize, more: usize) -> bool {
+        let Some(demand) = self.floor.demand(task) else { return false };
+        let kind = (self.floor.milli(task), demand.cpu().get(), demand.memory().get(), more);
+        if self.hopeless.contains(&kind) {
+            return false;
+        }
+        let found = self.clear(task, from) || self.displace(task, from, more);
+        if !found {
+            self.hopeless.insert(kind);
+        }
+        found
+    }
+
+    /// Begins another round: what had no way may have one now.
+    pub(super) fn begin_round(&mut self) {
+        self.hopeless.clear();
+    }
+
+    /// Moves a task to where it fits once a smaller one has gone from there, which goes first; and that one, where it fits
+    /// nowhere, likewise, so many times.
+    fn displace(&mut self, task: usize, from: usize, more: usize) -> bool {
         let milli = self.floor.milli(task);
         let widest_first = self.targets.range(..(milli, 0)).rev().map(|(_, gpu)| *gpu);
         let smaller = |gpu: usize| {
@@ -166,18 +218,97 @@ impl<'a> Work<'a> {
             let that = |other: &usize| (enough..milli).contains(&self.floor.milli(*other));
             self.unmoved(gpu).filter(that).last().map(|other| (other, gpu))
         };
-        let tried: Vec<(usize, usize)> = widest_first.take(MOST_DISPLACED).filter_map(smaller).collect();
+        let others = widest_first.filter(|gpu| *gpu != from).filter_map(smaller);
+        let tried: Vec<(usize, usize)> = others.take(MOST_DISPLACED).collect();
         for (other, gpu) in tried {
-            let Some(to) = self.target_of(other, gpu) else { continue };
             let mark = self.mark();
-            self.carry(Step { task: other, from: gpu, to });
-            if self.floor.fits(task, from, gpu) {
-                self.carry(Step { task, from, to: gpu });
+            if self.move_on(other, gpu, more) && self.come(task, from, gpu) {
                 return true;
             }
             self.back_to(mark);
         }
         false
+    }
+
+    /// Moves a task to where it fits, or makes way for it.
+    fn move_on(&mut self, task: usize, from: usize, more: usize) -> bool {
+        if let Some(to) = self.target_of(task, from) {
+            self.carry(Step { task, from, to });
+            return true;
+        }
+        more > 0 && self.make_way(task, from, more - 1)
+    }
+
+    /// Moves a task to a GPU that is wide enough, and first something off the node if that must be.
+    fn come(&mut self, task: usize, from: usize, gpu: usize) -> bool {
+        if self.floor.fits(task, from, gpu) {
+            self.carry(Step { task, from, to: gpu });
+            return true;
+        }
+        let loads = self.floor.node_of(gpu).map_or(&[][..], |node| self.floor.loads(node));
+        let mut loads = loads.iter().copied().filter(|load| self.stays(*load));
+        let enough = loads.find(|load| self.floor.fits_with(task, gpu, Some(*load)));
+        enough.is_some_and(|load| self.clear_of(task, from, gpu, load))
+    }
+
+    /// Moves a task to a GPU that is wide enough, on a node that has room once something else has gone from there, which
+    /// goes first: a task without GPU, or one that takes an idle GPU for the one that it leaves. Of those that will do, that
+    /// with the most processor time.
+    fn clear(&mut self, task: usize, from: usize) -> bool {
+        let wide_enough = self.targets.range((self.floor.milli(task), 0)..).map(|(_, gpu)| *gpu);
+        let cleared = wide_enough.take(MOST_CROWDED).filter(|gpu| *gpu != from).filter_map(|gpu| {
+            let loads = self.floor.loads(self.floor.node_of(gpu)?).iter().copied();
+            let mut enough =
+                loads.filter(|load| self.stays(*load) && self.floor.fits_with(task, gpu, Some(*load)));
+            let load = enough.next()?;
+            Some((self.floor.demand(load)?.cpu(), Reverse(gpu), load))
+        });
+        let mut cleared: Vec<_> = cleared.collect();
+        cleared.sort_unstable_by(|a, b| b.cmp(a));
+        cleared.into_iter().any(|(_, Reverse(gpu), load)| self.clear_of(task, from, gpu, load))
+    }
+
+    /// Moves a task to a GPU once something else has gone from its node, if there is where that can go.
+    fn clear_of(&mut self, task: usize, from: usize, gpu: usize, load: usize) -> bool {
+        let gone = self.unload(load);
+        if gone {
+            self.carry(Step { task, from, to: gpu });
+        }
+        gone
+    }
+
+    /// Moves something that makes room off its node, if there is where it can go.
+    pub(super) fn unload(&mut self, load: usize) -> bool {
+        let ways = self.floor.place_of(load).zip(self.host_of(load));
+        if let Some((from, to)) = ways {
+            self.carry(Step { task: load, from, to });
+        }
+        ways.is_some()
+    }
+
+    /// Moves the one task of a GPU to another GPU, if it fits.
+    pub(super) fn empty_onto(&mut self, gpu: usize, task: usize, to: usize) -> bool {
+        let fits = self.is_source(gpu) && gpu != to && self.left() > 0 && self.floor.fits(task, gpu, to);
+        if fits {
+            self.give(gpu, Role::Idle);
+            self.carry(Step { task, from: gpu, to });
+            self.freed += 1;
+        }
+        fits
+    }
+
+    /// Where something goes that makes room: to the node with the most processor time left.
+    fn host_of(&self, load: usize) -> Option<usize> {
+        let from = self.floor.place_of(load)?;
+        let most_first = self.hosts.iter().rev().map(|(_, node)| *node).take(MOST_HOSTS);
+        let elsewhere = most_first.filter(|node| Some(*node) != self.floor.node_of(from));
+        let mut places = elsewhere.filter_map(|node| {
+            if self.floor.milli(load) == 0 {
+                return Some(self.floor.place_on(node));
+            }
+            self.floor.gpus_of(node).find(|gpu| self.role(*gpu) == Role::Idle)
+        });
+        places.find(|place| self.floor.fits(load, from, *place))
     }
 
     /// Gives a GPU another role, and lists it as a target if that is what it is now.
@@ -202,7 +333,14 @@ impl<'a> Work<'a> {
         self.set_moved(step.task, true);
         self.log.push(Done::Moved(step));
         self.moves += 1;
-        self.give(step.to, Role::Filled);
+        match self.floor.milli(step.task) {
+            0 => {}
+            GPU => {
+                self.give(step.from, Role::Idle);
+                self.give(step.to, Role::Filled);
+            }
+            _ => self.give(step.to, Role::Filled),
+        }
     }
 
     pub(super) const fn mark(&self) -> Mark {
@@ -234,7 +372,12 @@ impl<'a> Work<'a> {
     /// Moves a task on the floor, and keeps the list of targets true.
     fn shift(&mut self, task: usize, from: usize, to: usize) {
         let listed = [from, to].map(|gpu| (gpu, self.targets.remove(&(self.free(gpu), gpu))));
+        let nodes = [from, to].map(|place| self.floor.node_of(place).unwrap_or(usize::MAX));
+        for node in nodes {
+            self.hosts.remove(&(self.floor.cpu(node), node));
+        }
         self.floor.carry(task, from, to);
+        self.hosts.extend(nodes.map(|node| (self.floor.cpu(node), node)));
         for (gpu, _) in listed.into_iter().filter(|(_, listed)| *listed) {
             self.targets.insert((self.free(gpu), gpu));
         }

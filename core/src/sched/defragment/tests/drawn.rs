@@ -125,6 +125,21 @@ proptest! {
     }
 
     #[test]
+    fn no_sequence_of_moves_frees_more_than_any_prices_prove(
+        nodes in nodes(3, 2), asked in asked(9), seed in any::<u64>(), budget in 1..3_usize,
+        prices in prop::collection::vec(0..24_i64, 10), step in 0..12_i64,
+    ) {
+        let (cluster, mut running) = drawn(&nodes, &asked, seed);
+        running.truncate(4);
+        let placed: Vec<&Placement> = running.iter().collect();
+        let room = dual::Room::new(&floor::Floor::new(&cluster, &placed, budget), budget);
+        let part = |twelfths: i64| twelfths * dual::ONE / 12;
+        let shares = prices.iter().take(room.sizes.len()).map(|price| part(*price)).collect();
+        let bound = room.bound(&dual::Prices { shares, step: part(step) });
+        prop_assert!(most_freed(&cluster, &running, budget) <= bound);
+    }
+
+    #[test]
     fn shares_that_fit_one_gpu_are_no_more_than_one_by_any_function_of_the_bound(
         cuts in prop::collection::vec(0..=1_000_i64, 0..12), least in 0..=500_i64, parts in 1..=100_i64,
     ) {
