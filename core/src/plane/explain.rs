@@ -74,6 +74,8 @@ impl ControlPlane {
     ) -> Result<Chosen> {
         let pinned = rows.pinned(request)?;
         let mut planner = self.planner();
+        let mut once_asked = planner.once_asked(demand);
+        let planner = once_asked.as_mut().unwrap_or(&mut planner);
         self.followed.with(|view| {
             Ok(planner.choose(view, request, demand, pinned, instance.id.uuid().as_u64_pair().1))
         })?
@@ -90,6 +92,8 @@ impl ControlPlane {
         let id = request.id.unwrap_or_else(|| self.new_id().into());
         let refused = rows.describe(request, id, Tentative::default(), reads.now).err();
         let mut planner = self.planner();
+        let mut once_asked = planner.once_asked(&demand);
+        let planner = once_asked.as_mut().unwrap_or(&mut planner);
         let (nodes, nearest) = self.followed.with(|view| {
             let nodes = planner.scheduler().explain(&view.cluster, &demand, top);
             let nearest = nodes.nearest.iter().filter_map(|miss| near(view, miss, &demand)).collect();

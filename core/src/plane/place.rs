@@ -55,6 +55,13 @@ impl Planner {
         }
     }
 
+    /// The planner that will decide once this demand has been made, where that is another one: for those who ask what would
+    /// come of it.
+    pub(super) fn once_asked(&self, demand: &Demand) -> Option<Self> {
+        let mix = self.learner.as_ref()?.mix_with(demand)?;
+        Some(Self::new(self.policy, self.seed, Some(mix)))
+    }
+
     /// The scheduler, for explanations.
     pub(super) fn scheduler(&mut self) -> &mut Scheduler {
         &mut self.scheduler

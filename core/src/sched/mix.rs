@@ -191,6 +191,16 @@ impl MixLearner {
         changed
     }
 
+    /// The mix as it would be if this task came next, where it would be another one. Nothing is counted.
+    pub(crate) fn mix_with(&self, demand: &Demand) -> Option<TaskMix> {
+        let fades = self.counted >= Self::WINDOW || self.counts.len() >= Self::MAX_KINDS;
+        if !fades && self.fresh + 1 < self.made_of / 8 {
+            return None;
+        }
+        let mut next = self.clone();
+        next.observe(demand).then_some(next.mix)
+    }
+
     /// The typical workload as last made; empty before the first task.
     pub const fn mix(&self) -> &TaskMix {
         &self.mix
@@ -268,6 +278,16 @@ mod tests {
         let before = learner.version();
         let made = (41..=60_000).filter(|_| learner.observe(&share(100))).count();
         assert_eq!((made, learner.version()), (63, before + 63));
+    }
+
+    #[test]
+    fn what_would_be_learned_of_a_task_is_what_is_learned_of_it() {
+        let mut learner = MixLearner::default();
+        for milli in (1..300).map(|at| 1 + at * 7 % 5) {
+            let next = learner.mix_with(&share(milli));
+            let changed = learner.observe(&share(milli));
+            assert_eq!(next, changed.then(|| learner.mix().clone()));
+        }
     }
 
     #[test]
