@@ -164,6 +164,8 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sched::class::Slots;
+    use crate::sched::members::{Members, NodeKey};
 
     #[test]
     fn a_verdict_is_packed_and_unpacked() {
@@ -173,5 +175,30 @@ mod tests {
                 assert_eq!(Verdict::unpack(verdict.pack()), verdict);
             }
         }
+    }
+
+    #[test]
+    fn what_is_known_of_a_state_outlives_its_class_and_the_coming_of_shapes() {
+        let class = |stamp, cpu| {
+            let mut state = ClassState::new(&Slots::from_gpus(&[]), 0);
+            state.free.cpu = cpu;
+            let first = NodeKey { rank: 0, id: uuid::Uuid::nil() };
+            Class { state, members: Members::one(0), first, stamp, changed: 0, tag: 0 }
+        };
+        let mut rows = Rows::default();
+        let (one, other) = (class(1, 1), class(2, 2));
+        let row = rows.row(0, &one);
+        rows.remember(row, 3, Verdict::All(7));
+        let second = rows.row(1, &other);
+        assert_ne!(row, second);
+        assert_eq!((rows.recall(second, 3), rows.recall(second, 5_000)), (None, None));
+        // More shapes than there was room for.
+        rows.remember(second, 100, Verdict::None);
+        assert_eq!((rows.recall(row, 3), rows.recall(row, 100)), (Some(Verdict::All(7)), None));
+        assert_eq!((rows.outlook(row, || 5), rows.outlook(row, || 6), rows.outlook(second, || 7)), (5, 5, 7));
+        // The class went, and another one has its number; then its state is back under a third number.
+        assert_eq!(rows.row(0, &class(3, 2)), second);
+        assert_eq!((rows.row(2, &class(4, 1)), rows.recall(row, 3)), (row, Some(Verdict::All(7))));
+        assert_eq!(rows.recall(second, 100), Some(Verdict::None));
     }
 }

@@ -38,8 +38,8 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler with a policy. The seed matters to [`Policy::Random`] only.
     ///
-    /// [`Policy::Fgd`] needs to know what is typical, see [`with_mix`](Self::with_mix); without, all nodes are equal to
-    /// it and the first that fits is taken.
+    /// [`Policy::OpportunityCost`] and [`Policy::Fgd`] need to know what is typical, see [`with_mix`](Self::with_mix); without,
+    /// the latter finds all nodes equal and takes the first that fits.
     pub fn new(policy: Policy, seed: u64) -> Self {
         Self {
             scorer: Scorer::new(policy, TaskMix::default()),

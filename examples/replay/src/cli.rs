@@ -83,8 +83,8 @@ pub struct ReplayArgs {
     /// How many changes are under way at once, and so can share one sync of the disk.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most::<1, 4_096>)]
     pub concurrency: usize,
-    /// How nodes are chosen: random, dot-product, clustering, packing, best-fit or fgd.
-    #[arg(long, value_name = "POLICY", default_value_t = Policy::Fgd)]
+    /// How nodes are chosen: random, dot-product, clustering, packing, best-fit, fgd or opportunity-cost.
+    #[arg(long, value_name = "POLICY", default_value_t = Policy::default())]
     pub policy: Policy,
     /// The seed of the generated workload and of every random choice.
     #[arg(long, value_name = "N", default_value_t = 42)]

@@ -21,7 +21,7 @@ fn the_declaration_is_consistent() {
 fn no_arguments_are_the_main_job() {
     let args = replay("replay");
     assert_eq!((args.nodes_count, args.pods_count, args.users, args.concurrency), (1_523, 16_304, 64, 64));
-    assert_eq!((args.policy, args.seed, args.resume), (Policy::Fgd, 42, false));
+    assert_eq!((args.policy, args.seed, args.resume), (Policy::OpportunityCost, 42, false));
     assert_eq!(args.store_at(), Ok(StoreAt::Temporary));
 }
 
