@@ -36,8 +36,8 @@ pub(super) fn write(page: &mut Page, decided: &[Decided], scales: &[Scale]) -> R
     page.text(
         "A cluster of the published shape, 70 % of its GPUs in use, on which tasks come and go: a decision and its placement, on \
          one core, after all kinds of task have been met once. On a cluster of equal machines many nodes are in the same state, \
-         and a decision costs as much as there are states; where each node has another amount of processor time and memory, by \
-         less than a core and a GiB, there are as many states as nodes.",
+         and a decision costs as much as there are states. Where each node has another amount of processor time and memory, by \
+         less than a core and a GiB, there are as many states as nodes, but for the default policy, which tells amounts apart in steps.",
     );
     page.chart("decisions", &chart(decided))?;
     page.table(
