@@ -233,6 +233,10 @@ impl View {
                     };
                     self.cluster.upsert(&state).map_err(corrupt)?;
                 }
+                if let Some(ledger) = self.nodes.get(&id).map(|node| node.ledger) {
+                    // Of a view that was built a moment ago as of one that saw the node when nothing ran on it.
+                    self.cluster.see_size(&id, ledger.cpu[0], ledger.memory[0]);
+                }
             }
         }
         Ok(())

@@ -82,6 +82,15 @@ impl Cluster {
         });
     }
 
+    /// Says how much processor time and memory a node has in all. Otherwise the most that was ever free of it is taken for that.
+    pub(crate) fn see_size(&mut self, id: &Uuid, cpu: i64, memory: i64) {
+        let Some(state) = self.index_of(id).and_then(|index| self.class_of(index)).map(|class| class.state)
+        else {
+            return;
+        };
+        self.supply.see(&state, Free { cpu, memory, storage: 0 });
+    }
+
     /// Forgets a node. Answers whether it was there.
     pub fn remove(&mut self, id: &Uuid) -> bool {
         let Some(index) = self.index_of(id) else { return false };

@@ -152,13 +152,14 @@ fn an_outcome_is_written_under_fixed_names() {
 }
 
 #[test]
-fn only_a_policy_that_looks_at_the_mix_does_otherwise_when_it_learns_it() {
+fn a_policy_that_does_not_look_at_the_mix_does_the_same_when_it_learns_it() {
     for policy in Policy::ALL {
         let of =
             |mix| Outcome { mix, decisions_per_s: 0.0, ..run(&nodes(), "t", &pods(30), policy, mix, 42) };
         let (given, learned) = (of(Typical::Given), of(Typical::Learned));
-        let looks = matches!(policy, Policy::Fgd | Policy::OpportunityCost);
-        assert_eq!(given != Outcome { mix: Typical::Given, ..learned.clone() }, looks, "{policy}");
+        if !matches!(policy, Policy::Fgd | Policy::OpportunityCost) {
+            assert_eq!(given, Outcome { mix: Typical::Given, ..learned.clone() }, "{policy}");
+        }
         // It knows enough soon: the whole run is hardly worse for it.
         assert!(learned.alloc_pct_100 > given.alloc_pct_100 - 1.0, "{given:?} {learned:?}");
     }
