@@ -136,7 +136,7 @@ async fn interrupted_after_any_batch_a_replay_ends_as_one_that_was_not() {
         let bench = Bench::new(arguments);
         let whole = bench.live(&Bench::store(), usize::MAX).await.unwrap();
         let refused: i64 = whole.done.progress.refused.values().sum();
-        assert!(refused > 5 && whole.drift == 0 && whole.live_instances == whole.state.live, "{refused}");
+        assert!(refused > 3 && whole.drift == 0 && whole.live_instances == whole.state.live, "{refused}");
         let whole = outcome(&whole);
         for &batches in lengths {
             let store = Bench::store();
