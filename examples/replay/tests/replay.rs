@@ -147,7 +147,7 @@ fn a_finished_replay_is_continued_to_the_same_figures_and_never_with_other_input
     assert_eq!(of_state(&first), of_state(&again));
     assert_eq!(again["operations_per_s"], 0.0, "nothing was left to do");
     for (changed, message) in [
-        ("--policy packing", "policy fgd, and now packing"),
+        ("--policy packing", "policy opportunity-cost, and now packing"),
         ("--seed 1", "pods "),
         ("--instance-limit 5", "instance limit 1000000, and now 5"),
         ("--gpu-limit 5", "gpu limit none, and now 5"),
