@@ -101,9 +101,7 @@ fn node(pool: &[NodeState], rank: u64, perturbed: bool) -> Result<NodeState, Fai
 /// Takes in nodes as they are now, and tells how long that took.
 fn apply(cluster: &mut Cluster, states: &[NodeState]) -> Result<Duration, Failed> {
     let began = now();
-    for state in states {
-        cluster.upsert(state)?;
-    }
+    cluster.upsert_all(states)?;
     Ok(began.elapsed())
 }
 

@@ -45,7 +45,7 @@ pub use fits::{Misfit, fits};
 pub use fragment::{FragmentMeter, Fragmentation, fragmentation};
 pub use mix::{COVERED_PERCENT, MixLearner, TaskMix, TypicalTask};
 pub use nearest::NearMiss;
-pub use node::{GpuState, InvalidNode, NodeState, Running};
+pub use node::{GpuState, InvalidNode, InvalidNodes, NodeState, Running};
 pub use place::PlaceError;
 pub use placement::{NoFit, Placement};
 pub use policy::{CPU_CAP, GPU_CAP, Policy, UnknownPolicy};

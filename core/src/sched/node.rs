@@ -101,6 +101,19 @@ impl FromIterator<Tag> for Running {
     }
 }
 
+/// Nodes of which the scheduler takes in none, for one of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("node {node}, at place {place}: {source}")]
+#[non_exhaustive]
+pub struct InvalidNodes {
+    /// The position of the node among those given, from 0.
+    pub place: usize,
+    /// Which node.
+    pub node: Uuid,
+    /// What is wrong with it.
+    pub source: InvalidNode,
+}
+
 /// A node that the scheduler cannot take in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,18 +1,10 @@
 //! Packing draws of tasks into a node: [`Draws`].
 
 use super::Cell;
+use super::copies::Copies;
 use crate::sched::class::{SLOTS, WHOLE};
 use crate::sched::demand::GpuDemand;
 use crate::sched::mix::{Kind, TaskMix};
-
-/// Weights of kinds add up to about this, so that sums stay exact.
-const PARTS: u128 = 1 << 16;
-
-/// The most kinds of which copies are packed: those that come the most.
-const MOST_COPIED: usize = 64;
-
-/// More than this of processor time or memory no node has, so that what many tasks ask for stays in 64 bits.
-const MOST: i64 = 1 << 40;
 
 /// The most tasks in a draw.
 const MAX_DRAWN: u64 = 4096;
@@ -26,8 +18,6 @@ const DIAGONAL: u64 = 0x6A09_E667_F3BC_C908;
 pub(super) struct Draws {
     /// The kinds that use GPUs, those that ask for the most first.
     kinds: Vec<Kind>,
-    /// Those that come the most, each with its part of all of these in [`PARTS`].
-    copies: Vec<(Drawn, i64)>,
     all: Vec<Vec<Drawn>>,
 }
 
@@ -74,28 +64,7 @@ struct Least {
 pub(super) struct OnModel {
     /// Each draw, and its tasks of one GPU or less where there are others in it.
     draws: Vec<(Draw, Option<Draw>)>,
-    copies: Vec<Copies>,
-    /// The parts of all kinds of which copies are packed, also of those that do not run here.
-    parts: i64,
-}
-
-/// Kinds that ask for the same of GPUs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Copies {
-    /// GPUs of each task, at least one.
-    count: u16,
-    /// Milli of each of its GPUs, at least one.
-    each: u16,
-    kinds: Vec<Copied>,
-}
-
-/// A kind of which copies are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Copied {
-    cpu: i64,
-    memory: i64,
-    /// Its part of all kinds, in [`PARTS`].
-    part: i64,
+    pub(super) copies: Copies,
 }
 
 /// Equal tasks of a draw.
@@ -170,8 +139,7 @@ impl Draws {
         let numbered = |gpus| (0..draws).map(move |number| (tasks(gpus), number));
         let all = gpus.into_iter().flat_map(numbered);
         let all = all.map(|(tasks, number)| stratified(&kinds, total, tasks, number)).collect();
-        let copies = most_frequent(&kinds);
-        Self { kinds, copies, all }
+        Self { kinds, all }
     }
 
     /// What of it runs on nodes of a GPU model, by its name.
@@ -189,16 +157,7 @@ impl Draws {
             (with_least(&all), single)
         };
         let draws = self.all.iter().map(draw).collect();
-        let mut copies: Vec<Copies> = Vec::new();
-        for (drawn, part) in self.copies.iter().filter(|(drawn, _)| runs(&drawn)) {
-            let (count, each) = (drawn.count.max(1), drawn.each.max(1));
-            let kind = Copied { cpu: drawn.cpu.min(MOST), memory: drawn.memory.min(MOST), part: *part };
-            match copies.iter_mut().find(|copies| (copies.count, copies.each) == (count, each)) {
-                Some(copies) => copies.kinds.push(kind),
-                None => copies.push(Copies { count, each, kinds: vec![kind] }),
-            }
-        }
-        OnModel { draws, copies, parts: self.copies.iter().map(|(_, part)| part).sum() }
+        OnModel { draws, copies: Copies::new(&self.kinds, &admitted) }
     }
 }
 
@@ -224,45 +183,6 @@ impl OnModel {
         let left = self.draws.iter().map(left_over).sum();
         Part { left, taken }
     }
-
-    /// What is left over of a node after as many tasks of one kind as fit, in milli times `times`, in the mean over the
-    /// kinds, and the most that those of one kind took. One that does not run there leaves everything over.
-    pub(super) fn copied(&self, cell: &Cell, free: Amounts, times: i64) -> Part {
-        let gpus = cell.gpus();
-        let idle = gpus.iter().filter(|free| **free == WHOLE).count();
-        let in_use = gpus.get(..gpus.len() - idle).unwrap_or(&[]);
-        let idle = u16::try_from(idle).unwrap_or(0);
-        let mut used = 0_i64;
-        let mut taken = Amounts::default();
-        for Copies { count, each, kinds } in &self.copies {
-            let most = if *each == WHOLE {
-                idle / count
-            } else {
-                let room = |free: &u16| if free < each { 0 } else { free / each };
-                idle * (WHOLE / each) + in_use.iter().map(room).sum::<u16>()
-            };
-            if most == 0 {
-                continue;
-            }
-            let most = i64::from(most);
-            let mut copies = 0;
-            for kind in kinds {
-                let mut fitting = most;
-                // To divide takes longer than to multiply, and is seldom necessary.
-                if kind.cpu * fitting > free.cpu {
-                    fitting = free.cpu / kind.cpu;
-                }
-                if kind.memory * fitting > free.memory {
-                    fitting = free.memory / kind.memory;
-                }
-                copies += kind.part * fitting;
-                taken.cpu = taken.cpu.max(kind.cpu * fitting);
-                taken.memory = taken.memory.max(kind.memory * fitting);
-            }
-            used += copies * i64::from(*count) * i64::from(*each);
-        }
-        Part { left: (times * (self.parts * cell.idle_milli() - used)) >> PARTS.ilog2(), taken }
-    }
 }
 
 fn with_least(draw: &[Drawn]) -> Draw {
@@ -276,16 +196,6 @@ fn with_least(draw: &[Drawn]) -> Draw {
     }
     packed.reverse();
     packed
-}
-
-/// The kinds that come the most, each with its part of all of these in [`PARTS`].
-fn most_frequent(kinds: &[Kind]) -> Vec<(Drawn, i64)> {
-    let mut order: Vec<(usize, &Kind)> = kinds.iter().enumerate().collect();
-    order.sort_by_key(|(at, kind)| (std::cmp::Reverse(kind.weight), *at));
-    order.truncate(MOST_COPIED);
-    let all: u128 = order.iter().map(|(_, kind)| u128::from(kind.weight)).sum();
-    let part = |kind: &Kind| i64::try_from(u128::from(kind.weight) * PARTS / all.max(1)).unwrap_or(0);
-    order.into_iter().map(|(at, kind)| (Drawn::new(at, kind, u16::MAX), part(kind))).collect()
 }
 
 /// One task from each of `drawn` equal strata of the kinds.

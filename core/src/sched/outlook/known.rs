@@ -10,38 +10,21 @@ const MAX_CELLS: usize = 1 << 20;
 
 /// What is left over of cells on which the same kinds run.
 ///
-/// Where a cell has at least the processor time and memory that the tasks packed into it take when there is no end of
-/// these, it is worth the same as with no end of them. So one answer is good for many cells, and it is looked for in
+/// Where a cell has at least the processor time and memory that the draws packed into it take when there is no end of
+/// these, they leave the same over as with no end of them. So one packing is good for many cells, and it is looked for in
 /// this order: by the GPUs alone, by these and processor time, by all.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) draws: OnModel,
     /// By the GPUs of the cell.
     by_gpus: FxHashMap<u128, u32>,
-    boundless: Vec<Filled>,
-    /// By the number of the GPUs and steps of processor time.
-    by_cpu: FxHashMap<(u32, u32), Filled>,
-    /// By these and steps of memory.
-    by_memory: FxHashMap<(u32, u32, u32), i64>,
-}
-
-/// What is left over of a cell by draws and by copies, and what the draws would leave over with no end of processor time and memory.
-#[derive(Debug, Clone, Copy)]
-struct Filled {
-    drawn: Part,
-    copied: Part,
-    boundless: i64,
-}
-
-impl Filled {
-    const fn left(self) -> i64 {
-        self.drawn.left - WITHOUT_LIMITS * self.boundless / 4 + self.copied.left
-    }
-
-    /// Whether no more is taken than this.
-    const fn within(self, free: Amounts) -> bool {
-        self.drawn.taken.within(free) && self.copied.taken.within(free)
-    }
+    boundless: Vec<Part>,
+    /// What draws leave over with no end of memory, by the number of the GPUs and steps of processor time.
+    by_cpu: FxHashMap<(u32, u32), Part>,
+    /// What draws and copies leave over, by the number of the GPUs and steps of processor time and of memory.
+    cells: FxHashMap<(u32, u32, u32), i64>,
+    /// Of how many tasks of each kind there is enough, by steps of processor time and of memory.
+    enough: FxHashMap<(u32, u32), Vec<u16>>,
 }
 
 impl Known {
@@ -51,39 +34,31 @@ impl Known {
             by_gpus: FxHashMap::default(),
             boundless: Vec::new(),
             by_cpu: FxHashMap::default(),
-            by_memory: FxHashMap::default(),
+            cells: FxHashMap::default(),
+            enough: FxHashMap::default(),
         }
     }
 
     /// What the draws and the copies leave over of a cell.
     pub(super) fn unused(&mut self, cell: &Cell) -> i64 {
-        let free = Amounts { cpu: cell.cpu, memory: cell.memory };
         let (gpus, boundless) = self.boundless(cell);
-        if boundless.within(free) {
-            return boundless.left();
-        }
         let steps = |free: i64, step: i64| u32::try_from(free / step).unwrap_or(u32::MAX);
-        let cpu_steps = steps(free.cpu, CPU_STEP);
-        let with_cpu = if let Some(known) = self.by_cpu.get(&(gpus, cpu_steps)) {
-            *known
-        } else {
-            let filled = self.fill(cell, Amounts { memory: i64::MAX, ..free }, boundless);
-            self.by_cpu.insert((gpus, cpu_steps), filled);
-            filled
-        };
-        if with_cpu.within(free) {
-            return with_cpu.left();
-        }
-        let key = (gpus, cpu_steps, steps(free.memory, MEMORY_STEP));
-        if let Some(known) = self.by_memory.get(&key) {
+        let (cpu, memory) = (steps(cell.cpu, CPU_STEP), steps(cell.memory, MEMORY_STEP));
+        if let Some(known) = self.cells.get(&(gpus, cpu, memory)) {
             return *known;
         }
-        let left = self.fill(cell, free, with_cpu).left();
-        self.by_memory.insert(key, left);
-        left
+        let free = Amounts { cpu: cell.cpu, memory: cell.memory };
+        let drawn = self.drawn(cell, (gpus, cpu), free, boundless);
+        let copies = &self.draws.copies;
+        let enough = self.enough.entry((cpu, memory)).or_insert_with(|| copies.enough(free));
+        let copied = copies.left_over(cell, enough, COPIES);
+        let unused = drawn - WITHOUT_LIMITS * boundless.left / 4 + copied;
+        self.cells.insert((gpus, cpu, memory), unused);
+        unused
     }
 
-    fn boundless(&mut self, cell: &Cell) -> (u32, Filled) {
+    /// What the draws leave over of a cell, with no end of processor time and memory, and the number of its GPUs.
+    fn boundless(&mut self, cell: &Cell) -> (u32, Part) {
         let key = cell.packed_gpus();
         let known = self
             .by_gpus
@@ -92,66 +67,42 @@ impl Known {
         if let Some(known) = known {
             return known;
         }
-        if self.boundless.len() + self.by_cpu.len() + self.by_memory.len() >= MAX_CELLS {
+        if self.cells.len() >= MAX_CELLS {
             self.by_gpus.clear();
             self.boundless.clear();
             self.by_cpu.clear();
-            self.by_memory.clear();
+            self.cells.clear();
+            self.enough.clear();
         }
-        let free = Amounts { cpu: i64::MAX, memory: i64::MAX };
-        let drawn = self.draws.packed(cell, free);
-        let filled = Filled { drawn, copied: self.draws.copied(cell, free, COPIES), boundless: drawn.left };
+        let boundless = self.draws.packed(cell, Amounts { cpu: i64::MAX, memory: i64::MAX });
         let number = u32::try_from(self.boundless.len()).unwrap_or(u32::MAX);
         self.by_gpus.insert(key, number);
-        self.boundless.push(filled);
-        (number, filled)
+        self.boundless.push(boundless);
+        (number, boundless)
     }
 
-    /// Fills the GPUs of a cell with so much free, which is less than that of `more`: what took no more than this of it
-    /// is the same.
-    fn fill(&self, cell: &Cell, free: Amounts, more: Filled) -> Filled {
-        let Filled { mut drawn, mut copied, boundless } = more;
-        if !drawn.taken.within(free) {
-            drawn = self.draws.packed(cell, free);
+    /// What the draws leave over of a cell, of which GPUs and steps of processor time have these numbers.
+    fn drawn(&mut self, cell: &Cell, by_cpu: (u32, u32), free: Amounts, boundless: Part) -> i64 {
+        if boundless.taken.within(free) {
+            return boundless.left;
         }
-        if !copied.taken.within(free) {
-            copied = self.draws.copied(cell, free, COPIES);
-        }
-        Filled { drawn, copied, boundless }
+        let draws = &self.draws;
+        let with_cpu = *self.by_cpu.entry(by_cpu).or_insert_with(|| {
+            let free = Amounts { memory: i64::MAX, ..free };
+            if boundless.taken.within(free) { boundless } else { draws.packed(cell, free) }
+        });
+        if with_cpu.taken.within(free) { with_cpu.left } else { self.draws.packed(cell, free).left }
     }
 }
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tests::{cell, demand};
     use super::super::{DRAWN_GPUS, DRAWS, draw::Draws};
     use super::*;
-    use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
-    use crate::sched::class::SLOTS;
-    use crate::sched::demand::{Demand, GpuDemand};
     use crate::sched::mix::TaskMix;
-
-    fn demand() -> impl Strategy<Value = Demand> {
-        let gpu = prop_oneof![
-            (1_u32..=19).prop_map(|parts| GpuDemand::Share(GpuMilli::from_u32(parts * 50))),
-            (1_u32..=4).prop_map(GpuDemand::Whole),
-        ];
-        (gpu, 0_u32..12_000, 0_u32..60_000).prop_map(|(gpu, cpu, memory)| {
-            let (cpu, memory) = (CpuMilli::from_u32(cpu), MemoryMib::from_u32(memory));
-            Demand::new(cpu, memory, StorageMib::ZERO, gpu, Vec::new()).unwrap()
-        })
-    }
-
-    fn cell() -> impl Strategy<Value = Cell> {
-        let gpus = prop::collection::vec(0_u16..=20, 1..5);
-        (gpus, 0_i64..24, 0_i64..24).prop_map(|(mut free, cpu, memory)| {
-            free.sort_unstable();
-            let mut gpus = [0; SLOTS];
-            gpus.iter_mut().zip(&free).for_each(|(to, steps)| *to = steps * 50);
-            let count = u8::try_from(free.len()).unwrap();
-            Cell { model: 0, cpu: cpu * CPU_STEP, memory: memory * MEMORY_STEP, count, gpus }
-        })
-    }
 
     proptest! {
         #[test]
@@ -166,7 +117,8 @@ mod tests {
                 let [free, all] = [(cell.cpu, cell.memory), (i64::MAX, i64::MAX)]
                     .map(|(cpu, memory)| Amounts { cpu, memory });
                 let boundless = draws.packed(cell, all).left;
-                let (drawn, copied) = (draws.packed(cell, free).left, draws.copied(cell, free, COPIES).left);
+                let drawn = draws.packed(cell, free).left;
+                let copied = draws.copies.left_over(cell, &draws.copies.enough(free), COPIES);
                 prop_assert_eq!(known.unused(cell), drawn - WITHOUT_LIMITS * boundless / 4 + copied);
             }
         }

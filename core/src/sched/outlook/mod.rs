@@ -18,6 +18,7 @@
 //! is free of a GPU in use in steps of [`GPU_STEP`], pieces all of it. All amounts are in parts of a milli, [`DRAWS`] of
 //! them. The shares of the parts were chosen by trial over many workloads; no workload has its own.
 
+mod copies;
 mod draw;
 mod known;
 mod pieces;
@@ -211,5 +212,35 @@ impl Outlook {
 
     fn piece(&self, free: u16) -> i64 {
         self.pieces.get(usize::from(free.min(WHOLE) / 10)).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::amount::{CpuMilli, GpuMilli, MemoryMib, StorageMib};
+
+    pub(super) fn demand() -> impl Strategy<Value = Demand> {
+        let gpu = prop_oneof![
+            (1_u32..=19).prop_map(|parts| GpuDemand::Share(GpuMilli::from_u32(parts * 50))),
+            (1_u32..=4).prop_map(GpuDemand::Whole),
+        ];
+        (gpu, 0_u32..12_000, 0_u32..60_000).prop_map(|(gpu, cpu, memory)| {
+            let (cpu, memory) = (CpuMilli::from_u32(cpu), MemoryMib::from_u32(memory));
+            Demand::new(cpu, memory, StorageMib::ZERO, gpu, Vec::new()).unwrap()
+        })
+    }
+
+    pub(super) fn cell() -> impl Strategy<Value = Cell> {
+        let gpus = prop::collection::vec(0_u16..=20, 1..5);
+        (gpus, 0_i64..24, 0_i64..24).prop_map(|(mut free, cpu, memory)| {
+            free.sort_unstable();
+            let mut gpus = [0; SLOTS];
+            gpus.iter_mut().zip(&free).for_each(|(to, steps)| *to = steps * 50);
+            let count = u8::try_from(free.len()).unwrap();
+            Cell { model: 0, cpu: cpu * CPU_STEP, memory: memory * MEMORY_STEP, count, gpus }
+        })
     }
 }

@@ -78,6 +78,13 @@ impl Pair {
                 }
             }
             7 => {
+                // Some of them twice, and more than are looked up at once.
+                let many = |step: u32| drawn(at + step * step, draw + step * 37);
+                let nodes: Vec<NodeState> = (0..draw % 50).map(many).collect();
+                self.cluster.upsert_all(&nodes).unwrap();
+                self.model.extend(nodes.into_iter().map(|node| (node.id, node)));
+            }
+            8 => {
                 // The GPUs of the last task break, or work again.
                 let of_task = self.live.last().map_or(id(at), |placement| placement.node);
                 let Some(mut node) = self.cluster.get(&of_task) else { return };
@@ -124,7 +131,7 @@ proptest! {
 
     #[test]
     fn the_index_is_as_one_that_is_filled_now_whatever_has_changed(
-        steps in prop::collection::vec((0_u32..12, 0..NODES, 0_u32..1_000), 1..60),
+        steps in prop::collection::vec((0_u32..13, 0..NODES, 0_u32..1_000), 1..60),
     ) {
         for policy in [Policy::BestFit, Policy::OpportunityCost, Policy::Clustering] {
             let mut pair = Pair::new(policy);
@@ -145,4 +152,21 @@ fn a_node_that_comes_back_as_it_is_changes_nothing() {
     assert_eq!((cluster.log.version, cluster.log.end()), (version, end));
     cluster.upsert(&drawn(0, 4)).unwrap();
     assert!(cluster.log.version > version);
+}
+
+#[test]
+fn of_nodes_none_is_taken_in_if_one_is_not_valid() {
+    let mut cluster = Cluster::new();
+    cluster.upsert(&drawn(0, 3)).unwrap();
+    let before = cluster.clone();
+    let mut nodes: Vec<NodeState> = (0..4).map(|at| drawn(at, 4)).collect();
+    nodes[2].cpu_free = i64::MAX;
+    let refused = cluster.upsert_all(&nodes).unwrap_err();
+    assert_eq!((refused.place, refused.node), (2, nodes[2].id));
+    let why = "free cpu must be within 2^53 of zero, got 9223372036854775807";
+    assert_eq!(refused.to_string(), format!("node {}, at place 2: {why}", nodes[2].id));
+    assert_eq!((cluster.log.version, cluster == before), (before.log.version, true));
+    nodes[2].cpu_free = 1;
+    assert_eq!(cluster.upsert_all(&nodes), Ok(()));
+    assert_eq!(cluster.len(), 4);
 }
