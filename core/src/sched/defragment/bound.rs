@@ -1,19 +1,31 @@
-//! What no plan can pass: [`bound`].
+//! What no plan can pass: [`Proof`].
 
 use std::collections::BTreeMap;
 
-use super::dual::{GPU, Room};
+use super::dual::{GPU, Prices, Room};
 use super::floor::Floor;
 use super::prices::prices;
 
 /// GPUs are cut into at most so many parts by the second family of functions.
 const MOST_PARTS: i64 = 100;
 
-/// The bound of [`freeable`](super::freeable): the last of the three is the least where its prices are good, which where
-/// there is much of everything they may not be.
-pub(super) fn bound(floor: &Floor<'_>, budget: usize) -> usize {
-    let room = Room::new(floor, budget);
-    by_moves(floor, budget).min(by_room(floor)).min(room.bound(&prices(&room)))
+/// The bound of [`freeable`](super::freeable), and the prices that prove it where these are good.
+#[derive(Debug)]
+pub(super) struct Proof {
+    pub(super) freeable: usize,
+    pub(super) room: Room,
+    pub(super) prices: Prices,
+}
+
+impl Proof {
+    /// The last of the three bounds is the least where its prices are good, which where there is much of everything they may
+    /// not be.
+    pub(super) fn new(floor: &Floor<'_>, budget: usize) -> Self {
+        let room = Room::new(floor, budget);
+        let prices = prices(&room);
+        let freeable = by_moves(floor, budget).min(by_room(floor)).min(room.bound(&prices));
+        Self { freeable, room, prices }
+    }
 }
 
 /// The most GPUs whose tasks are together no more than the budget.

@@ -5,6 +5,7 @@ mod dual;
 mod floor;
 mod held;
 mod prices;
+mod repack;
 mod search;
 mod work;
 
@@ -15,7 +16,7 @@ use super::cluster::Cluster;
 use super::place::PlaceError;
 use super::placement::Placement;
 
-use bound::bound;
+use bound::Proof;
 use floor::Floor;
 use held::check;
 use search::best;
@@ -87,7 +88,8 @@ impl<K> Move<K> {
 /// itself is about to leave. No task is moved twice, so that the moves are the whole way from now to then.
 ///
 /// Shares of GPUs are moved; and where a share would fit a GPU, but its node has too little else, a task without GPU or with
-/// one whole GPU, which takes another idle one for it, is moved off that node first. Tasks on more GPUs stay.
+/// one whole GPU, which takes another idle one for it, is moved off that node first. Tasks on more GPUs stay. Where the GPUs in
+/// use are nearly full but not quite, many shares change places for one GPU, by way of an idle one.
 ///
 /// Of two plans that free as many, the one with fewer moves is better, then the one that moves fewer GPU milli. What a
 /// move costs (a checkpoint, a transfer, a time without service) is not modelled: a move is a move. A task that is dear to
@@ -138,8 +140,8 @@ pub fn defragment<'a, K: Clone + Ord>(
 ) -> Result<Defragmentation<K>, NotHeld> {
     let (keys, placements): (Vec<K>, Vec<&Placement>) = in_order(cluster, running)?.into_iter().unzip();
     let floor = Floor::new(cluster, &placements, budget);
-    let freeable = bound(&floor, budget);
-    let plan = best(&floor, budget, freeable);
+    let proof = Proof::new(&floor, budget);
+    let plan = best(&floor, budget, &proof);
     let named = |step: &work::Step| {
         let (task, from) = (keys.get(step.task)?.clone(), (*placements.get(step.task)?).clone());
         let (node, gpus) = floor.name(step.to)?;
@@ -147,7 +149,7 @@ pub fn defragment<'a, K: Clone + Ord>(
         Some(Move { task, from, to })
     };
     let moves = plan.steps.iter().filter_map(named).collect();
-    Ok(Defragmentation { moves, freed: plan.freed, freeable })
+    Ok(Defragmentation { moves, freed: plan.freed, freeable: proof.freeable })
 }
 
 /// How many more GPUs can at most be idle after `budget` moves of these tasks, whoever plans them: an upper bound.
@@ -177,7 +179,7 @@ pub fn freeable<'a, K: Clone + Ord>(
 ) -> Result<usize, NotHeld> {
     let placements: Vec<&Placement> =
         in_order(cluster, running)?.into_iter().map(|(_, placement)| placement).collect();
-    Ok(bound(&Floor::new(cluster, &placements, budget), budget))
+    Ok(Proof::new(&Floor::new(cluster, &placements, budget), budget).freeable)
 }
 
 /// The tasks in the order of their keys, once the cluster is known to hold them.

@@ -2,13 +2,16 @@
 
 use std::cmp::Reverse;
 
+use super::bound::Proof;
+use super::dual::ONE;
 use super::floor::{Floor, Gpu};
+use super::repack::repack;
 use super::work::{Role, Step, Work};
 
 /// How often the sources are gone through again, while that still frees something.
 const MOST_ROUNDS: usize = 12;
 /// How many sources one move that makes room must at least be good for, in the order in which they are looked for.
-const MOST_INSTEAD: [usize; 3] = [4, 3, 2];
+const MOST_INSTEAD: [isize; 3] = [4, 3, 2];
 /// How many tasks of a node are tried to be moved off to make room.
 const MOST_LOADS: usize = 2;
 /// How many idle GPUs, each of a node with other room, are begun in vain for one source.
@@ -18,11 +21,22 @@ const MOST_IDLE: usize = 200;
 /// How many sources are tried together on an idle GPU.
 const MOST_TOGETHER: usize = 64;
 
+/// How much of a GPU may be lost where what lies badly is packed anew.
+const MOST_LOST: [i64; 2] = [ONE / 100, ONE / 10];
+
 /// A plan, by positions on the floor.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) steps: Vec<Step>,
     pub(super) freed: usize,
+}
+
+/// How to search.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Begin(Begin),
+    /// What lies so badly is packed anew, see [`repack`].
+    Repack(i64),
 }
 
 /// For which sources idle GPUs are begun first.
@@ -44,16 +58,17 @@ struct Stuck {
     milli: i64,
 }
 
-/// The better of two plans: one for when moves are scarce, one for when room is.
-pub(super) fn best(floor: &Floor<'_>, budget: usize, freeable: usize) -> Found {
+/// The best of some plans: some for when moves are scarce, some for when room is.
+pub(super) fn best(floor: &Floor<'_>, budget: usize, proof: &Proof) -> Found {
     let mut best = Found::default();
     let milli = |found: &Found| found.steps.iter().map(|step| floor.milli(step.task)).sum::<i64>();
     let rank = |found: &Found| (found.freed, Reverse(found.steps.len()), Reverse(milli(found)));
-    for begin in [Begin::Smallest, Begin::Largest, Begin::Last] {
-        if best.freed == freeable {
+    let ways = [Way::Begin(Begin::Smallest), Way::Begin(Begin::Largest), Way::Begin(Begin::Last)];
+    for way in ways.into_iter().chain(MOST_LOST.map(Way::Repack)) {
+        if best.freed == proof.freeable {
             break;
         }
-        let found = search(floor, begin, budget, freeable);
+        let found = search(floor, way, budget, proof);
         if rank(&found) > rank(&best) {
             best = found;
         }
@@ -61,21 +76,30 @@ pub(super) fn best(floor: &Floor<'_>, budget: usize, freeable: usize) -> Found {
     best
 }
 
-/// Empties the GPUs of the fewest tasks first, and of these the least used, into the tightest room that is there; then
-/// into idle GPUs; then by moving on what is in the way.
-fn search(floor: &Floor<'_>, begin: Begin, budget: usize, freeable: usize) -> Found {
+/// Empties the GPUs of the fewest tasks first, and of these the least used.
+///
+/// Either into the tightest room that is there, then into idle GPUs, then by moving on what is in the way; or what lies badly is
+/// packed anew, and then what can be emptied is.
+fn search(floor: &Floor<'_>, way: Way, budget: usize, proof: &Proof) -> Found {
     let can = |gpu: &usize| floor.gpu(*gpu).is_some_and(Gpu::can_be_emptied);
     let mut sources: Vec<usize> = (0..floor.gpus().len()).filter(can).collect();
     sources.sort_by_key(|gpu| floor.gpu(*gpu).map(|gpu| (gpu.tasks.len(), gpu.used())));
-    let mut work = Work::new(floor.clone(), sources, freeable, budget);
-    empty_all(&mut work, false);
-    if begin == Begin::Last {
-        clear_nodes(&mut work);
-        empty_all(&mut work, true);
+    let kept = if matches!(way, Way::Begin(_)) { proof.freeable } else { 0 };
+    let mut work = Work::new(floor.clone(), sources, kept, budget);
+    match way {
+        Way::Begin(begin) => {
+            empty_all(&mut work, false);
+            if begin == Begin::Last {
+                clear_nodes(&mut work);
+                empty_all(&mut work, true);
+            }
+            begin_idle(&mut work, begin);
+        }
+        Way::Repack(most_lost) => repack(&mut work, proof, most_lost),
     }
-    begin_idle(&mut work, begin);
     empty_all(&mut work, true);
-    Found { freed: work.freed(), steps: work.steps().collect() }
+    // What was packed anew may have taken more than it gave back.
+    Found { freed: usize::try_from(work.freed()).unwrap_or(0), steps: work.steps().collect() }
 }
 
 /// Goes through the sources until no more can be emptied.
@@ -107,7 +131,7 @@ fn clear_nodes(work: &mut Work<'_>) {
             let loads = work.floor.loads(node).iter().copied().filter(|load| work.stays(*load));
             for load in loads.take(MOST_LOADS).collect::<Vec<_>>() {
                 let (mark, before) = (work.mark(), work.freed());
-                if work.left() > enough && work.unload(load) {
+                if work.left() > enough.unsigned_abs() && work.unload(load) {
                     fill(work, node, &singles);
                     if work.freed() < before + enough {
                         work.back_to(mark);

@@ -45,7 +45,7 @@ pub(super) enum Role {
 pub(super) struct Mark {
     done: usize,
     moves: usize,
-    freed: usize,
+    freed: isize,
 }
 
 /// Something that was done.
@@ -68,12 +68,14 @@ pub(super) struct Work<'a> {
     /// The nodes by their free processor time.
     hosts: BTreeSet<(i64, usize)>,
     moved: Vec<bool>,
+    /// What has come to each GPU.
+    came: Vec<Vec<usize>>,
     /// For what no way could be made in this round, by share, processor time, memory, and how many may move on.
     hopeless: FxHashSet<(i64, i64, i64, usize)>,
     log: Vec<Done>,
     moves: usize,
     budget: usize,
-    freed: usize,
+    freed: isize,
 }
 
 impl<'a> Work<'a> {
@@ -91,6 +93,7 @@ impl<'a> Work<'a> {
         let targets = targets.map(|(at, (gpu, _))| (gpu.free, at)).collect();
         let hosts = (0..floor.nodes()).map(|node| (floor.cpu(node), node)).collect();
         let moved = vec![false; floor.tasks()];
+        let came = vec![Vec::new(); floor.gpus().len()];
         Self {
             floor,
             sources,
@@ -98,6 +101,7 @@ impl<'a> Work<'a> {
             targets,
             hosts,
             moved,
+            came,
             hopeless: FxHashSet::default(),
             log: Vec::new(),
             moves: 0,
@@ -112,7 +116,7 @@ impl<'a> Work<'a> {
     }
 
     /// How many more GPUs are idle than at first.
-    pub(super) const fn freed(&self) -> usize {
+    pub(super) const fn freed(&self) -> isize {
         self.freed
     }
 
@@ -297,6 +301,23 @@ impl<'a> Work<'a> {
         fits
     }
 
+    /// Moves a share, and sees whether the GPU that it leaves is idle then.
+    pub(super) fn bring(&mut self, step: Step) {
+        self.carry(step);
+        if self.is_source(step.from) && self.unmoved(step.from).next().is_none() {
+            self.give(step.from, Role::Idle);
+            self.freed += 1;
+        }
+    }
+
+    /// How much each of the shares asks for that are on a GPU now, and how much of it is used by what must stay.
+    pub(super) fn on(&self, gpu: usize) -> impl Iterator<Item = i64> + '_ {
+        let pinned = self.floor.gpu(gpu).map_or(0, |gpu| gpu.pinned);
+        let came = self.came.get(gpu).into_iter().flatten();
+        let there = self.unmoved(gpu).chain(came.copied()).map(|task| self.floor.milli(task));
+        there.chain([pinned].into_iter().filter(|pinned| *pinned > 0))
+    }
+
     /// Where something goes that makes room: to the node with the most processor time left.
     fn host_of(&self, load: usize) -> Option<usize> {
         let from = self.floor.place_of(load)?;
@@ -331,6 +352,9 @@ impl<'a> Work<'a> {
     fn carry(&mut self, step: Step) {
         self.shift(step.task, step.from, step.to);
         self.set_moved(step.task, true);
+        if let Some(came) = self.came.get_mut(step.to) {
+            came.push(step.task);
+        }
         self.log.push(Done::Moved(step));
         self.moves += 1;
         match self.floor.milli(step.task) {
@@ -356,6 +380,7 @@ impl<'a> Work<'a> {
                 Done::Moved(step) => {
                     self.shift(step.task, step.to, step.from);
                     self.set_moved(step.task, false);
+                    self.came.get_mut(step.to).map(Vec::pop);
                 }
                 Done::Had(gpu, role) => self.set_role(gpu, role),
             }

@@ -77,3 +77,19 @@ fn what_is_in_the_way_of_what_is_in_the_way_moves_on_too() {
     assert_eq!((plan.freed, order(&plan)), (1, vec![2, 1, 0]));
     assert_eq!(planned(&cluster, &running, 2).moves, []);
 }
+
+#[test]
+fn shares_that_lie_badly_on_every_gpu_are_packed_anew() {
+    // 650 goes with 320 and 550 with 230 and 220, so that 15 of 18 GPUs would do; but as they lie no three GPUs go on two others.
+    let bins = [[650, 230], [550, 320], [470, 220]];
+    let nodes: Vec<NodeState> = (1..=20).map(|number| node(number, 1, 9)).collect();
+    let mut cluster = cluster(&nodes);
+    let mut running = Vec::new();
+    for (number, bin) in (1..=18).zip(bins.into_iter().cycle()) {
+        running.extend(bin.map(|milli| put(&mut cluster, number, 0, share(1, milli))));
+    }
+    let plan = planned(&cluster, &running, 36);
+    assert_eq!((plan.freed, plan.freeable), (3, 3));
+    // What does not come to an end within the budget is left alone.
+    assert_eq!(planned(&cluster, &running, 2).moves, []);
+}
