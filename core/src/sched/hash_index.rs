@@ -1,116 +1,49 @@
 //! Numbers by the hash of what they stand for: [`HashIndex`].
 
-/// No number is here; it is the tag and the number of nothing.
-const EMPTY: u64 = u64::MAX;
-
-/// The fewest places of an index that is not empty.
-const MIN_PLACES: usize = 16;
+use hashbrown::HashTable;
 
 /// Finds numbers by 32 bits of a hash, which are called their tag, and by a look at what they stand for.
 ///
-/// What they stand for is kept elsewhere, and only here the table: eight bytes a place, and a number costs one access to
-/// memory. A number is at the first free place from that on which its tag says; tags that are close together are close
-/// together in the table, so that growing it reads and writes in order. It grows by a half, not to the double.
+/// What they stand for is kept elsewhere, and only here the table: nine bytes a place. To make the table grow, the tags are
+/// enough.
 #[derive(Debug, Clone, Default)]
-pub(super) struct HashIndex {
-    /// A tag above a number each.
-    places: Vec<u64>,
-    len: usize,
+pub(super) struct HashIndex(HashTable<Entry>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    tag: u32,
+    number: u32,
 }
 
 impl HashIndex {
     /// How many numbers there are.
     #[cfg(test)]
-    pub(super) const fn len(&self) -> usize {
-        self.len
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The number with this tag of which it is true.
     pub(super) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut at = self.home(tag);
-        loop {
-            let (found, number) = unpack(*self.places.get(at)?)?;
-            if found == tag && is_it(number) {
-                return Some(number);
-            }
-            at = self.after(at);
-        }
+        let found = self.0.find(spread(tag), |entry| entry.tag == tag && is_it(entry.number));
+        found.map(|entry| entry.number)
     }
 
-    /// Adds a number that is not there, below `u32::MAX`.
+    /// Adds a number that is not there.
     pub(super) fn insert(&mut self, tag: u32, number: u32) {
-        // A quarter stays free: so that the next free place is never far.
-        if (self.len + 1) * 4 > self.places.len() * 3 {
-            let places = (self.places.len() + self.places.len() / 2).max(MIN_PLACES);
-            let old = std::mem::replace(&mut self.places, vec![EMPTY; places]);
-            old.into_iter().filter_map(unpack).for_each(|(tag, number)| self.put(tag, number));
-        }
-        self.len += 1;
-        self.put(tag, number);
+        self.0.insert_unique(spread(tag), Entry { tag, number }, |entry| spread(entry.tag));
     }
 
     /// Takes a number away.
     pub(super) fn remove(&mut self, tag: u32, number: u32) {
-        let gone = pack(tag, number);
-        let mut hole = self.home(tag);
-        while self.places.get(hole).is_some_and(|place| *place != gone) {
-            if self.places.get(hole) == Some(&EMPTY) {
-                return;
-            }
-            hole = self.after(hole);
+        if let Ok(entry) = self.0.find_entry(spread(tag), |entry| *entry == Entry { tag, number }) {
+            entry.remove();
         }
-        let mut at = hole;
-        // What follows moves up to the hole, unless it would then be before the place on which its tag says.
-        loop {
-            at = self.after(at);
-            let Some(place) = self.places.get(at).copied() else { return };
-            let Some((tag, _)) = unpack(place) else { break };
-            if self.distance(self.home(tag), at) >= self.distance(hole, at) {
-                self.set(hole, place);
-                hole = at;
-            }
-        }
-        self.set(hole, EMPTY);
-        self.len -= 1;
-    }
-
-    fn put(&mut self, tag: u32, number: u32) {
-        let mut at = self.home(tag);
-        while self.places.get(at).is_some_and(|place| *place != EMPTY) {
-            at = self.after(at);
-        }
-        self.set(at, pack(tag, number));
-    }
-
-    fn set(&mut self, at: usize, to: u64) {
-        if let Some(place) = self.places.get_mut(at) {
-            *place = to;
-        }
-    }
-
-    /// Where a tag is looked for first: as far along the table as the tag is among all tags.
-    fn home(&self, tag: u32) -> usize {
-        let places = u64::try_from(self.places.len()).unwrap_or(0);
-        usize::try_from((u64::from(tag) * places) >> 32).unwrap_or(0)
-    }
-
-    fn after(&self, at: usize) -> usize {
-        if at + 1 < self.places.len() { at + 1 } else { 0 }
-    }
-
-    /// How many steps it is from a place on to another one.
-    fn distance(&self, from: usize, to: usize) -> usize {
-        if from <= to { to - from } else { to + self.places.len() - from }
     }
 }
 
-fn pack(tag: u32, number: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(number)
-}
-
-fn unpack(place: u64) -> Option<(u32, u32)> {
-    let (tag, number) = (u32::try_from(place >> 32).ok()?, u32::try_from(place & 0xFFFF_FFFF).ok()?);
-    (place != EMPTY).then_some((tag, number))
+/// A tag in both halves of a hash: the table takes its place from the one, and tells it from others by the other.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(tag)
 }
 
 /// The tag of a hash, whichever of its bits are the good ones.
@@ -156,19 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn a_number_costs_no_more_than_sixteen_bytes_once_there_are_many() {
+    fn a_number_costs_no_more_than_21_bytes_once_there_are_many() {
         let mut index = HashIndex::default();
         for number in 0..100_000 {
             index.insert(tag_of(u64::from(number)), number);
-            let places = index.places.len();
-            assert!(places <= MIN_PLACES || places <= 2 * index.len() + 2);
+            let bytes = index.0.allocation_size();
+            assert!(number < 1_000 || bytes <= 21 * index.len(), "{bytes} bytes of {}", index.len());
         }
-        // However alike the hashes are, the tags are spread.
-        let steps = index.places.iter().enumerate().filter_map(|(at, place)| {
-            let (tag, _) = unpack(*place)?;
-            Some(index.distance(index.home(tag), at))
-        });
-        let farthest = steps.max();
-        assert!(farthest < Some(200), "{farthest:?}");
     }
 }

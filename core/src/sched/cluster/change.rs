@@ -12,7 +12,7 @@ use crate::sched::node::{InvalidNode, InvalidNodes, NodeState, Running};
 use crate::sched::task_counts::Tally;
 
 /// How many nodes are looked up before the first of them is taken in.
-const AHEAD: usize = 32;
+const AHEAD: usize = 64;
 
 impl Cluster {
     /// Takes in a node as it is now, whether it was there or not.
