@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use apportion::sched::Policy;
 use benches::bound::bound;
+use benches::defragment::Workload;
 use benches::stores::Failed;
 use replay::cli::InflateArgs;
 use replay::inflate::{Outcome, Typical};
@@ -11,7 +12,7 @@ use replay::inflate_cli::{FIRST_SEED, outcomes, workloads};
 use replay::published::{Measure, Published};
 
 use super::page::Page;
-use crate::plot::{Axis, COMPARED, Chart, Series, Style};
+use crate::plot::{Axis, COMPARED, Chart, Series, Style, number};
 
 /// What it came to.
 #[derive(Debug)]
@@ -39,6 +40,14 @@ struct OfPolicy {
     at_100: f64,
     at_130: f64,
     published_at_100: Option<f64>,
+    /// Pods that it decided on a second, placed and not.
+    per_second: f64,
+}
+
+/// A cluster and a workload of a folder, or generated ones, for the moves of tasks.
+pub(super) fn workload(folder: Option<&Path>, quick: bool) -> Result<Workload, Failed> {
+    let Some(folder) = folder else { return Ok(Workload::generated(if quick { 8 } else { 1 })) };
+    Workload::read(&folder.join(NODES), &folder.join("openb_pod_list_default.csv"))
 }
 
 /// Runs the experiment on the traces of a folder, or on a generated workload.
@@ -66,6 +75,7 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
                 policy,
                 at_100,
                 at_130,
+                per_second: mean(runs(&given, &name, policy).map(|run| run.decisions_per_s)),
                 published_at_100: theirs.and_then(|it| it.mean(&name, policy, Measure::AllocationAt100)),
             });
         }
@@ -76,6 +86,8 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
     }
     Ok(Allocation { seeds, published: published.is_some(), traces: measured })
 }
+
+const NODES: &str = "openb_node_list_gpu_node.csv";
 
 /// The policy of this project.
 const OURS: Policy = Policy::OpportunityCost;
@@ -97,13 +109,17 @@ fn of(folder: &Path, quick: bool) -> Result<Files, Failed> {
         pods.truncate(2);
     }
     let published = Some(folder.join("published.csv")).filter(|path| path.exists());
-    Ok((Some(folder.join("openb_node_list_gpu_node.csv")), pods, published))
+    Ok((Some(folder.join(NODES)), pods, published))
 }
 
 /// The means over the seeds at 100 % arrived and at the end.
 fn means(outcomes: &[Outcome], trace: &str, policy: Policy) -> (f64, f64) {
-    let runs = || outcomes.iter().filter(|run| run.trace == trace && run.policy == policy);
+    let runs = || runs(outcomes, trace, policy);
     (mean(runs().map(|run| run.alloc_pct_100)), mean(runs().map(|run| run.alloc_pct_130)))
+}
+
+fn runs<'a>(outcomes: &'a [Outcome], trace: &'a str, policy: Policy) -> impl Iterator<Item = &'a Outcome> {
+    outcomes.iter().filter(move |run| run.trace == trace && run.policy == policy)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -143,6 +159,14 @@ impl Allocation {
             let head: Vec<&str> = head.iter().map(String::as_str).collect();
             page.table(&head, &self.traces.iter().map(OnTrace::deviations).collect::<Vec<_>>());
         }
+        page.text(
+            "How many pods each policy decided on in a second and placed, from the first pod of a run on, when nothing is remembered \
+             yet. Two runs were under way at once, each on a core of its own where there are two.",
+        );
+        let mut head = vec!["pods a second".to_owned()];
+        head.extend(Policy::ALL.iter().map(ToString::to_string));
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        page.table(&head, &self.traces.iter().map(OnTrace::speeds).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -193,6 +217,11 @@ impl OnTrace {
         row.push(self.bound_pct.map_or_else(String::new, |bound| format!("{bound:.2}")));
         row.push(closed.map_or_else(String::new, |closed| format!("{closed:.0} %")));
         row
+    }
+
+    fn speeds(&self) -> Vec<String> {
+        let speeds = self.policies.iter().map(|it| number(it.per_second));
+        std::iter::once(self.name.clone()).chain(speeds).collect()
     }
 
     fn deviations(&self) -> Vec<String> {

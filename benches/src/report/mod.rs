@@ -17,6 +17,7 @@ use benches::stores::{Failed, SYNC_AT_LEAST};
 use self::job_queue::JobQueue;
 use self::page::Page;
 use crate::tables::decisions::{Extent, decisions};
+use crate::tables::defragment::defragment;
 use crate::tables::{Size, claims, files, postgres};
 
 /// Where the traces are, and where the report goes.
@@ -46,6 +47,8 @@ pub(crate) async fn report(args: &ReportArgs, quick: bool) -> Result<(), Failed>
     parts.over("decisions", "decisions by nodes and policy");
     let scales = speed::scales(quick)?;
     parts.over("index", "the index of a large cluster");
+    let moved = defragment(&allocation::workload(args.openb.as_deref(), quick)?, Size::new(true))?;
+    parts.over("moves", "moves that leave GPUs idle");
     let redb = files::redb(size).await?;
     let sqlite = files::sqlite(size).await?;
     let (launched, postgres) = {
@@ -61,9 +64,10 @@ pub(crate) async fn report(args: &ReportArgs, quick: bool) -> Result<(), Failed>
 
     let mut page = Page::new(&args.out);
     page.title("Measured");
-    page.text(&machine(quick));
+    page.text(&machine(args.openb.is_some(), quick));
     allocation.write(&mut page)?;
     speed::write(&mut page, &decided, &scales)?;
+    speed::moves(&mut page, &moved);
     durable::launches(&mut page, [("redb", &redb), ("SQLite", &sqlite), ("Postgres", &launched)], postgres)?;
     durable::claims(&mut page, &taken, &jobs, size.runs)?;
     parts.write(&mut page);
@@ -106,13 +110,14 @@ impl Parts {
 }
 
 /// What it was measured on, and how.
-fn machine(quick: bool) -> String {
+fn machine(is_published: bool, quick: bool) -> String {
     let cores = available_parallelism().map_or(1, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let named = |line: &str| line.split_once(':').map(|(_, model)| model.trim().to_owned());
     let model = info.lines().find(|line| line.starts_with("model name")).and_then(named);
     let model = model.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let command = if quick { "report --quick" } else { "report" };
+    let traces = if is_published { " --openb DIR" } else { "" };
+    let command = format!("report{traces}{}", if quick { " --quick" } else { "" });
     let less = if quick { " With `--quick` little is measured: it shows that everything runs." } else { "" };
     format!(
         "Everything here is from one run of `cargo run --release -p benches -- {command}`, on {cores} cores ({model}), which \

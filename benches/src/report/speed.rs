@@ -9,6 +9,7 @@ use benches::stores::Failed;
 use super::page::Page;
 use crate::plot::{Axis, Chart, Series, Style, number};
 use crate::tables::decisions::Decided;
+use crate::tables::defragment::{Moved, REACH};
 use crate::tables::rate;
 
 /// Builds indexes, each in a process of its own.
@@ -73,6 +74,32 @@ pub(super) fn write(page: &mut Page, decided: &[Decided], scales: &[Scale]) -> R
     ];
     page.table(&head, &scales.iter().map(row).collect::<Vec<_>>());
     Ok(())
+}
+
+/// Writes the section on moves of tasks.
+pub(super) fn moves(page: &mut Page, moved: &[Moved]) {
+    page.section("Moves that leave whole GPUs idle");
+    page.text(&format!(
+        "A cluster that was filled by a policy until so much of its GPUs had been asked for, and of which some tasks have ended; \
+         then at most so many moves are planned. The bound is what no plan of as many moves can pass, whoever makes it; {REACH} of it \
+         is to be reached. Every plan is carried out, and what it frees is counted."
+    ));
+    let row = |it: &Moved| {
+        let count = |count: usize| count.to_string();
+        vec![
+            it.history.clone(),
+            count(it.idle),
+            count(it.budget),
+            count(it.moves),
+            count(it.freed),
+            count(it.freeable),
+            format!("{:.2}", it.ratio()),
+            format!("{:.0} ms", it.took.as_secs_f64() * 1_000.0),
+        ]
+    };
+    let head =
+        ["filled by", "idle", "moves allowed", "made", "GPUs freed", "bound", "part of it", "planned in"];
+    page.table(&head, &moved.iter().map(row).collect::<Vec<_>>());
 }
 
 fn rows(decided: &[Decided]) -> Vec<Vec<String>> {

@@ -11,7 +11,7 @@ use super::Size;
 /// How many moves.
 const BUDGETS: [usize; 4] = [10, 50, 100, 500];
 /// How many parts of those that are freeable should be freed.
-const REACH: f64 = 0.6;
+pub(crate) const REACH: f64 = 0.6;
 
 /// Which policy filled the cluster, until how much had arrived, and how much of that has ended. Those that leave few gaps
 /// are fragmented only when something has ended.
@@ -29,17 +29,55 @@ const HISTORIES: [(Policy, u64, u32); 11] = [
     (Policy::Fgd, 90, 0),
 ];
 
+/// What moves come to.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    /// How the cluster came to be as it is.
+    pub(crate) history: String,
+    /// How many GPUs are idle before.
+    pub(crate) idle: usize,
+    /// How many moves there may be.
+    pub(crate) budget: usize,
+    /// How many there are.
+    pub(crate) moves: usize,
+    /// How many more GPUs are idle after them.
+    pub(crate) freed: usize,
+    /// What no plan of so many moves can pass.
+    pub(crate) freeable: usize,
+    /// How long it took to plan them.
+    pub(crate) took: Duration,
+}
+
+impl Moved {
+    /// How much of what the bound says is freed; all of it where that is nothing.
+    pub(crate) fn ratio(&self) -> f64 {
+        let [freed, freeable] =
+            [self.freed, self.freeable].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        if freeable == 0 { 1.0 } else { f64::from(freed) / f64::from(freeable) }
+    }
+
+    fn told(&self) {
+        let Self { history, idle, budget, moves, freed, freeable, took } = self;
+        let (ratio, ms) = (self.ratio(), took.as_secs_f64() * 1_000.0);
+        let told = if ratio >= REACH { "reached" } else { "missed" };
+        println!(
+            "{history:<52} {idle:>6} {budget:>6} {moves:>6} {freed:>6} {freeable:>6} {ratio:>6.2} {ms:>8.1}  {REACH}, {told}"
+        );
+    }
+}
+
 /// Prints the table.
-pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<(), Failed> {
+pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<Vec<Moved>, Failed> {
     let (nodes, gpus) = workload.size();
     println!("\nmoves that leave GPUs idle, {nodes} nodes with {gpus} GPUs, one core\n");
     println!(
         "{:<52} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8}  to reach",
         "", "idle", "budget", "moves", "freed", "bound", "ratio", "ms"
     );
+    let mut rows = Vec::new();
     for (policy, arrived_pct, ended_pct) in HISTORIES {
         let fragmented = workload.after(History { policy, arrived_pct, ended_pct });
-        let name =
+        let history =
             format!("{policy}, {arrived_pct} % arrived, {ended_pct} % ended, {} shares", fragmented.shares());
         for budget in BUDGETS {
             let mut times = Vec::new();
@@ -50,27 +88,12 @@ pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<(), Failed> 
             }
             times.sort_unstable();
             let took = times.get(times.len() / 2).copied().unwrap_or_default();
-            let ratio = ratio(plan.freed, plan.freeable);
-            let told = if ratio >= REACH { "reached" } else { "missed" };
-            println!(
-                "{name:<52} {:>6} {budget:>6} {:>6} {:>6} {:>6} {ratio:>6.2} {:>8.1}  {REACH}, {told}",
-                fragmented.idle(),
-                plan.moves.len(),
-                plan.freed,
-                plan.freeable,
-                millis(took)
-            );
+            let (moves, freed, freeable) = (plan.moves.len(), plan.freed, plan.freeable);
+            let idle = fragmented.idle();
+            let moved = Moved { history: history.clone(), idle, budget, moves, freed, freeable, took };
+            moved.told();
+            rows.push(moved);
         }
     }
-    Ok(())
-}
-
-/// How much of what the bound says is freed; all of it where that is nothing.
-fn ratio(freed: usize, freeable: usize) -> f64 {
-    let [freed, freeable] = [freed, freeable].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-    if freeable == 0 { 1.0 } else { f64::from(freed) / f64::from(freeable) }
-}
-
-fn millis(took: Duration) -> f64 {
-    took.as_secs_f64() * 1_000.0
+    Ok(rows)
 }
