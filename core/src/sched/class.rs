@@ -159,7 +159,7 @@ pub(crate) struct Class {
     pub(crate) first: NodeKey,
     /// Tells this class from others that were or will be kept under the same number.
     pub(crate) stamp: u64,
-    /// Position in the change log of the last entry for this class.
+    /// Position in the change log of the last entry for this class, or [`NEVER`](super::change_log::NEVER).
     pub(crate) changed: u64,
     /// What the state is found by.
     pub(crate) tag: u32,

@@ -4,6 +4,7 @@ use std::hash::BuildHasher as _;
 
 use rustc_hash::FxBuildHasher;
 
+use super::change_log::NEVER;
 use super::class::{Class, ClassState};
 use super::hash_index::{HashIndex, tag_of};
 use super::members::{Members, NodeKey};
@@ -56,7 +57,8 @@ impl ClassTable {
         });
         self.stamps += 1;
         self.by_state.insert(tag, number);
-        let class = Class { state, members: Members::one(node), first, stamp: self.stamps, changed: 0, tag };
+        let class =
+            Class { state, members: Members::one(node), first, stamp: self.stamps, changed: NEVER, tag };
         if let Some(place) = usize::try_from(number).ok().and_then(|at| self.places.get_mut(at)) {
             *place = Some(class);
         }

@@ -295,9 +295,10 @@ impl Cluster {
         top.cpu < demand.cpu().get() || (count > 0 && most < each.get())
     }
 
-    /// The first node of a class that a demand fits, where it may not fit all.
-    pub(super) fn first_fitting(&self, class: &Class, demand: &Demand) -> Option<u32> {
-        class.members.iter().find(|node| self.judge_node(*node, demand).is_ok())
+    /// The first node of a class that a demand fits, where it may not fit all, of those from a key on.
+    pub(super) fn first_fitting(&self, class: &Class, from: NodeKey, demand: &Demand) -> Option<u32> {
+        let key = |node: u32| self.node(node).map_or(from, |node| node.key);
+        class.members.iter_from(from, key).find(|node| self.judge_node(*node, demand).is_ok())
     }
 }
 

@@ -73,6 +73,20 @@ impl Members {
         self.few().iter().copied().chain(self.chunks().iter().flat_map(Chunk::iter))
     }
 
+    /// The nodes whose key is no less.
+    pub(crate) fn iter_from(&self, from: NodeKey, key: impl Fn(u32) -> NodeKey) -> impl Iterator<Item = u32> {
+        let (chunks, first) = match self {
+            Self::Few { .. } => (&[][..], &[][..]),
+            Self::Many(many) => {
+                let at = many.chunk_of(from);
+                let first = many.chunks.get(at).map_or(&[][..], |chunk| chunk.not_before(from));
+                (many.chunks.get(at + 1..).unwrap_or(&[]), first)
+            }
+        };
+        let nodes = self.few().iter().copied().chain(first.iter().map(chunk::Entry::node));
+        nodes.skip_while(move |node| key(*node) < from).chain(chunks.iter().flat_map(Chunk::iter))
+    }
+
     fn few(&self) -> &[u32] {
         match self {
             Self::Few { len, nodes } => nodes.get(..usize::from(*len)).unwrap_or(nodes),

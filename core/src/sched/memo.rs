@@ -23,6 +23,10 @@ const MIN_PART: usize = 256;
 /// when the entry comes to the top: a class never gets better without an entry in the change log. So a decision looks
 /// at the classes that are new since the last decision for this shape, and at the stale entries above the best.
 ///
+/// Where the demand may not fit all nodes of a class an entry names one of them, and stands for it and all behind it: once it
+/// does not fit any more the next one that does is looked for from there on. What joins the class has an entry of its own. So
+/// a node on which the demand does not fit is passed once, and not by each decision.
+///
 /// Only the best are kept, down to a *floor*: whatever was left out is not better than that. When the top sinks to the
 /// floor all classes are looked at again. How many are kept adapts, so that this costs about as much as following the
 /// changes does.
@@ -86,23 +90,43 @@ pub(super) struct Context<'a> {
 type Found = (i64, Reverse<NodeKey>, u32);
 
 impl Context<'_> {
-    /// The entry of a class as it is now, if the demand fits it, with the number of its part.
+    /// The entry of a class as it is now, if the demand may fit it, with the number of its part.
     fn entry(&mut self, number: u32) -> Option<(usize, Entry)> {
         let class = self.cluster.class(number)?;
         match self.scorer.verdict(self.cluster, number, class, self.demand, self.shape) {
             Verdict::None => None,
             Verdict::All(score) => Some(self.make(number, class, score, class.first, None)),
             Verdict::Some(score) => {
-                let node = self.cluster.first_fitting(class, self.demand)?;
+                let node = self.cluster.first_fitting(class, class.first, self.demand)?;
                 Some(self.make(number, class, score, self.cluster.node(node)?.key, Some(node)))
             }
         }
     }
 
-    /// The entry that a change makes, if it is the last one of its class.
-    fn changed(&mut self, position: u64, number: u32) -> Option<(usize, Entry)> {
-        let class = self.cluster.class(number)?;
-        if class.changed == position { self.entry(number) } else { None }
+    /// Says what entries a change makes, if it is the last one of its class: one, or one for each node that has come since
+    /// `seen`.
+    fn changed(&mut self, seen: u64, position: u64, number: u32, mut tell: impl FnMut(usize, Entry)) {
+        let Some(class) = self.cluster.class(number).filter(|class| class.changed == position) else {
+            return;
+        };
+        match self.scorer.verdict(self.cluster, number, class, self.demand, self.shape) {
+            Verdict::None => {}
+            Verdict::All(score) => {
+                let (part, entry) = self.make(number, class, score, class.first, None);
+                tell(part, entry);
+            }
+            Verdict::Some(score) => {
+                for node in self.cluster.log.nodes_since(seen, position) {
+                    let Some(held) = self.cluster.node(node).filter(|held| held.class() == number) else {
+                        continue;
+                    };
+                    if self.cluster.judge_node(node, self.demand).is_ok() {
+                        let (part, entry) = self.make(number, class, score, held.key, Some(node));
+                        tell(part, entry);
+                    }
+                }
+            }
+        }
     }
 
     fn make(
@@ -127,15 +151,17 @@ impl Context<'_> {
         if here && self.cluster.judge_node(node, self.demand).is_ok() {
             return Some(entry);
         }
-        let node = self.cluster.first_fitting(class, self.demand)?;
+        let node = self.cluster.first_fitting(class, entry.first.0, self.demand)?;
         Some(Entry { first: Reverse(self.cluster.node(node)?.key), only: Some(node), ..entry })
     }
 
     /// The node that an entry stands for, apart from some, with the entry that it would have if it were the first.
     fn first_without(&self, entry: Entry, excluded: &[u32]) -> Option<(Entry, u32)> {
         let members = &self.cluster.class(entry.class)?.members;
+        let key = |node: u32| self.cluster.node(node).map_or(entry.first.0, |node| node.key);
         let fits = |node: u32| entry.only.is_none() || self.cluster.judge_node(node, self.demand).is_ok();
-        let node = members.iter().find(|node| !excluded.contains(node) && fits(*node))?;
+        let mut behind = members.iter_from(entry.first.0, key);
+        let node = behind.find(|node| !excluded.contains(node) && fits(*node))?;
         Some((Entry { first: Reverse(self.cluster.node(node)?.key), ..entry }, node))
     }
 
@@ -218,20 +244,22 @@ impl Memo {
     /// Takes in what changed in the cluster since the last time.
     fn catch_up(&mut self, context: &mut Context<'_>) {
         let cluster = context.cluster;
-        let Some(changes) = self.seen.and_then(|seen| cluster.log.since(seen)) else {
+        let changes = self.seen.and_then(|seen| Some((seen, cluster.log.since(seen)?)));
+        let Some((seen, changes)) = changes else {
             self.rebuild(context);
             return;
         };
         let mut entries = 0;
-        for (position, number) in changes {
+        for (position, change) in changes {
             self.looked += 1;
-            let Some((part, entry)) = context.changed(position, number) else { continue };
-            if let Some(part) = self.part(part)
-                && part.floor.is_none_or(|floor| entry > floor)
-            {
-                part.heap.push(entry);
-                entries = entries.max(part.heap.len());
-            }
+            context.changed(seen, position, change.class, |part, entry| {
+                if let Some(part) = self.part(part)
+                    && part.floor.is_none_or(|floor| entry > floor)
+                {
+                    part.heap.push(entry);
+                    entries = entries.max(part.heap.len());
+                }
+            });
         }
         self.seen = Some(cluster.log.end());
         if entries > 4 * self.keep {

@@ -170,15 +170,15 @@ impl Cluster {
         self.supply.see(&after, free);
         if free.cpu > had.cpu || free.memory > had.memory || free.storage > had.storage {
             // For who asks it is as if it had joined: what did not fit may fit now.
-            self.tell_of(number);
+            self.tell_of(number, index);
         }
     }
 
-    /// Puts a class into the change log.
-    fn tell_of(&mut self, number: u32) {
+    /// Puts a class into the change log, for a node of it.
+    fn tell_of(&mut self, number: u32, node: u32) {
         let live = self.classes.len();
         if let Some(class) = self.classes.get_mut(number) {
-            class.changed = self.log.push(number, live);
+            class.changed = self.log.push(number, node, class.changed, live);
         }
     }
 
@@ -211,7 +211,7 @@ impl Cluster {
         }
         // It may be the first that fits where the first of the class does not.
         if is_first || !self.grain.is_exact() {
-            self.tell_of(number);
+            self.tell_of(number, index);
         }
         if let Some(node) = self.node_mut(index) {
             node.class = number;

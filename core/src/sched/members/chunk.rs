@@ -28,9 +28,15 @@ pub(super) struct Chunk {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+pub(super) struct Entry {
     mark: u32,
     node: u32,
+}
+
+impl Entry {
+    pub(super) const fn node(&self) -> u32 {
+        self.node
+    }
 }
 
 impl NodeKey {
@@ -103,6 +109,12 @@ impl Chunk {
         let alike = self.entries.get(from..to).unwrap_or_default();
         let place = from + alike.partition_point(|other| key(other.node) < wanted);
         self.entries.insert(place, Entry { mark: wanted.mark(self.skip), node });
+    }
+
+    /// All entries whose keys may be no less than this one: those whose keys are, and some of equal mark before them.
+    pub(super) fn not_before(&self, from: NodeKey) -> &[Entry] {
+        let first = if from <= self.least { 0 } else { self.alike(from).0 };
+        self.entries.get(first..).unwrap_or(&[])
     }
 
     /// Where a node is.

@@ -68,6 +68,14 @@ impl Pair {
         for place in [0, expected.len() / 2, expected.len() - 1, expected.len()] {
             assert_eq!(self.members.nth(place), expected.get(place).copied());
         }
+        // From keys that are there and others, also such as are far before and behind all that are.
+        let ends = [NodeKey { rank: 0, id: Uuid::nil() }, NodeKey { rank: u64::MAX, id: Uuid::max() }];
+        let others = ORDERS.iter().map(|order| key_in(*order, 77));
+        for from in (0..4_096).step_by(509).map(|node| key_in(self.order, node)).chain(others).chain(ends) {
+            let behind: Vec<u32> = self.model.range((from, 0)..).map(|(_, node)| *node).collect();
+            let found = self.members.iter_from(from, |node| key_in(self.order, node));
+            assert_eq!(found.collect::<Vec<_>>(), behind, "{:?} from {from:?}", self.order);
+        }
     }
 }
 

@@ -58,6 +58,18 @@ fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
 }
 
 #[test]
+fn a_policy_that_knows_what_is_typical_decides_otherwise_while_it_learns_that() {
+    let figures = |policy, mix| {
+        let outcome = run(&nodes(), "t", &pods(30), policy, mix, 42);
+        [outcome.alloc_pct_100, outcome.frag_ratio_pct_50, outcome.frag_ratio_pct_80].map(f64::to_bits)
+    };
+    let differs = |policy| figures(policy, Typical::Given) != figures(policy, Typical::Learned);
+    assert!(differs(Policy::OpportunityCost));
+    // What nothing is learned for decides the same.
+    assert!(!differs(Policy::BestFit));
+}
+
+#[test]
 fn a_short_trace_is_stretched_after_all_its_own_pods() {
     let (pods, capacity) = (pods(30), 400_000);
     let arrivals = arrivals(&pods, capacity, &mut Pcg64::seed_from_u64(1));
