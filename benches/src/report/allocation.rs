@@ -7,9 +7,10 @@ use benches::bound::bound;
 use benches::defragment::Workload;
 use benches::stores::Failed;
 use replay::cli::InflateArgs;
-use replay::inflate::{Outcome, Typical};
-use replay::inflate_cli::{FIRST_SEED, outcomes, workloads};
+use replay::inflate::{Outcome, Typical, run};
+use replay::inflate_cli::{FIRST_SEED, Trace, outcomes, workloads};
 use replay::published::{Measure, Published};
+use replay::trace::NodeRow;
 
 use super::page::Page;
 use crate::plot::{Axis, COMPARED, Chart, Series, Style, number};
@@ -20,6 +21,10 @@ pub(super) struct Allocation {
     seeds: usize,
     published: bool,
     traces: Vec<OnTrace>,
+    nodes: Vec<NodeRow>,
+    workloads: Vec<Trace>,
+    /// For each of these, how many pods each of [`TIMED`] decided on in a second.
+    speeds: Vec<Vec<f64>>,
 }
 
 /// One workload.
@@ -40,8 +45,6 @@ struct OfPolicy {
     at_100: f64,
     at_130: f64,
     published_at_100: Option<f64>,
-    /// Pods that it decided on a second, placed and not.
-    per_second: f64,
 }
 
 /// A cluster and a workload of a folder, or generated ones, for the moves of tasks.
@@ -75,7 +78,6 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
                 policy,
                 at_100,
                 at_130,
-                per_second: mean(runs(&given, &name, policy).map(|run| run.decisions_per_s)),
                 published_at_100: theirs.and_then(|it| it.mean(&name, policy, Measure::AllocationAt100)),
             });
         }
@@ -84,10 +86,19 @@ pub(super) fn measure(folder: Option<&Path>, quick: bool) -> Result<Allocation, 
         let learned = means(&learned, &name, OURS);
         measured.push(OnTrace { name, bound_pct, policies, learned });
     }
-    Ok(Allocation { seeds, published: published.is_some(), traces: measured })
+    let published = published.is_some();
+    Ok(Allocation { seeds, published, traces: measured, nodes, workloads: traces, speeds: Vec::new() })
 }
 
 const NODES: &str = "openb_node_list_gpu_node.csv";
+
+/// Whose decisions are timed, and where they know the mix from.
+const TIMED: [(Policy, Typical); 4] = [
+    (Policy::BestFit, Typical::Given),
+    (Policy::Fgd, Typical::Given),
+    (OURS, Typical::Given),
+    (OURS, Typical::Learned),
+];
 
 /// The policy of this project.
 const OURS: Policy = Policy::OpportunityCost;
@@ -114,12 +125,8 @@ fn of(folder: &Path, quick: bool) -> Result<Files, Failed> {
 
 /// The means over the seeds at 100 % arrived and at the end.
 fn means(outcomes: &[Outcome], trace: &str, policy: Policy) -> (f64, f64) {
-    let runs = || runs(outcomes, trace, policy);
+    let runs = || outcomes.iter().filter(|run| run.trace == trace && run.policy == policy);
     (mean(runs().map(|run| run.alloc_pct_100)), mean(runs().map(|run| run.alloc_pct_130)))
-}
-
-fn runs<'a>(outcomes: &'a [Outcome], trace: &'a str, policy: Policy) -> impl Iterator<Item = &'a Outcome> {
-    outcomes.iter().filter(move |run| run.trace == trace && run.policy == policy)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -128,6 +135,39 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 impl Allocation {
+    /// Times decisions, one run after the other on one thread while nothing else is under way; medians over some seeds.
+    pub(super) fn time(&mut self, quick: bool) {
+        let seeds = if quick { 1 } else { 5 };
+        for (name, pods) in &self.workloads {
+            let median = |(policy, mix)| {
+                let runs =
+                    (FIRST_SEED..).take(seeds).map(|seed| run(&self.nodes, name, pods, policy, mix, seed));
+                let mut speeds: Vec<f64> = runs.map(|run| run.decisions_per_s).collect();
+                speeds.sort_unstable_by(f64::total_cmp);
+                speeds.get(speeds.len() / 2).copied().unwrap_or_default()
+            };
+            self.speeds.push(TIMED.map(median).to_vec());
+        }
+    }
+
+    /// Writes the section on the time that decisions of the experiment take.
+    pub(super) fn write_speeds(&self, page: &mut Page) {
+        page.text(
+            "In the published experiment, how many pods were decided on in a second, those placed that fitted, on one core, from the \
+             first pod of a run on, when nothing is remembered yet. What a policy learns of a pod is in it.",
+        );
+        let mut head = vec!["pods/s".to_owned()];
+        head.extend(TIMED.iter().map(|(policy, mix)| match mix {
+            Typical::Given => policy.to_string(),
+            Typical::Learned => format!("{policy}, mix learned from nothing"),
+        }));
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        let row = |((name, _), speeds): (&Trace, &Vec<f64>)| {
+            std::iter::once(name.clone()).chain(speeds.iter().map(|speed| number(*speed))).collect()
+        };
+        page.table(&head, &self.workloads.iter().zip(&self.speeds).map(row).collect::<Vec<_>>());
+    }
+
     /// Writes the section.
     pub(super) fn write(&self, page: &mut Page) -> Result<(), Failed> {
         page.section("GPU allocation");
@@ -159,14 +199,6 @@ impl Allocation {
             let head: Vec<&str> = head.iter().map(String::as_str).collect();
             page.table(&head, &self.traces.iter().map(OnTrace::deviations).collect::<Vec<_>>());
         }
-        page.text(
-            "How many pods each policy decided on in a second and placed, from the first pod of a run on, when nothing is remembered \
-             yet. Two runs were under way at once, each on a core of its own where there are two.",
-        );
-        let mut head = vec!["pods a second".to_owned()];
-        head.extend(Policy::ALL.iter().map(ToString::to_string));
-        let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        page.table(&head, &self.traces.iter().map(OnTrace::speeds).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -217,11 +249,6 @@ impl OnTrace {
         row.push(self.bound_pct.map_or_else(String::new, |bound| format!("{bound:.2}")));
         row.push(closed.map_or_else(String::new, |closed| format!("{closed:.0} %")));
         row
-    }
-
-    fn speeds(&self) -> Vec<String> {
-        let speeds = self.policies.iter().map(|it| number(it.per_second));
-        std::iter::once(self.name.clone()).chain(speeds).collect()
     }
 
     fn deviations(&self) -> Vec<String> {

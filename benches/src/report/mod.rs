@@ -39,10 +39,11 @@ pub(crate) async fn report(args: &ReportArgs, quick: bool) -> Result<(), Failed>
     let mut parts = Parts::default();
     // What a job queue needs is built while nothing is timed.
     let job_queue = JobQueue::build();
-    let allocation = allocation::measure(args.openb.as_deref(), quick)?;
+    let mut allocation = allocation::measure(args.openb.as_deref(), quick)?;
     parts.over("allocation", "the published experiment");
     let job_queue = job_queue.built();
     parts.over("building", "waiting until the job queue to compare with is built");
+    allocation.time(quick);
     let decided = decisions(size, &Extent::report(quick));
     parts.over("decisions", "decisions by nodes and policy");
     let scales = speed::scales(quick)?;
@@ -66,7 +67,9 @@ pub(crate) async fn report(args: &ReportArgs, quick: bool) -> Result<(), Failed>
     page.title("Measured");
     page.text(&machine(args.openb.is_some(), quick));
     allocation.write(&mut page)?;
-    speed::write(&mut page, &decided, &scales)?;
+    speed::decisions(&mut page, &decided)?;
+    allocation.write_speeds(&mut page);
+    speed::index(&mut page, &scales);
     speed::moves(&mut page, &moved);
     durable::launches(&mut page, [("redb", &redb), ("SQLite", &sqlite), ("Postgres", &launched)], postgres)?;
     durable::claims(&mut page, &taken, &jobs, size.runs)?;

@@ -31,8 +31,8 @@ pub(super) fn scales(quick: bool) -> Result<Vec<Scale>, Failed> {
     Ok(scales)
 }
 
-/// Writes the sections.
-pub(super) fn write(page: &mut Page, decided: &[Decided], scales: &[Scale]) -> Result<(), Failed> {
+/// Writes the section on decisions.
+pub(super) fn decisions(page: &mut Page, decided: &[Decided]) -> Result<(), Failed> {
     page.section("Decisions");
     page.text(
         "A cluster of the published shape, 70 % of its GPUs in use, on which tasks come and go: a decision and its placement, on \
@@ -45,6 +45,11 @@ pub(super) fn write(page: &mut Page, decided: &[Decided], scales: &[Scale]) -> R
         &["policy", "nodes", "each different", "states", "decisions/s", "takes, beside 10,000 nodes"],
         &rows(decided),
     );
+    Ok(())
+}
+
+/// Writes the section on the index.
+pub(super) fn index(page: &mut Page, scales: &[Scale]) {
     page.section("The index of a large cluster");
     page.text(
         "The index is built from a snapshot of nodes of a running cluster, then changes of nodes drawn at random are applied to \
@@ -73,7 +78,6 @@ pub(super) fn write(page: &mut Page, decided: &[Decided], scales: &[Scale]) -> R
         "changes/s",
     ];
     page.table(&head, &scales.iter().map(row).collect::<Vec<_>>());
-    Ok(())
 }
 
 /// Writes the section on moves of tasks.
