@@ -142,9 +142,9 @@ impl Allocation {
             let median = |(policy, mix)| {
                 let runs =
                     (FIRST_SEED..).take(seeds).map(|seed| run(&self.nodes, name, pods, policy, mix, seed));
-                let mut speeds: Vec<f64> = runs.map(|run| run.decisions_per_s).collect();
-                speeds.sort_unstable_by(f64::total_cmp);
-                speeds.get(speeds.len() / 2).copied().unwrap_or_default()
+                let mut rates: Vec<f64> = runs.map(|run| run.decisions_per_s).collect();
+                rates.sort_unstable_by(f64::total_cmp);
+                rates.get(rates.len() / 2).copied().unwrap_or_default()
             };
             self.speeds.push(TIMED.map(median).to_vec());
         }

@@ -90,9 +90,9 @@ pub(crate) fn defragment(workload: &Workload, size: Size) -> Result<Vec<Moved>, 
             let took = times.get(times.len() / 2).copied().unwrap_or_default();
             let (moves, freed, freeable) = (plan.moves.len(), plan.freed, plan.freeable);
             let idle = fragmented.idle();
-            let moved = Moved { history: history.clone(), idle, budget, moves, freed, freeable, took };
-            moved.told();
-            rows.push(moved);
+            let row = Moved { history: history.clone(), idle, budget, moves, freed, freeable, took };
+            row.told();
+            rows.push(row);
         }
     }
     Ok(rows)

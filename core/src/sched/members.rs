@@ -83,7 +83,7 @@ impl Members {
                 (many.chunks.get(at + 1..).unwrap_or(&[]), first)
             }
         };
-        let nodes = self.few().iter().copied().chain(first.iter().map(chunk::Entry::node));
+        let nodes = self.few().iter().copied().chain(first.iter().map(|entry| entry.node()));
         nodes.skip_while(move |node| key(*node) < from).chain(chunks.iter().flat_map(Chunk::iter))
     }
 

@@ -126,7 +126,9 @@ impl<'a> Packing<'a> {
         let mut gpus: Vec<usize> = chosen.iter().map(|share| share.from).chain([gpu]).collect();
         gpus.sort_unstable();
         gpus.dedup();
-        gpus.iter().for_each(|gpu| self.unlist(work, *gpu));
+        for at in &gpus {
+            self.unlist(work, *at);
+        }
         let mark = work.mark();
         // The node has room for each of them; for all of them it may not.
         let all = chosen.iter().all(|Candidate { task, from, .. }| {

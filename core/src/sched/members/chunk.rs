@@ -34,7 +34,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) const fn node(&self) -> u32 {
+    pub(super) const fn node(self) -> u32 {
         self.node
     }
 }

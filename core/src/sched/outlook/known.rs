@@ -51,8 +51,8 @@ impl Known {
         let drawn = self.drawn(cell, (gpus, cpu), free, boundless);
         let copies = &self.draws.copies;
         let enough = self.enough.entry((cpu, memory)).or_insert_with(|| copies.enough(free));
-        let copied = copies.left_over(cell, enough, COPIES);
-        let unused = drawn - WITHOUT_LIMITS * boundless.left / 4 + copied;
+        let of_copies = copies.left_over(cell, enough, COPIES);
+        let unused = drawn - WITHOUT_LIMITS * boundless.left / 4 + of_copies;
         self.cells.insert((gpus, cpu, memory), unused);
         unused
     }
