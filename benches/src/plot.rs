@@ -11,8 +11,8 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 
 /// The size of a chart, and of the part of it that says what is what, in pixels.
-const SIZE: (u32, u32) = (1200, 480);
-const LEGEND_WIDTH: u32 = 240;
+const SIZE: (u32, u32) = (1260, 480);
+const LEGEND_WIDTH: u32 = 300;
 /// How far apart the lines of the legend are.
 const LEGEND_LINE: i32 = 26;
 const FONT: &str = "sans-serif";
