@@ -75,16 +75,11 @@ impl Members {
 
     /// The nodes whose key is no less.
     pub(crate) fn iter_from(&self, from: NodeKey, key: impl Fn(u32) -> NodeKey) -> impl Iterator<Item = u32> {
-        let (chunks, first) = match self {
-            Self::Few { .. } => (&[][..], &[][..]),
-            Self::Many(many) => {
-                let at = many.chunk_of(from);
-                let first = many.chunks.get(at).map_or(&[][..], |chunk| chunk.not_before(from));
-                (many.chunks.get(at + 1..).unwrap_or(&[]), first)
-            }
-        };
-        let nodes = self.few().iter().copied().chain(first.iter().map(|entry| entry.node()));
-        nodes.skip_while(move |node| key(*node) < from).chain(chunks.iter().flat_map(Chunk::iter))
+        let at = if let Self::Many(many) = self { many.chunk_of(from) } else { 0 };
+        let chunks = self.chunks().get(at..).unwrap_or(&[]);
+        let first = chunks.iter().take(1).flat_map(move |chunk| chunk.not_before(from));
+        let nodes = self.few().iter().copied().chain(first).skip_while(move |node| key(*node) < from);
+        nodes.chain(chunks.iter().skip(1).flat_map(Chunk::iter))
     }
 
     fn few(&self) -> &[u32] {

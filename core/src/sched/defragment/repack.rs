@@ -143,7 +143,9 @@ impl<'a> Packing<'a> {
         }
         for at in gpus {
             let now = self.worth_now(work, at);
-            self.worth.get_mut(at).into_iter().for_each(|worth| *worth = now);
+            if let Some(worth) = self.worth.get_mut(at) {
+                *worth = now;
+            }
             self.list(work, at);
             if all && at != gpu {
                 self.open.retain(|open| *open != at);
@@ -176,14 +178,18 @@ impl<'a> Packing<'a> {
     /// Lists the shares of a GPU that may leave it.
     fn list(&mut self, work: &Work<'_>, gpu: usize) {
         for (size, share) in self.loose_of(work, gpu) {
-            self.loose.get_mut(size).into_iter().for_each(|loose| _ = loose.insert(share));
+            if let Some(loose) = self.loose.get_mut(size) {
+                loose.insert(share);
+            }
         }
     }
 
     /// Takes the shares of a GPU off the list, before anything of it changes.
     fn unlist(&mut self, work: &Work<'_>, gpu: usize) {
         for (size, share) in self.loose_of(work, gpu) {
-            self.loose.get_mut(size).into_iter().for_each(|loose| _ = loose.remove(&share));
+            if let Some(loose) = self.loose.get_mut(size) {
+                loose.remove(&share);
+            }
         }
     }
 

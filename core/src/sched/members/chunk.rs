@@ -28,15 +28,9 @@ pub(super) struct Chunk {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+struct Entry {
     mark: u32,
     node: u32,
-}
-
-impl Entry {
-    pub(super) const fn node(self) -> u32 {
-        self.node
-    }
 }
 
 impl NodeKey {
@@ -111,10 +105,10 @@ impl Chunk {
         self.entries.insert(place, Entry { mark: wanted.mark(self.skip), node });
     }
 
-    /// All entries whose keys may be no less than this one: those whose keys are, and some of equal mark before them.
-    pub(super) fn not_before(&self, from: NodeKey) -> &[Entry] {
+    /// All nodes whose keys may be no less than this one: those whose keys are, and some of equal mark before them.
+    pub(super) fn not_before(&self, from: NodeKey) -> impl Iterator<Item = u32> + '_ {
         let first = if from <= self.least { 0 } else { self.alike(from).0 };
-        self.entries.get(first..).unwrap_or(&[])
+        self.entries.iter().skip(first).map(|entry| entry.node)
     }
 
     /// Where a node is.
