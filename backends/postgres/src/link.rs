@@ -31,6 +31,8 @@ pub(crate) struct Link<C> {
     /// The statements that begin a transaction.
     begin: Arc<str>,
     deadline: Instant,
+    /// How long a whole call may take.
+    limit: Duration,
     /// How long a unit of work may take, once it is to be quick about locks.
     hurried: Option<Duration>,
     state: State,
@@ -92,6 +94,7 @@ impl<C: DerefMut<Target = PgConnection> + Send> Link<C> {
             connection,
             begin,
             deadline,
+            limit: deadline.saturating_duration_since(Instant::now()),
             hurried: None,
             state: State::Idle,
             wrote: false,
@@ -293,6 +296,10 @@ impl<C: DerefMut<Target = PgConnection> + Send> Session for Link<C> {
 
     fn note_written(&mut self) {
         self.wrote = true;
+    }
+
+    fn refresh(&mut self) {
+        self.deadline = Instant::now() + self.limit;
     }
 
     fn hurry(&mut self) {

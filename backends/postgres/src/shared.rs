@@ -57,8 +57,12 @@ impl Shared {
         // Giving a position meets others who give one, and above READ COMMITTED that would be a conflict.
         let stamps = options.isolation == Isolation::ReadCommitted;
         let ids = TimeOrderedIds::new(Arc::clone(&clock));
+        let committing = Committing::new(tables, Arc::clone(&clock), stamps);
+        // Above READ COMMITTED what was looked up before a lock was given would be a conflict; and who asks for several
+        // groups at once has them wait for one another in the database only.
+        let ahead = stamps && options.lanes == 1;
         Self {
-            committing: Committing::new(tables, Arc::clone(&clock), stamps),
+            committing: if ahead { committing.working_ahead() } else { committing },
             clock,
             metrics: Arc::clone(&options.metrics),
             units: Arc::new(Units::new(pool, ours, limit, work, Arc::clone(&meter))),

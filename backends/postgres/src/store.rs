@@ -11,8 +11,8 @@ use apportion::store::{
 };
 use apportion::time::Clock;
 use apportion_sql::{
-    Answering, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, Take, backoff, changes, prune_some,
-    read, resolve, stamp_waiting,
+    Answering, Baton, Failure, Gather, GroupCommit, Queue, QueueOptions, Tables, Take, backoff, changes,
+    prune_some, read, resolve, stamp_waiting,
 };
 use async_trait::async_trait;
 use sqlx_postgres::PgPool;
@@ -76,11 +76,11 @@ pub(crate) fn pause(tries: u32) -> Duration {
 
 #[async_trait]
 impl GroupCommit for Committer {
-    async fn commit(&self, members: Vec<Prepared>) -> Vec<Result<Receipt, StoreError>> {
+    async fn commit(&self, members: Vec<Prepared>, baton: Baton) -> Vec<Result<Receipt, StoreError>> {
         let ids: Vec<Uuid> = members.iter().map(|member| member.id).collect();
         let shared = Arc::clone(&self.0);
         let committing = self.0.units.run(move |link| {
-            Box::pin(async move { Ok(shared.committing.commit(link, &members, &pause).await) })
+            Box::pin(async move { Ok(shared.committing.commit(link, &members, &pause, Some(baton)).await) })
         });
         let committed = committing.await;
         if self.0.committing.take_unstamped() {
@@ -258,3 +258,6 @@ impl Store for PostgresStore {
         Some(self.shared.meter.syncs())
     }
 }
+
+#[cfg(test)]
+mod tests;

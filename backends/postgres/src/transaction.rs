@@ -209,7 +209,7 @@ impl PostgresTransaction {
         let writing = self.apart(async move {
             nested.ending.tried(Timestamp::MIN);
             let judged = match nested.tear().await {
-                Ok(()) => shared.committing.commit(&mut *nested, &members, &pause).await,
+                Ok(()) => shared.committing.commit(&mut *nested, &members, &pause, None).await,
                 Err(failure) => {
                     let error = nothing_happened(failure);
                     members.iter().map(|_| Err(error.clone())).collect()

@@ -1,5 +1,6 @@
 //! Committing a group: lock, judge, write, log, one commit.
 
+mod ahead;
 mod part;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -15,9 +16,11 @@ use apportion::time::{Clock, Timestamp};
 
 use crate::connection::{Failure, Session};
 use crate::load::{self, State, Wait};
-use crate::log::write_log;
+use crate::log::Log;
+use crate::queue::Baton;
 use crate::tables::Tables;
 use crate::write::{Written, steps, write};
+use ahead::{Place, Turns};
 use part::{Next, Part, lost, not_given, not_tried, refused_row};
 
 /// How often more is fetched for a group: what a write needs follows from its row, so once is nearly always enough.
@@ -33,6 +36,8 @@ pub struct Committing {
     /// Whether a group gives its records their positions, where nobody else is about to. Only at READ COMMITTED, where
     /// taking that right never conflicts; elsewhere others do it. Always in SQLite.
     pub stamps: bool,
+    /// None where groups do not take turns.
+    turns: Option<Turns>,
     /// Whether records were left without positions.
     unstamped: AtomicBool,
 }
@@ -51,10 +56,23 @@ enum Wrote {
     ButPositions,
 }
 
+impl Wrote {
+    const fn of(positions: bool) -> Self {
+        if positions { Self::Everything } else { Self::ButPositions }
+    }
+}
+
 impl Committing {
     /// Commits groups into these tables.
     pub fn new(tables: Tables, clock: Arc<dyn Clock>, stamps: bool) -> Self {
-        Self { tables, clock, stamps, unstamped: AtomicBool::new(false) }
+        Self { tables, clock, stamps, turns: None, unstamped: AtomicBool::new(false) }
+    }
+
+    /// Has groups take turns, and each do what it can before its turn comes. Only where a statement sees what was
+    /// committed before it began, as at READ COMMITTED, and rows can be locked.
+    pub fn working_ahead(mut self) -> Self {
+        self.turns = Some(Turns::default());
+        self
     }
 
     /// Whether since this was last asked a group has left records without positions, so that somebody is to
@@ -68,13 +86,17 @@ impl Committing {
     /// A unit that meets somebody else's commit begins again; one that cannot get a lock goes on without those who need
     /// it; one that the database refuses again and again is split. What is committed is a prefix of what was accepted:
     /// after a failure that leaves a member's outcome open, later ones are not tried. `pause` says how long to wait before
-    /// a repetition.
+    /// a repetition. `baton` is handed on as soon as the next group may begin.
     pub async fn commit<S: Session>(
         &self,
         session: &mut S,
         members: &[Prepared],
         pause: &(dyn Fn(u32) -> Duration + Send + Sync),
+        baton: Option<Baton>,
     ) -> Vec<Result<Receipt, StoreError>> {
+        // Somebody else's transaction may last, and takes no turn.
+        let turns = self.turns.as_ref().filter(|_| session.may_retry());
+        let mut place = Place::new(turns, baton);
         let mut answers: Answers = members.iter().map(|_| None).collect();
         let whole = Part { members: (0..members.len()).collect(), tries: 0, stepwise: false, freed: false };
         let mut parts = VecDeque::from([whole]);
@@ -84,9 +106,13 @@ impl Committing {
                 part.answer(&mut answers, |_| Err(not_tried(error)));
                 continue;
             }
-            match self.unit(session, members, &part).await {
+            match self.unit(session, members, &part, &mut place).await {
                 Ok(done) => part.answer(&mut answers, |at| done.get(at).cloned().unwrap_or_else(lost)),
                 Err(failure) => {
+                    // What comes now is done in the group's turn.
+                    if place.wait().await {
+                        session.refresh();
+                    }
                     let next = part.after(failure, session.may_retry(), self.tables.dialect());
                     match &next {
                         Next::Again(tries) => tokio::time::sleep(pause(*tries)).await,
@@ -230,14 +256,24 @@ impl Committing {
         session: &mut S,
         members: &[Prepared],
         part: &Part,
+        place: &mut Place<'_>,
     ) -> Result<Vec<Result<Receipt, StoreError>>, Failure> {
-        session.begin().await?;
         let mine: Vec<_> = part.members.iter().filter_map(|at| members.get(*at)).collect();
-        match self.inside(session, &mine, part.stepwise).await {
+        let ahead = self.may_work_ahead(place, &mine);
+        if !ahead && place.wait().await {
+            session.refresh();
+        }
+        session.begin().await?;
+        let done = match ahead {
+            true => self.ahead(session, &mine, place).await,
+            false => self.inside(session, &mine, part.stepwise, place).await,
+        };
+        match done {
             Ok((answers, Wrote::Nothing)) => session.rollback().await.map(|()| answers),
             Ok((answers, wrote)) => {
                 session.note_written();
                 let committed = session.commit().await;
+                place.ended();
                 // Not before they can be seen. What is not certainly committed may be.
                 self.unstamped.fetch_or(wrote == Wrote::ButPositions, Ordering::AcqRel);
                 committed.map(|()| answers)
@@ -256,6 +292,7 @@ impl Committing {
         session: &mut S,
         members: &[&Prepared],
         stepwise: bool,
+        place: &mut Place<'_>,
     ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
         let mut loaded = Loaded::new();
         let mut state = State::default();
@@ -265,19 +302,36 @@ impl Committing {
             lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
         }
         self.fetch(session, &needs, &mut loaded, &mut state).await?;
+        let Judged { answers, effects, at } =
+            self.judged(session, members, &mut loaded, &mut state, place).await?;
+        if effects.receipts.is_empty() {
+            return Ok((answers, Wrote::Nothing));
+        }
+        let stages = if stepwise { self.stages(&loaded, members, at) } else { None };
+        let statements = stages.unwrap_or_else(|| write(&self.tables, &effects.rows));
+        self.run(session, &statements).await?;
+        place.pass();
+        let wrote = self.log(session, &effects, at, &state).write(session, &self.tables).await?;
+        place.decided(at, effects.rows);
+        Ok((answers, Wrote::of(wrote)))
+    }
+
+    /// Judges, fetching what turns out to be needed.
+    async fn judged<S: Session>(
+        &self,
+        session: &mut S,
+        members: &[&Prepared],
+        loaded: &mut Loaded,
+        state: &mut State,
+        place: &Place<'_>,
+    ) -> Result<Judged, Failure> {
         for _ in 0..MAX_FETCHES {
-            let at = self.clock.now().max(state.last_at);
-            let (answers, effects) = self.judge(&loaded, members, at);
-            if let Some(more) = loaded.misses() {
-                self.fetch(session, &more, &mut loaded, &mut state).await?;
-                continue;
+            let at = place.time(self.clock.now().max(state.last_at));
+            let (answers, effects) = self.judge(loaded, members, at);
+            match loaded.misses() {
+                Some(more) => self.fetch(session, &more, loaded, state).await?,
+                None => return Ok(Judged { answers, effects, at }),
             }
-            if effects.receipts.is_empty() {
-                return Ok((answers, Wrote::Nothing));
-            }
-            let stages = if stepwise { self.stages(&loaded, members, at) } else { None };
-            let wrote = self.write(session, &effects, stages, at, &state).await?;
-            return Ok((answers, wrote));
         }
         Err(Failure::Store(StoreError::Unavailable {
             reason: "what the group needs could not be fetched".into(),
@@ -324,19 +378,12 @@ impl Committing {
         Some(steps(stages).iter().flat_map(|step| write(&self.tables, step)).collect())
     }
 
-    async fn write<S: Session>(
-        &self,
-        session: &mut S,
-        effects: &Effects,
-        stages: Option<Vec<Written>>,
-        at: Timestamp,
-        state: &State,
-    ) -> Result<Wrote, Failure> {
-        let statements = stages.unwrap_or_else(|| write(&self.tables, &effects.rows));
+    /// Runs statements that write, each of which must change as many rows as it is for.
+    async fn run<S: Session>(&self, session: &mut S, statements: &[Written]) -> Result<(), Failure> {
         for Written { statement, rows } in statements {
             let changed = match rows.as_slice() {
-                [_] => vec![Value::Int(i64::try_from(session.execute(&statement).await?).unwrap_or(-1))],
-                _ => session.rows(&statement).await?.pop().map_or_else(Vec::new, |told| told.values),
+                [_] => vec![Value::Int(i64::try_from(session.execute(statement).await?).unwrap_or(-1))],
+                _ => session.rows(statement).await?.pop().map_or_else(Vec::new, |told| told.values),
             };
             let expected: Vec<_> =
                 rows.iter().map(|rows| Value::Int(i64::try_from(*rows).unwrap_or(i64::MAX))).collect();
@@ -349,11 +396,21 @@ impl Committing {
                 )));
             }
         }
+        Ok(())
+    }
+
+    fn log<S: Session>(&self, session: &S, effects: &Effects, at: Timestamp, state: &State) -> Log {
         // Somebody else's transaction may last: it must not keep the head from everybody.
         let gives = self.stamps && session.may_retry();
-        let positions = write_log(session, &self.tables, effects, at, state.head, gives).await?;
-        Ok(if positions { Wrote::Everything } else { Wrote::ButPositions })
+        Log::new(&self.tables, effects, at, state.head, gives)
     }
+}
+
+/// How a group was judged.
+struct Judged {
+    answers: Vec<Result<Receipt, StoreError>>,
+    effects: Effects,
+    at: Timestamp,
 }
 
 /// How long to wait before a repetition: longer each time, and by a random part, so that those who met do not meet

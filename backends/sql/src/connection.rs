@@ -38,6 +38,9 @@ pub trait Session: Connection {
     /// that a whole call had before. A group has met such a lock, and those in it that need others are to go on.
     fn hurry(&mut self) {}
 
+    /// The time that a whole call has begins again: until now it waited for its turn.
+    fn refresh(&mut self) {}
+
     /// Whether a unit of work is a transaction of the store's own: one that met [`Failure::Serialization`] may begin
     /// again, and ends soon. Somebody else's has to be repeated as a whole, and may last.
     fn may_retry(&self) -> bool {

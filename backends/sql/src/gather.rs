@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 /// How many look-ups go into one statement.
 const MAX_QUERIES: usize = 1024;
 
+/// How often a lane lets other tasks run before it takes what waits.
+const YIELDS: usize = 4;
+
 /// Answers queries: what a backend does with what was gathered.
 #[async_trait]
 pub trait Answering: Send + Sync {
@@ -146,6 +149,10 @@ impl Lane {
 
     async fn run(mut self) {
         loop {
+            // Callers that are woken together ask one by one.
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
             let calls = self.gather.next();
             if calls.is_empty() {
                 self.ended = true;

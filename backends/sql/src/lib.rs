@@ -37,7 +37,7 @@ pub use gather::{Answering, Gather};
 pub use log::Take;
 pub use migrations::{Migration, WRITER, migrations, migrations_sql, pending, to_be_made, wanted};
 pub use names::{Dialect, MAX_NAME_BYTES, Names};
-pub use queue::{GroupCommit, Queue, QueueOptions};
+pub use queue::{Baton, GroupCommit, Queue, QueueOptions};
 pub use read::read;
 pub use statement::{Branch, Cell, Fetched, Param, Statement};
 pub use tables::Tables;

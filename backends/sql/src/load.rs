@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use apportion::store::eval::{Loaded, Lock, Needs};
 use apportion::store::{
-    Cursor, Fingerprint, Key, Kind, Receipt, StoreError, Stored, TableId, TableInfo, Value,
+    Cursor, Fingerprint, Key, Kind, Receipt, Row, StoreError, Stored, TableId, TableInfo, Value,
 };
 use apportion::time::Timestamp;
 use uuid::Uuid;
@@ -92,21 +92,37 @@ pub(crate) fn fetch(tables: &Tables, needs: &Needs) -> Option<Fetch> {
     if tables.dialect() == Dialect::Sqlite {
         making.locked(needs, None);
     }
-    for rows in &needs.rows {
-        making.rows(rows.table, &rows.keys, None);
+    making.unlocked(needs);
+    making.finish()
+}
+
+/// Fetches everything without locking anything; or, of what the database itself watches over, only the rows that are
+/// `asked` for.
+pub(crate) fn foresee(
+    tables: &Tables,
+    needs: &Needs,
+    asked: Option<&[(TableId, Vec<Key>)]>,
+) -> Option<Fetch> {
+    let mut making = Making::new(tables);
+    making.locked(needs, None);
+    match asked {
+        None => making.unlocked(needs),
+        Some(asked) => {
+            for (table, keys) in asked {
+                making.rows(*table, keys, None);
+            }
+            if !needs.receipts.is_empty() {
+                making.stored(&needs.receipts);
+            }
+            making.state();
+        }
     }
-    for parents in &needs.parents {
-        making.parents(parents.table, &parents.keys);
-    }
-    for unique in &needs.owners {
-        making.owners(unique.table, unique.order, &unique.values);
-    }
-    for children in &needs.children {
-        making.children(children.table, children.order, &children.values, needs.enough_children);
-    }
-    if !needs.receipts.is_empty() {
-        making.stored(&needs.receipts);
-    }
+    making.finish()
+}
+
+/// Fetches nothing but the state.
+pub(crate) fn fetch_state(tables: &Tables) -> Option<Fetch> {
+    let mut making = Making::new(tables);
     making.state();
     making.finish()
 }
@@ -139,6 +155,26 @@ impl<'t> Making<'t> {
         for locks in &needs.locks {
             self.rows(locks.table, &locks.keys, wait.map(|wait| (locks.lock, wait)));
         }
+    }
+
+    /// Everything but those, and the state.
+    fn unlocked(&mut self, needs: &Needs) {
+        for rows in &needs.rows {
+            self.rows(rows.table, &rows.keys, None);
+        }
+        for parents in &needs.parents {
+            self.parents(parents.table, &parents.keys);
+        }
+        for unique in &needs.owners {
+            self.owners(unique.table, unique.order, &unique.values);
+        }
+        for children in &needs.children {
+            self.children(children.table, children.order, &children.values, needs.enough_children);
+        }
+        if !needs.receipts.is_empty() {
+            self.stored(&needs.receipts);
+        }
+        self.state();
     }
 
     fn rows(&mut self, table: TableId, keys: &[Key], lock: Option<(Lock, Wait)>) {
@@ -272,20 +308,29 @@ pub(crate) fn read_stored(own: &mut Own<'_>) -> Result<(Uuid, Stored), StoreErro
 }
 
 impl Fetch {
+    /// The rows in the answers.
+    pub(crate) fn rows(
+        &self,
+        tables: &Tables,
+        answers: Vec<Fetched>,
+    ) -> Result<Vec<(TableId, Key, Row)>, StoreError> {
+        let mut rows = Vec::with_capacity(answers.len());
+        for mut fetched in answers {
+            if let Some(Want::Row(table)) = self.wants.get(fetched.branch) {
+                let row = Tables::row(tables.schema.table(*table), &mut fetched.values)?;
+                rows.push((*table, row.key(), row));
+            }
+        }
+        Ok(rows)
+    }
+
     /// Which rows these are.
     pub(crate) fn keys(
         &self,
         tables: &Tables,
         answers: Vec<Fetched>,
     ) -> Result<BTreeSet<(TableId, Key)>, StoreError> {
-        let mut keys = BTreeSet::new();
-        for mut fetched in answers {
-            if let Some(Want::Row(table)) = self.wants.get(fetched.branch) {
-                let row = Tables::row(tables.schema.table(*table), &mut fetched.values)?;
-                keys.insert((*table, row.key()));
-            }
-        }
-        Ok(keys)
+        Ok(self.rows(tables, answers)?.into_iter().map(|(table, key, _)| (table, key)).collect())
     }
 
     /// Takes the answers in.

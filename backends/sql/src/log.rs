@@ -13,46 +13,63 @@ use crate::statement::{Cell, Param, Statement};
 use crate::tables::{Own, Tables};
 use crate::union::{Params, Union};
 
-/// Writes the log of a group, which comes last: in Postgres the arrival number is taken here, under all locks, so that
-/// records of one row arrive in the order in which it changed. Says whether the records certainly have positions.
-///
-/// In SQLite they get those behind `head`. In Postgres they get them at once where this transaction `gives` positions,
-/// nobody else is about to, and no earlier record waits for one; otherwise they wait for [`stamp`].
-pub(crate) async fn write_log<S: Session>(
-    session: &mut S,
-    tables: &Tables,
-    effects: &Effects,
-    at: Timestamp,
-    head: Cursor,
-    gives: bool,
-) -> Result<bool, Failure> {
-    let records = &effects.records;
-    match tables.dialect() {
-        Dialect::Sqlite => {
-            session.execute(&receipts(tables, effects, at)).await?;
-            if !records.is_empty() {
-                session.execute(&feed(tables, records, head)).await?;
+/// The log of a group, to be written.
+#[derive(Debug)]
+pub(crate) struct Log {
+    statements: Vec<Statement>,
+    positions: Positions,
+}
+
+/// Whether the records of a log have positions once it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Positions {
+    Given,
+    Left,
+    /// The statement tells.
+    Told,
+}
+
+impl Log {
+    /// What there is to write. Where `gives` is set it gives positions, too, if that can be right.
+    pub(crate) fn new(tables: &Tables, effects: &Effects, at: Timestamp, head: Cursor, gives: bool) -> Self {
+        let records = &effects.records;
+        let (statements, positions) = match tables.dialect() {
+            Dialect::Sqlite => {
+                let mut statements = vec![receipts(tables, effects, at)];
+                if !records.is_empty() {
+                    statements.push(feed(tables, records, head));
+                }
+                statements.push(move_head(tables, behind(head, records), at));
+                (statements, Positions::Given)
             }
-            session.execute(&move_head(tables, behind(head, records), at)).await?;
-            Ok(true)
-        }
-        Dialect::Postgres if records.is_empty() => {
-            session.execute(&receipts(tables, effects, at)).await?;
-            Ok(true)
-        }
-        Dialect::Postgres if !gives => {
-            session.execute(&arrive(tables, effects, at)).await?;
-            Ok(false)
-        }
-        Dialect::Postgres => {
-            let head = session.rows(&arrive_and_stand(tables, effects, at)).await?;
-            let stand = head.first().map(|row| Own::new("kernel_head", row).bool()).transpose()?;
-            if stand == Some(false) {
-                // The head is ours, and what waits comes first.
-                session.execute(&stamp(tables)).await?;
+            Dialect::Postgres if records.is_empty() => {
+                (vec![receipts(tables, effects, at)], Positions::Given)
             }
-            Ok(stand == Some(true))
+            Dialect::Postgres if !gives => (vec![arrive(tables, effects, at)], Positions::Left),
+            Dialect::Postgres => (vec![arrive_and_stand(tables, effects, at)], Positions::Told),
+        };
+        Self { statements, positions }
+    }
+
+    /// Writes it, which comes last: in Postgres the arrival number is taken here, under all locks, so that records of one
+    /// row arrive in the order in which it changed. Says whether the records certainly have positions.
+    ///
+    /// In SQLite they get those behind the head. In Postgres they get them at once where this transaction gives
+    /// positions, nobody else is about to, and no earlier record waits for one; otherwise they wait for [`stamp`].
+    pub(crate) async fn write<S: Session>(&self, session: &mut S, tables: &Tables) -> Result<bool, Failure> {
+        for statement in &self.statements {
+            if self.positions == Positions::Told {
+                let head = session.rows(statement).await?;
+                let stand = head.first().map(|row| Own::new("kernel_head", row).bool()).transpose()?;
+                if stand == Some(false) {
+                    // The head is ours, and what waits comes first.
+                    session.execute(&stamp(tables)).await?;
+                }
+                return Ok(stand == Some(true));
+            }
+            session.execute(statement).await?;
         }
+        Ok(self.positions == Positions::Given)
     }
 }
 

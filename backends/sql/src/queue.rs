@@ -22,7 +22,41 @@ pub trait GroupCommit: Send + Sync {
     ///
     /// It runs in a task of its own, which nobody's drop cancels. Where that ends without an answer the outcome of
     /// every member is unknown.
-    async fn commit(&self, members: Vec<Prepared>) -> Vec<Result<Receipt, StoreError>>;
+    ///
+    /// Once `baton` is passed on the next group may begin, at the latest when this one ends.
+    async fn commit(&self, members: Vec<Prepared>, baton: Baton) -> Vec<Result<Receipt, StoreError>>;
+}
+
+/// The right of the next group to begin, which a group holds until it passes it on or ends.
+#[derive(Debug)]
+pub struct Baton {
+    passed: mpsc::UnboundedSender<Passed>,
+    early: bool,
+}
+
+/// A group lets the next begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// And has not ended.
+    pub(crate) early: bool,
+}
+
+impl Baton {
+    pub(crate) fn new(passed: &mpsc::UnboundedSender<Passed>) -> Self {
+        Self { passed: passed.clone(), early: false }
+    }
+
+    /// Lets the next group begin while this one goes on.
+    pub fn pass(mut self) {
+        self.early = true;
+    }
+}
+
+impl Drop for Baton {
+    fn drop(&mut self) {
+        // Where it fails nobody forms groups any more.
+        let _ = self.passed.send(Passed { early: self.early });
+    }
 }
 
 /// How much waits and how much is under way.
@@ -32,7 +66,7 @@ pub struct QueueOptions {
     pub max_group: usize,
     /// How many calls may wait before further ones wait for room.
     pub queue: usize,
-    /// How many groups may be under way at once.
+    /// How many groups may be under way at once, those not counted that let the next begin.
     pub lanes: usize,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::queue::{Call, GroupCommit, QueueOptions, Ticket, Waiting, unavailable};
+use crate::queue::{Baton, Call, GroupCommit, Passed, QueueOptions, Ticket, Waiting, unavailable};
 
 /// The longest that a group waits for the callers of the last one to come back.
 const MAX_LINGER: Duration = Duration::from_millis(5);
@@ -23,6 +23,8 @@ const MIN_LINGER: Duration = Duration::from_millis(1);
 const MAX_DOUBT: u32 = 6;
 /// After so many groups that were not waited for it is tried again.
 const FORGIVEN_AFTER: u32 = 64;
+/// From so many callers on a group may begin before the last has ended.
+const WORTH_OVERLAPPING: usize = 32;
 /// How often a group lets other tasks run first, so that those callers can come back.
 const YIELDS: usize = 16;
 
@@ -45,6 +47,16 @@ pub(crate) struct Entry {
     pub(crate) waiting: Waiting,
 }
 
+/// What the writer waits for while it can form no group.
+enum Event {
+    /// A group has ended.
+    Ended(Option<Pace>),
+    /// A group lets the next begin.
+    Passed(Passed),
+    /// Somebody asks for something, or nobody can any more.
+    Asked(Option<Job>),
+}
+
 /// A batch that is under way.
 struct Member {
     id: Uuid,
@@ -64,6 +76,16 @@ pub(crate) struct Writer {
     backlog: VecDeque<Entry>,
     /// The groups that are under way.
     lanes: JoinSet<Pace>,
+    /// How many of them have not let the next begin.
+    holding: usize,
+    /// How many batches they have.
+    flying: Arc<AtomicUsize>,
+    /// Tells of each that lets the next begin.
+    passing: mpsc::UnboundedReceiver<Passed>,
+    /// What their batons tell that with.
+    passed: mpsc::UnboundedSender<Passed>,
+    /// Whether the last that did had not ended.
+    early: bool,
     pace: Pace,
     doubt: Doubt,
     /// Nobody can ask any more.
@@ -94,6 +116,7 @@ impl Writer {
         metrics: Arc<dyn Metrics>,
         options: QueueOptions,
     ) -> Self {
+        let (passed, passing) = mpsc::unbounded_channel();
         Self {
             jobs,
             committer,
@@ -103,6 +126,11 @@ impl Writer {
             max_lanes: options.lanes.max(1),
             backlog: VecDeque::new(),
             lanes: JoinSet::new(),
+            holding: 0,
+            flying: Arc::default(),
+            passing,
+            passed,
+            early: false,
             pace: Pace::default(),
             doubt: Doubt::default(),
             ended: false,
@@ -113,7 +141,7 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         loop {
             self.accept_waiting();
-            if self.lanes.len() < self.max_lanes && self.can_go_on() {
+            if self.is_free() && self.can_go_on() {
                 self.linger().await;
                 self.launch();
             } else if self.ended && self.lanes.is_empty() {
@@ -155,31 +183,56 @@ impl Writer {
         }
     }
 
-    /// Waits for another job or for the end of a group.
+    /// Waits for another job, or for a group to end or to let the next begin.
     async fn wait(&mut self) {
         let has_room = self.has_room();
-        let (lanes, jobs) = (&mut self.lanes, &mut self.jobs);
-        let (job, pace) = poll_fn(|context| {
+        let (lanes, passing, jobs) = (&mut self.lanes, &mut self.passing, &mut self.jobs);
+        let event = poll_fn(|context| {
             if let Poll::Ready(Some(ended)) = lanes.poll_join_next(context) {
-                return Poll::Ready((None, ended.ok()));
+                return Poll::Ready(Event::Ended(ended.ok()));
+            }
+            if let Poll::Ready(Some(passed)) = passing.poll_recv(context) {
+                return Poll::Ready(Event::Passed(passed));
             }
             if has_room && let Poll::Ready(job) = jobs.poll_recv(context) {
-                return Poll::Ready((Some(job), None));
+                return Poll::Ready(Event::Asked(job));
             }
             Poll::Pending
-        })
-        .await;
-        if let Some(job) = job {
-            self.accept(job);
+        });
+        match event.await {
+            Event::Ended(pace) => self.pace = pace.unwrap_or(self.pace),
+            Event::Passed(passed) => {
+                self.holding -= 1;
+                self.early = passed.early;
+            }
+            Event::Asked(job) => self.accept(job),
         }
-        self.pace = pace.unwrap_or(self.pace);
+    }
+
+    /// How many batches the next group has at most. Where groups overlap the callers are halved, so that each half works
+    /// while the other is being made durable.
+    fn most(&self) -> usize {
+        if self.overlaps() { self.pace.known.div_ceil(2).min(self.max_group) } else { self.max_group }
+    }
+
+    /// Whether a group is worth beginning before the last has ended: the fewer callers there are, the better they share one
+    /// commit.
+    fn overlaps(&self) -> bool {
+        self.early && self.pace.known >= WORTH_OVERLAPPING
+    }
+
+    /// Whether another group may begin.
+    fn is_free(&self) -> bool {
+        let overlapping = self.lanes.len() > self.holding;
+        self.holding < self.max_lanes && (!overlapping || self.max_lanes > 1 || self.overlaps())
     }
 
     /// Callers that were answered together come back one by one. Without a short wait the first would be committed
     /// alone, and the others would wait for its sync. So a group waits until most of those are there who were known when the
     /// last one ended, but for a quarter of the time that it took at most, and less where waiting was in vain.
     async fn linger(&mut self) {
-        let known = self.pace.known.min(self.max_group);
+        let others = self.flying.load(Ordering::Relaxed);
+        let known = self.pace.known.saturating_sub(others).min(self.most());
         let enough = known - known / 8;
         for _ in 0..YIELDS {
             if self.backlog.len() >= known || self.ended {
@@ -213,8 +266,9 @@ impl Writer {
         let mut batches = Vec::new();
         let mut members = Vec::new();
         let mut held = Vec::new();
-        let mut flying = Flying::default();
-        while batches.len() < self.max_group {
+        let mut flying = Flying::new(&self.flying);
+        let most = self.most();
+        while batches.len() < most {
             let Some(entry) = self.backlog.pop_front() else { break };
             // Another lane may end meanwhile: what follows on a batch that was held is held all the same.
             let follows = held.last().is_some_and(|last: &Entry| Arc::ptr_eq(&last.call, &entry.call));
@@ -234,9 +288,11 @@ impl Writer {
         }
         let committer = Arc::clone(&self.committer);
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        self.holding += 1;
+        let baton = Baton::new(&self.passed);
         self.lanes.spawn(async move {
             // In a task of its own, so that a panic in it is an outcome like another.
-            let committing = tokio::spawn(async move { committer.commit(batches).await });
+            let committing = tokio::spawn(async move { committer.commit(batches, baton).await });
             let answers = committing.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "committing a group ended without an answer");
                 Vec::new()
@@ -284,27 +340,38 @@ fn turn(entry: Entry, now: Duration) -> Option<Entry> {
     Some(entry)
 }
 
-/// The calls of a group that is under way.
-#[derive(Debug, Default)]
-struct Flying(Vec<Arc<Call>>);
+/// The batches of a group that is under way, and their calls.
+#[derive(Debug)]
+struct Flying {
+    calls: Vec<Arc<Call>>,
+    batches: usize,
+    all: Arc<AtomicUsize>,
+}
 
 impl Flying {
+    fn new(all: &Arc<AtomicUsize>) -> Self {
+        Self { calls: Vec::new(), batches: 0, all: Arc::clone(all) }
+    }
+
     /// The batches of a call are taken one after the other, so that looking at the last is enough.
     fn has(&self, call: &Arc<Call>) -> bool {
-        self.0.last().is_some_and(|last| Arc::ptr_eq(last, call))
+        self.calls.last().is_some_and(|last| Arc::ptr_eq(last, call))
     }
 
     fn add(&mut self, call: &Arc<Call>) {
+        self.batches += 1;
+        self.all.fetch_add(1, Ordering::Relaxed);
         if !self.has(call) {
             call.flying.store(true, Ordering::Release);
-            self.0.push(Arc::clone(call));
+            self.calls.push(Arc::clone(call));
         }
     }
 }
 
 impl Drop for Flying {
     fn drop(&mut self) {
-        for call in &self.0 {
+        self.all.fetch_sub(self.batches, Ordering::Relaxed);
+        for call in &self.calls {
             call.flying.store(false, Ordering::Release);
         }
     }

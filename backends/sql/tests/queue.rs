@@ -10,7 +10,7 @@ use apportion::store::{
     Batch, Column, Metrics, NewRow, NoMetrics, Prepared, Receipt, Schema, StoreError, Table, Write,
 };
 use apportion::time::{Clock, ManualClock, SystemClock, Timestamp};
-use apportion_sql::{GroupCommit, Queue, QueueOptions};
+use apportion_sql::{Baton, GroupCommit, Queue, QueueOptions};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -27,11 +27,17 @@ struct Fake {
     most_under_way: AtomicUsize,
     refuse: Mutex<Vec<(Uuid, StoreError)>>,
     panics: Mutex<Vec<Uuid>>,
+    /// Whether a group lets the next begin at once.
+    passes: bool,
 }
 
 #[async_trait]
 impl GroupCommit for Fake {
-    async fn commit(&self, members: Vec<Prepared>) -> Vec<Result<Receipt, StoreError>> {
+    async fn commit(&self, members: Vec<Prepared>, baton: Baton) -> Vec<Result<Receipt, StoreError>> {
+        let mut baton = Some(baton);
+        if self.passes {
+            baton.take().unwrap().pass();
+        }
         let at = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_under_way.fetch_max(at, Ordering::SeqCst);
         self.groups.lock().unwrap().push(members.iter().map(|member| member.id).collect());
@@ -50,7 +56,12 @@ impl GroupCommit for Fake {
 
 impl Fake {
     fn new(permits: usize) -> Arc<Self> {
+        Self::that(permits, false)
+    }
+
+    fn that(permits: usize, passes: bool) -> Arc<Self> {
         Arc::new(Self {
+            passes,
             gate: Semaphore::new(permits),
             groups: Mutex::default(),
             under_way: AtomicUsize::default(),
@@ -161,6 +172,32 @@ async fn calls_fly_side_by_side_where_there_are_lanes() {
     assert!(long.await.unwrap().iter().all(Result::is_ok));
     assert!(other.await.unwrap().iter().all(Result::is_ok));
     assert_eq!(fake.most_under_way.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn groups_of_many_callers_overlap_where_they_let_the_next_begin() {
+    // With fewer callers all of them share a commit.
+    for (callers, passes, groups, at_once) in
+        [(64, true, vec![1, 33, 31], 2), (64, false, vec![1, 64], 1), (20, true, vec![1, 20], 1)]
+    {
+        let fake = Fake::that(0, passes);
+        let queue = start(&fake, clock(), options());
+        let opening = call(&queue, vec![note()]);
+        fake.begun(1).await;
+        let all: Vec<_> = (0..callers).map(|_| call(&queue, vec![note()])).collect();
+        settle().await;
+        assert_eq!(fake.groups().len(), 1, "how many there are is not known yet");
+        fake.gate.add_permits(1);
+        opening.await.unwrap()[0].as_ref().unwrap();
+        fake.begun(groups.len()).await;
+        settle().await;
+        assert_eq!(fake.groups().iter().map(Vec::len).collect::<Vec<_>>(), groups);
+        assert_eq!(fake.most_under_way.load(Ordering::SeqCst), at_once);
+        fake.gate.add_permits(10);
+        for caller in all {
+            assert!(caller.await.unwrap().iter().all(Result::is_ok));
+        }
+    }
 }
 
 #[tokio::test]

@@ -132,15 +132,23 @@ async fn record(names: &Names) -> String {
                 .unwrap();
             let batch = Batch::new(id(100 + u128::try_from(at).unwrap()), "test").with(write);
             let members: [Prepared; 1] = [schema.prepare(batch).unwrap()];
-            committing.commit(&mut recorder, &members, &|_| Duration::ZERO).await;
+            committing.commit(&mut recorder, &members, &|_| Duration::ZERO, None).await;
         }
+    }
+    if names.dialect() == Dialect::Postgres {
+        writeln!(recorder.sql, "-- working ahead: guard and insert").unwrap();
+        let committing = Committing::new(tables.clone(), Arc::clone(&clock), true).working_ahead();
+        let batch = Batch::new(id(300), "test").with(Write::guard(&PLANTS, PLANT, 1));
+        let batch = batch.with(Write::Insert(NewRow::new(&PARENTS).set("hall", "b").set("number", 2_i64)));
+        let members = [schema.prepare(batch).unwrap()];
+        committing.commit(&mut recorder, &members, &|_| Duration::ZERO, None).await;
     }
     recorder.waiting = true;
     let committing = Committing::new(tables.clone(), Arc::clone(&clock), true);
     writeln!(recorder.sql, "-- while records wait for positions").unwrap();
     let write = Write::update(&PLANTS, PLANT, 1, vec![("name", Value::from("elm"))]);
     let members = [schema.prepare(Batch::new(id(200), "test").with(write)).unwrap()];
-    committing.commit(&mut recorder, &members, &|_| Duration::ZERO).await;
+    committing.commit(&mut recorder, &members, &|_| Duration::ZERO, None).await;
     recorder.waiting = false;
     for (what, query) in queries() {
         writeln!(recorder.sql, "-- {what}").unwrap();

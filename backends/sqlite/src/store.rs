@@ -9,7 +9,7 @@ use apportion::store::{
     Batch, Changes, Cursor, Prepared, Prune, Pruned, Query, Reads, Receipt, Resolution, Schema, Snapshot,
     Store, StoreError,
 };
-use apportion_sql::{GroupCommit, Queue, QueueOptions, backoff, changes, read, resolve};
+use apportion_sql::{Baton, GroupCommit, Queue, QueueOptions, backoff, changes, read, resolve};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -44,10 +44,10 @@ pub(crate) fn pause(tries: u32) -> Duration {
 
 #[async_trait]
 impl GroupCommit for Committer {
-    async fn commit(&self, members: Vec<Prepared>) -> Vec<Result<Receipt, StoreError>> {
+    async fn commit(&self, members: Vec<Prepared>, baton: Baton) -> Vec<Result<Receipt, StoreError>> {
         match self.0.writer().await {
             Ok(mut turn) => {
-                let answers = self.0.committing.commit(&mut *turn, &members, &pause).await;
+                let answers = self.0.committing.commit(&mut *turn, &members, &pause, Some(baton)).await;
                 if turn.has_long_log(&self.0.connector) {
                     // The next group waits for it, and who is answered does not.
                     let shared = Arc::clone(&self.0);

@@ -200,7 +200,7 @@ impl SqliteTransaction {
         }
         nested.ending.tried(Timestamp::MIN);
         let judged = match nested.tear().await.map_err(plain) {
-            Ok(()) => self.shared.committing.commit(&mut *nested, &members, &pause).await,
+            Ok(()) => self.shared.committing.commit(&mut *nested, &members, &pause, None).await,
             Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
         };
         // From here to the answer nothing is waited for.

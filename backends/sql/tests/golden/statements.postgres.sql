@@ -404,6 +404,44 @@ INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, 
   FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
   ORDER BY s.c0;
 commit;
+-- working ahead: guard and insert
+begin;
+SELECT 0::bigint, t."age", t."revision", t."version", t."id", NULL::uuid, NULL::timestamptz, t."name"
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 LIMIT 1) t
+  UNION ALL SELECT 1::bigint, NULL::bigint, NULL::bigint, NULL::bigint, r.batch, r.fingerprint, r.at, NULL::text
+  FROM unnest($2::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."kernel_receipts" r
+  WHERE r.batch = s.c0 LIMIT 1) r
+  UNION ALL SELECT 2::bigint, h.position, NULL::bigint, NULL::bigint, h.batch, NULL::uuid, greatest(h.last_at, (SELECT max(r.at)
+  FROM "apportion"."kernel_receipts" r)), NULL::text
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1;
+INSERT INTO "apportion"."parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
+  FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[], $5::bigint[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, n);
+WITH w0 AS (SELECT t.*
+  FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
+  CROSS JOIN LATERAL (SELECT *
+  FROM "apportion"."plants" t
+  WHERE t."id" = s.c0 FOR SHARE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
+  FROM w0 t;
+WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
+  FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
+  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  FROM "apportion"."kernel_feed" f
+  WHERE f.position IS NULL) AS free
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1 AND (SELECT count(*)
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
+  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
+  FROM w1 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
+  FROM w1 d;
+commit;
 -- while records wait for positions
 begin;
 WITH w0 AS (SELECT t.*

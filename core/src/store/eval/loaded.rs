@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use super::Source;
 use super::needs::{Collected, Needs};
+use super::{RowEffect, Source};
 use crate::store::error::StoreError;
 use crate::store::log::Stored;
 use crate::store::row::{Key, Row};
@@ -70,6 +70,49 @@ impl Loaded {
     /// A row that is there.
     pub fn put_row(&mut self, table: TableId, key: Key, row: Row) {
         self.rows.insert((table, key), Some(Arc::new(row)));
+    }
+
+    /// Takes for granted that the rows that others refer to are there: the database will tell where not.
+    pub fn presume_parents(&mut self, needs: &Needs) {
+        for parents in &needs.parents {
+            for key in &parents.keys {
+                self.present.insert((parents.table, key.clone()), true);
+            }
+        }
+    }
+
+    /// Takes what is about to be committed for what there is, of the rows of `needs.locks`: to judge before they can be
+    /// locked. Whether it was right, [`renew`](Loaded::renew) tells.
+    pub fn presume(&mut self, needs: &Needs, effects: &[RowEffect]) {
+        for effect in effects {
+            let locked = needs.locks.iter().find(|locks| locks.table == effect.table);
+            if locked.is_none_or(|locks| locks.keys.binary_search(&effect.key).is_err()) {
+                continue;
+            }
+            let Some(after) = &effect.after else { continue };
+            if let Some(Some(known)) = self.rows.get_mut(&(effect.table, effect.key.clone()))
+                && known.version() < after.version()
+            {
+                *known = Arc::clone(after);
+            }
+        }
+    }
+
+    /// Takes rows that are locked now in place of what was known of them, and says whether anything is different. A
+    /// row of `needs.locks` that is not among them is not there.
+    pub fn renew(&mut self, needs: &Needs, rows: impl IntoIterator<Item = (TableId, Key, Row)>) -> bool {
+        let mut given: FxHashMap<_, _> =
+            rows.into_iter().map(|(table, key, row)| ((table, key), Arc::new(row))).collect();
+        let mut differs = false;
+        for locks in &needs.locks {
+            for key in &locks.keys {
+                let id = (locks.table, key.clone());
+                let now = given.remove(&id);
+                differs |= self.rows.get(&id).is_none_or(|before| *before != now);
+                self.rows.insert(id, now);
+            }
+        }
+        differs
     }
 
     /// A parent that is there.
@@ -155,6 +198,81 @@ impl Source for Loaded {
         match self.receipts.get(&id) {
             Some(stored) => Ok(*stored),
             None => self.miss(|missed| missed.receipts.extend([id])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Batch, Column, Fixed, Prepared, Schema, Table, Write};
+
+    static POTS: Table = Table::new(
+        "pots",
+        &[Column::uuid("id"), Column::int("plants").counter().default(Fixed::Int(0))],
+        &["id"],
+    );
+
+    fn key(number: u128) -> Key {
+        Key::from(Uuid::from_u128(number))
+    }
+
+    fn pot(number: u128, plants: i64, version: i64) -> Row {
+        let values = vec![Value::Uuid(Uuid::from_u128(number)), Value::Int(plants)];
+        Row::from_parts(&POTS, values, 1, version).unwrap()
+    }
+
+    /// What two pots need that are changed, and what is known of them.
+    fn known() -> (TableId, Needs, Loaded) {
+        let schema = Schema::new(&[&POTS]).unwrap();
+        let batch = Batch::new(Uuid::from_u128(0x018f_0000_0000_7000_8000_0000_0000_0001), "plant");
+        let more = |number| Write::admit(&POTS, Uuid::from_u128(number), "plants", 1);
+        let prepared: Prepared = schema.prepare(batch.with(more(1)).with(more(2))).unwrap();
+        let needs = Needs::of(&schema, [&prepared]);
+        let table = needs.locks.first().unwrap().table;
+        let mut loaded = Loaded::new();
+        loaded.expect(&needs);
+        loaded.put_row(table, key(1), pot(1, 3, 5));
+        (table, needs, loaded)
+    }
+
+    fn plants(loaded: &Loaded, table: TableId, number: u128) -> Option<i64> {
+        loaded.row(table, &key(number)).unwrap().map(|row| row.int("plants").unwrap())
+    }
+
+    #[test]
+    fn rows_that_are_locked_take_the_place_of_what_was_known() {
+        for (rows, differs, now) in [
+            (vec![(1, 3, 5)], false, [Some(3), None]),
+            (vec![(1, 4, 6)], true, [Some(4), None]),
+            (vec![], true, [None, None]),
+            (vec![(1, 3, 5), (2, 0, 1)], true, [Some(3), Some(0)]),
+        ] {
+            let (table, needs, mut loaded) = known();
+            let given =
+                rows.iter().map(|(id, plants, version)| (table, key(*id), pot(*id, *plants, *version)));
+            assert_eq!(loaded.renew(&needs, given), differs, "{rows:?}");
+            assert_eq!([plants(&loaded, table, 1), plants(&loaded, table, 2)], now, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn of_what_is_about_to_be_committed_only_what_is_later_and_to_be_locked_is_presumed() {
+        let effect =
+            |table, number, after: Option<Row>| RowEffect::new(table, key(number), None, after.map(Arc::new));
+        for (after, now) in [(Some(pot(1, 9, 6)), 9), (Some(pot(1, 9, 4)), 3), (None, 3)] {
+            let (table, needs, mut loaded) = known();
+            // Another pot is nobody's business here, and neither is one that was not there.
+            let effects = [
+                effect(table, 1, after),
+                effect(table, 2, Some(pot(2, 1, 1))),
+                effect(table, 7, Some(pot(7, 1, 1))),
+            ];
+            loaded.presume(&needs, &effects);
+            assert_eq!(plants(&loaded, table, 1), Some(now));
+            assert_eq!(plants(&loaded, table, 2), None);
+            assert!(loaded.misses().is_none());
+            assert!(loaded.row(table, &key(7)).is_err());
         }
     }
 }
