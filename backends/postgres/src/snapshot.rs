@@ -33,7 +33,7 @@ pub(crate) struct Held {
 #[derive(Debug)]
 enum Slot {
     Opening,
-    Open(Lease),
+    Open(Box<Lease>),
     Expired,
 }
 
@@ -131,7 +131,7 @@ impl PostgresSnapshot {
         link.begin().await.map_err(nothing_happened)?;
         // The state is fixed by the first statement, not by BEGIN.
         let view = fresh(link, shared.tables()).await.map_err(nothing_happened)?;
-        *held.slot.lock().await = Slot::Open(lease);
+        *held.slot.lock().await = Slot::Open(Box::new(lease));
         if shared.is_closing() {
             held.expire().await;
         }
@@ -156,9 +156,11 @@ impl Snapshot for PostgresSnapshot {
                 held.expire().await;
             }
             let mut slot = held.slot.lock().await;
-            let Slot::Open(Lease { link: Some(link), .. }) = &mut *slot else {
-                return Err(StoreError::SnapshotExpired);
+            let open = match &mut *slot {
+                Slot::Open(lease) => lease.link.as_mut(),
+                _ => None,
             };
+            let link = open.ok_or(StoreError::SnapshotExpired)?;
             link.extend(shared.snapshot_units.deadline());
             let answers = read(link, shared.tables(), &queries, now).await.map_err(nothing_happened);
             if !link.is_usable() {

@@ -1,5 +1,5 @@
 //! Groups that work ahead of one another: what they take for granted is found out, and nothing is passed or lost.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 

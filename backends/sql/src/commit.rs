@@ -2,29 +2,23 @@
 
 mod ahead;
 mod part;
+mod unit;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use apportion::store::eval::{Effects, Group, Loaded, Needs};
-use apportion::store::{
-    Cause, Key, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError, TableId, Value,
-};
-use apportion::time::{Clock, Timestamp};
+use apportion::store::eval::Needs;
+use apportion::store::{Cause, Key, Op, Prepared, PreparedWrite, Receipt, Refusal, StoreError, TableId};
+use apportion::time::Clock;
 
 use crate::connection::{Failure, Session};
-use crate::load::{self, State, Wait};
-use crate::log::Log;
+use crate::load::{self, Wait};
 use crate::queue::Baton;
 use crate::tables::Tables;
-use crate::write::{Written, steps, write};
 use ahead::{Place, Turns};
 use part::{Next, Part, lost, not_given, not_tried, refused_row};
-
-/// How often more is fetched for a group: what a write needs follows from its row, so once is nearly always enough.
-const MAX_FETCHES: u32 = 16;
 
 /// How groups are committed.
 #[derive(Debug)]
@@ -259,14 +253,15 @@ impl Committing {
         place: &mut Place<'_>,
     ) -> Result<Vec<Result<Receipt, StoreError>>, Failure> {
         let mine: Vec<_> = part.members.iter().filter_map(|at| members.get(*at)).collect();
-        let ahead = self.may_work_ahead(place, &mine);
+        let ahead = place.may_work_ahead(&mine);
         if !ahead && place.wait().await {
             session.refresh();
         }
         session.begin().await?;
-        let done = match ahead {
-            true => self.ahead(session, &mine, place).await,
-            false => self.inside(session, &mine, part.stepwise, place).await,
+        let done = if ahead {
+            self.ahead(session, &mine, place).await
+        } else {
+            self.inside(session, &mine, part.stepwise, place).await
         };
         match done {
             Ok((answers, Wrote::Nothing)) => session.rollback().await.map(|()| answers),
@@ -285,132 +280,6 @@ impl Committing {
             }
         }
     }
-
-    /// Judges and writes; says what was written.
-    async fn inside<S: Session>(
-        &self,
-        session: &mut S,
-        members: &[&Prepared],
-        stepwise: bool,
-        place: &mut Place<'_>,
-    ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
-        let mut loaded = Loaded::new();
-        let mut state = State::default();
-        let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        if let Some(lock) = load::lock(&self.tables, &needs, Wait::Long) {
-            let rows = session.rows(&lock.statement).await?;
-            lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
-        }
-        self.fetch(session, &needs, &mut loaded, &mut state).await?;
-        let Judged { answers, effects, at } =
-            self.judged(session, members, &mut loaded, &mut state, place).await?;
-        if effects.receipts.is_empty() {
-            return Ok((answers, Wrote::Nothing));
-        }
-        let stages = if stepwise { self.stages(&loaded, members, at) } else { None };
-        let statements = stages.unwrap_or_else(|| write(&self.tables, &effects.rows));
-        self.run(session, &statements).await?;
-        place.pass();
-        let wrote = self.log(session, &effects, at, &state).write(session, &self.tables).await?;
-        place.decided(at, effects.rows);
-        Ok((answers, Wrote::of(wrote)))
-    }
-
-    /// Judges, fetching what turns out to be needed.
-    async fn judged<S: Session>(
-        &self,
-        session: &mut S,
-        members: &[&Prepared],
-        loaded: &mut Loaded,
-        state: &mut State,
-        place: &Place<'_>,
-    ) -> Result<Judged, Failure> {
-        for _ in 0..MAX_FETCHES {
-            let at = place.time(self.clock.now().max(state.last_at));
-            let (answers, effects) = self.judge(loaded, members, at);
-            match loaded.misses() {
-                Some(more) => self.fetch(session, &more, loaded, state).await?,
-                None => return Ok(Judged { answers, effects, at }),
-            }
-        }
-        Err(Failure::Store(StoreError::Unavailable {
-            reason: "what the group needs could not be fetched".into(),
-            source: None,
-        }))
-    }
-
-    async fn fetch<S: Session>(
-        &self,
-        session: &mut S,
-        needs: &Needs,
-        loaded: &mut Loaded,
-        state: &mut State,
-    ) -> Result<(), Failure> {
-        loaded.expect(needs);
-        if let Some(fetch) = load::fetch(&self.tables, needs) {
-            let rows = session.rows(&fetch.statement).await?;
-            fetch.absorb(&self.tables, rows, loaded, state)?;
-        }
-        Ok(())
-    }
-
-    fn judge(
-        &self,
-        loaded: &Loaded,
-        members: &[&Prepared],
-        at: Timestamp,
-    ) -> (Vec<Result<Receipt, StoreError>>, Effects) {
-        let mut group = Group::new(&self.tables.schema, loaded, at, None);
-        let answers = members.iter().map(|member| group.judge(member)).collect();
-        (answers, group.finish())
-    }
-
-    /// The statements of one member's writes, one write after the other: an order in which every one is allowed,
-    /// since it is the order in which they were judged.
-    fn stages(&self, loaded: &Loaded, members: &[&Prepared], at: Timestamp) -> Option<Vec<Written>> {
-        let [member] = members else { return None };
-        let mut prefix = Prepared::clone(member);
-        let mut stages = Vec::with_capacity(member.writes.len());
-        for count in 1..=member.writes.len() {
-            prefix.writes = member.writes.get(..count)?.to_vec();
-            stages.push(self.judge(loaded, &[&prefix], at).1.rows);
-        }
-        Some(steps(stages).iter().flat_map(|step| write(&self.tables, step)).collect())
-    }
-
-    /// Runs statements that write, each of which must change as many rows as it is for.
-    async fn run<S: Session>(&self, session: &mut S, statements: &[Written]) -> Result<(), Failure> {
-        for Written { statement, rows } in statements {
-            let changed = match rows.as_slice() {
-                [_] => vec![Value::Int(i64::try_from(session.execute(statement).await?).unwrap_or(-1))],
-                _ => session.rows(statement).await?.pop().map_or_else(Vec::new, |told| told.values),
-            };
-            let expected: Vec<_> =
-                rows.iter().map(|rows| Value::Int(i64::try_from(*rows).unwrap_or(i64::MAX))).collect();
-            if changed != expected {
-                return Err(Failure::Store(StoreError::corrupt(
-                    "the database",
-                    None,
-                    "",
-                    format!("a statement for {rows:?} rows changed {changed:?}"),
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn log<S: Session>(&self, session: &S, effects: &Effects, at: Timestamp, state: &State) -> Log {
-        // Somebody else's transaction may last: it must not keep the head from everybody.
-        let gives = self.stamps && session.may_retry();
-        Log::new(&self.tables, effects, at, state.head, gives)
-    }
-}
-
-/// How a group was judged.
-struct Judged {
-    answers: Vec<Result<Receipt, StoreError>>,
-    effects: Effects,
-    at: Timestamp,
 }
 
 /// How long to wait before a repetition: longer each time, and by a random part, so that those who met do not meet

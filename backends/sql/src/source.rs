@@ -79,7 +79,7 @@ fn json_rows(params: &mut Params, columns: &[Given]) -> String {
     });
     let expressions: Vec<_> = expressions.collect();
     let rows = params.bind(Param::Rows(text));
-    format!("(SELECT key + 1 AS n, {} FROM json_each({rows})) AS s", expressions.join(", "))
+    format!("(SELECT key + 1 AS n, {} FROM jsonb_each({rows})) AS s", expressions.join(", "))
 }
 
 impl Given {

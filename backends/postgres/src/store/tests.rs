@@ -25,7 +25,7 @@ static POTS: Table = Table::new(
 .uniques(&[Unique::new("pots_name", &["name"])])
 .ceilings(&[Ceiling::column("pots_room", "plants", "room")]);
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Commits a batch as a group of its own.
 fn group(store: &Arc<PostgresStore>, batch: Batch) -> JoinHandle<Result<Receipt, StoreError>> {

@@ -15,7 +15,8 @@ use apportion::store::{Key, Op, Prepared, Receipt, StoreError, TableId};
 use apportion::time::Timestamp;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Committing, Judged, Wrote};
+use super::unit::Judged;
+use super::{Committing, Wrote};
 use crate::connection::{Failure, Session};
 use crate::load::{self, State, Wait};
 use crate::log::Log;
@@ -70,6 +71,14 @@ pub(super) struct Place<'c> {
 impl<'c> Place<'c> {
     pub(super) fn new(turns: Option<&'c Turns>, baton: Option<Baton>) -> Self {
         Self { turns, early: turns.is_some(), deciding: None, ending: None, baton }
+    }
+
+    /// Whether members are worth working ahead for: they insert, and nothing is deleted, which has to come first.
+    pub(super) fn may_work_ahead(&self, members: &[&Prepared]) -> bool {
+        let mut ops = members.iter().flat_map(|member| &member.writes).map(|write| &write.op);
+        self.early
+            && ops.clone().any(|op| matches!(op, Op::Insert(_) | Op::Ensure(_)))
+            && !ops.any(|op| matches!(op, Op::Delete(_)))
     }
 
     /// Whether rows that are inserted may be taken for new, and those that they refer to for there. Mostly they are, and
@@ -152,14 +161,6 @@ impl<'c> Place<'c> {
 }
 
 impl Committing {
-    /// Whether members are worth working ahead for: they insert, and nothing is deleted, which has to come first.
-    pub(super) fn may_work_ahead(&self, place: &Place<'_>, members: &[&Prepared]) -> bool {
-        let mut ops = members.iter().flat_map(|member| &member.writes).map(|write| &write.op);
-        place.early
-            && ops.clone().any(|op| matches!(op, Op::Insert(_) | Op::Ensure(_)))
-            && !ops.any(|op| matches!(op, Op::Delete(_)))
-    }
-
     /// The same as [`Committing::inside`], but inserting before the group's turn.
     pub(super) async fn ahead<S: Session>(
         &self,

@@ -2,12 +2,12 @@
 begin;
 SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."hall"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 1, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -15,14 +15,14 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3, value ->> 4 AS c4
-  FROM json_each(?1)) AS s;
+  FROM jsonb_each(?1)) AS s;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -30,12 +30,12 @@ commit;
 begin;
 SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."hall"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 1, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -43,14 +43,14 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3, value ->> 4 AS c4
-  FROM json_each(?1)) AS s;
+  FROM jsonb_each(?1)) AS s;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -58,27 +58,27 @@ commit;
 begin;
 SELECT 0, t."flag", t."shut", t."count", t."count_limit", t."number", t."revision", t."version", t."id", t."above", t."starts", t."ends", t."realm", t."state", t."hint", t."document", t."hall", t."above_realm"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_everything" t
   WHERE t."realm" = s.c0 AND t."id" = s.c1
   UNION ALL SELECT 1, NULL, NULL, t."number", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t."hall", NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 2, NULL, NULL, s.n, NULL, NULL, NULL, NULL, t."id", NULL, NULL, NULL, t."realm", NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0
-  FROM json_each(?3)) AS s
+  FROM jsonb_each(?3)) AS s
   CROSS JOIN "apportion_everything" t
   WHERE t."state" = s.c0
   UNION ALL SELECT 3, NULL, NULL, s.n, NULL, NULL, NULL, NULL, t."id", NULL, NULL, NULL, t."realm", NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?4)) AS s
+  FROM jsonb_each(?4)) AS s
   CROSS JOIN "apportion_everything" t
   WHERE t."hall" = s.c0 AND t."count" = s.c1
   UNION ALL SELECT 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?5)) AS s
+  FROM jsonb_each(?5)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 5, NULL, NULL, h.position, NULL, NULL, NULL, NULL, h.batch, NULL, h.last_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -89,17 +89,17 @@ rollback;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, s.n, NULL, NULL, t."id", NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."name" = s.c0
   UNION ALL SELECT 2, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?3)) AS s
+  FROM jsonb_each(?3)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 3, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -107,15 +107,15 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   WHERE h.id = 1;
 UPDATE "apportion_plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   WHERE t."id" = s.c0;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -123,12 +123,12 @@ commit;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -138,14 +138,14 @@ DELETE
   FROM "apportion_plants" AS t
   WHERE (t."id") IN (SELECT s.c0
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s);
+  FROM jsonb_each(?1)) AS s);
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -153,19 +153,19 @@ commit;
 begin;
 SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."hall"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 1, NULL, s.n, NULL, NULL, c."id", NULL, NULL, c."realm"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_everything" c
   WHERE (c."realm", c."id") IN (SELECT t."realm", t."id"
   FROM "apportion_everything" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1 LIMIT ?3)
   UNION ALL SELECT 2, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?4)) AS s
+  FROM jsonb_each(?4)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 3, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -176,12 +176,12 @@ rollback;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -189,7 +189,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   WHERE h.id = 1;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
@@ -198,12 +198,12 @@ commit;
 begin;
 SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."hall"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 1, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -211,14 +211,14 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3, value ->> 4 AS c4
-  FROM json_each(?1)) AS s;
+  FROM jsonb_each(?1)) AS s;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -226,12 +226,12 @@ commit;
 begin;
 SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."hall"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 1, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -239,14 +239,14 @@ SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."
   WHERE h.id = 1;
 INSERT INTO "apportion_parents" ("hall", "number", "open", "revision", "version") SELECT s.c0, s.c1, s.c2, s.c3, s.c4
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3, value ->> 4 AS c4
-  FROM json_each(?1)) AS s;
+  FROM jsonb_each(?1)) AS s;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -254,27 +254,27 @@ commit;
 begin;
 SELECT 0, t."flag", t."shut", t."count", t."count_limit", t."number", t."revision", t."version", t."id", t."above", t."starts", t."ends", t."realm", t."state", t."hint", t."document", t."hall", t."above_realm"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_everything" t
   WHERE t."realm" = s.c0 AND t."id" = s.c1
   UNION ALL SELECT 1, NULL, NULL, t."number", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t."hall", NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 2, NULL, NULL, s.n, NULL, NULL, NULL, NULL, t."id", NULL, NULL, NULL, t."realm", NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0
-  FROM json_each(?3)) AS s
+  FROM jsonb_each(?3)) AS s
   CROSS JOIN "apportion_everything" t
   WHERE t."state" = s.c0
   UNION ALL SELECT 3, NULL, NULL, s.n, NULL, NULL, NULL, NULL, t."id", NULL, NULL, NULL, t."realm", NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?4)) AS s
+  FROM jsonb_each(?4)) AS s
   CROSS JOIN "apportion_everything" t
   WHERE t."hall" = s.c0 AND t."count" = s.c1
   UNION ALL SELECT 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?5)) AS s
+  FROM jsonb_each(?5)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 5, NULL, NULL, h.position, NULL, NULL, NULL, NULL, h.batch, NULL, h.last_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -285,17 +285,17 @@ rollback;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, s.n, NULL, NULL, t."id", NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."name" = s.c0
   UNION ALL SELECT 2, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?3)) AS s
+  FROM jsonb_each(?3)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 3, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -303,15 +303,15 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   WHERE h.id = 1;
 UPDATE "apportion_plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   WHERE t."id" = s.c0;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -319,12 +319,12 @@ commit;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -334,14 +334,14 @@ DELETE
   FROM "apportion_plants" AS t
   WHERE (t."id") IN (SELECT s.c0
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s);
+  FROM jsonb_each(?1)) AS s);
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -349,19 +349,19 @@ commit;
 begin;
 SELECT 0, t."open", t."number", t."revision", t."version", NULL, NULL, NULL, t."hall"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_parents" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1
   UNION ALL SELECT 1, NULL, s.n, NULL, NULL, c."id", NULL, NULL, c."realm"
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0, value ->> 1 AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_everything" c
   WHERE (c."realm", c."id") IN (SELECT t."realm", t."id"
   FROM "apportion_everything" t
   WHERE t."hall" = s.c0 AND t."number" = s.c1 LIMIT ?3)
   UNION ALL SELECT 2, NULL, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?4)) AS s
+  FROM jsonb_each(?4)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 3, NULL, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -372,12 +372,12 @@ rollback;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 2, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -385,7 +385,7 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   WHERE h.id = 1;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
@@ -394,17 +394,17 @@ commit;
 begin;
 SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0
   UNION ALL SELECT 1, s.n, NULL, NULL, t."id", NULL, NULL, NULL
   FROM (SELECT key + 1 AS n, value ->> 0 AS c0
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."name" = s.c0
   UNION ALL SELECT 2, NULL, NULL, NULL, r.batch, r.fingerprint, r.at, NULL
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?3)) AS s
+  FROM jsonb_each(?3)) AS s
   CROSS JOIN "apportion_kernel_receipts" r
   WHERE r.batch = s.c0
   UNION ALL SELECT 3, h.position, NULL, NULL, h.batch, NULL, h.last_at, NULL
@@ -412,15 +412,15 @@ SELECT 0, t."age", t."revision", t."version", t."id", NULL, NULL, t."name"
   WHERE h.id = 1;
 UPDATE "apportion_plants" AS t SET "name" = s.c1, "revision" = s.c2, "version" = s.c3
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, value ->> 2 AS c2, value ->> 3 AS c3
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   WHERE t."id" = s.c0;
 INSERT INTO "apportion_kernel_receipts" (batch, at, fingerprint) SELECT s.c0, ?1, s.c1
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, unhex(value ->> 1) AS c1
-  FROM json_each(?2)) AS s
+  FROM jsonb_each(?2)) AS s
   ORDER BY s.c0;
 INSERT INTO "apportion_kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, ?1 + s.n, s.n, ?1 + s.n, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0, value ->> 1 AS c1, unhex(value ->> 2) AS c2, value ->> 3 AS c3, unhex(value ->> 4) AS c4, unhex(value ->> 5) AS c5
-  FROM json_each(?2)) AS s;
+  FROM jsonb_each(?2)) AS s;
 UPDATE "apportion_kernel_head" SET position = ?1, batch = ?2, last_at = ?3
   WHERE id = 1;
 commit;
@@ -430,7 +430,7 @@ SELECT 0, NULL, NULL, NULL, NULL, NULL, h.last_at, NULL
   WHERE h.id = 1
   UNION ALL SELECT 1, t."age", t."revision", t."version", s.n, t."id", NULL, t."name"
   FROM (SELECT key + 1 AS n, unhex(value ->> 0) AS c0
-  FROM json_each(?1)) AS s
+  FROM jsonb_each(?1)) AS s
   CROSS JOIN "apportion_plants" t
   WHERE t."id" = s.c0;
 -- a page
