@@ -2,7 +2,7 @@
 
 use apportion::id::IdSource as _;
 use apportion::store::{Ceiling, Column, Fixed, NewRow, Table, Unique, Write};
-use apportion::time::SystemClock;
+use apportion::time::{ManualClock, SystemClock, Timestamp};
 use apportion_throwaway_postgres::ThrowawayPostgres;
 use sqlx_core::connection::Connection as _;
 use sqlx_core::executor::Executor as _;
@@ -27,6 +27,10 @@ static POTS: Table = Table::new(
 
 const LONG: Duration = Duration::from_mins(1);
 
+/// A group has inserted its rows and waits for its turn; or it waited too long, and has let go of them.
+const INSERTED: &str =
+    "(state = 'idle in transaction' AND query LIKE '%INSERT%' OR state = 'idle' AND query = 'ROLLBACK')";
+
 /// Commits a batch as a group of its own.
 fn group(store: &Arc<PostgresStore>, batch: Batch) -> JoinHandle<Result<Receipt, StoreError>> {
     let shared = Arc::clone(store.shared());
@@ -50,10 +54,10 @@ async fn until(database: &str, state: &str, many: usize) {
 }
 
 /// A store that waits for long, and the name of its database.
-async fn store() -> (Arc<PostgresStore>, String, String) {
+async fn store(clock: Arc<dyn Clock>) -> (Arc<PostgresStore>, String, String) {
     let url = ThrowawayPostgres::shared().unwrap().fresh_database().unwrap();
     let options = PostgresOptions::default().lock_timeout(LONG).call_timeout(LONG);
-    let store = PostgresStore::connect_with(&url, &[&POTS], Arc::new(SystemClock::new()), options).await;
+    let store = PostgresStore::connect_with(&url, &[&POTS], clock, options).await;
     let database = url.rsplit('/').next().unwrap().to_owned();
     (Arc::new(store.unwrap()), url, database)
 }
@@ -69,7 +73,7 @@ async fn somebody_with(url: &str, pot: Uuid) -> PgConnection {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_waits_for_its_turn_lets_go_of_what_others_wait_for() {
-    let (store, url, database) = store().await;
+    let (store, url, database) = store(Arc::new(SystemClock::new())).await;
     let ids = &store.shared().ids;
     let (kept, other) = (ids.next_id(), ids.next_id());
     let pot = |id: Uuid, name: &str| Write::Insert(NewRow::new(&POTS).set("id", id).set("name", name));
@@ -85,7 +89,7 @@ async fn who_waits_for_its_turn_lets_go_of_what_others_wait_for() {
     let first = group(&store, plant("first", kept));
     until(&database, "wait_event_type = 'Lock'", 1).await;
     let second = group(&store, plant("second", other));
-    until(&database, "state = 'idle in transaction' AND query LIKE '%INSERT%'", 1).await;
+    until(&database, INSERTED, 1).await;
     // Now that somebody waits for what the second has inserted: a circle of which the database knows but a part.
     let sql = format!(
         "INSERT INTO apportion.pots (id, name, plants, room, revision, version) \
@@ -101,7 +105,7 @@ async fn who_waits_for_its_turn_lets_go_of_what_others_wait_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_group_that_was_ahead_sees_what_the_one_in_front_decided() {
-    let (store, url, database) = store().await;
+    let (store, url, database) = store(Arc::new(SystemClock::new())).await;
     let ids = &store.shared().ids;
     let (small, id) = (ids.next_id(), ids.next_id());
     let pot = |id: Uuid, name: &str| NewRow::new(&POTS).set("id", id).set("name", name);
@@ -116,11 +120,41 @@ async fn a_group_that_was_ahead_sees_what_the_one_in_front_decided() {
     until(&database, "wait_event_type = 'Lock'", 1).await;
     // It was judged while there was room, and has inserted its row.
     let second = group(&store, plant(id, "second"));
-    until(&database, "state = 'idle in transaction' AND query LIKE '%INSERT%'", 1).await;
+    until(&database, INSERTED, 1).await;
     somebody.execute("ROLLBACK").await.unwrap();
     first.await.unwrap().unwrap();
     let refused = second.await.unwrap().unwrap_err();
     assert!(matches!(refused, StoreError::Refused(_)), "{refused:?}");
     let sql = format!("SELECT count(*) FROM apportion.pots WHERE id = '{id}'");
     assert_eq!(ThrowawayPostgres::shared().unwrap().psql_in(&database, &sql).unwrap(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_group_that_was_ahead_is_no_earlier_than_the_one_in_front() {
+    let now = Timestamp::from_micros(1_713_691_952_000_000);
+    let clock = Arc::new(ManualClock::new(now));
+    let (store, url, database) = store(clock.clone()).await;
+    let ids = &store.shared().ids;
+    let (kept, other) = (ids.next_id(), ids.next_id());
+    let pot = |id: Uuid, name: &str| Write::Insert(NewRow::new(&POTS).set("id", id).set("name", name));
+    let both = Batch::new(ids.next_id(), "buy").with(pot(kept, "kept")).with(pot(other, "other"));
+    store.commit_many(vec![both]).await[0].as_ref().unwrap();
+    let plant = |name: &str, into: Uuid| {
+        let batch = Batch::new(ids.next_id(), "plant").with(pot(ids.next_id(), name));
+        batch.with(Write::admit(&POTS, into, "plants", 1))
+    };
+    let (first, second) = (plant("first", kept), plant("second", other));
+    let mut somebody = somebody_with(&url, kept).await;
+    let later = now.plus(LONG);
+    clock.set(later);
+    let first = group(&store, first);
+    until(&database, "wait_event_type = 'Lock'", 1).await;
+    // The second has seen nothing of the first's time yet, and the clock is put back.
+    clock.set(now);
+    let second = group(&store, second);
+    until(&database, INSERTED, 1).await;
+    somebody.execute("ROLLBACK").await.unwrap();
+    let first = first.await.unwrap().unwrap();
+    let second = second.await.unwrap().unwrap();
+    assert_eq!((first.at, second.at), (later, later));
 }
