@@ -103,10 +103,7 @@ impl Committing {
             match self.unit(session, members, &part, &mut place).await {
                 Ok(done) => part.answer(&mut answers, |at| done.get(at).cloned().unwrap_or_else(lost)),
                 Err(failure) => {
-                    // What comes now is done in the group's turn.
-                    if place.wait().await {
-                        session.refresh();
-                    }
+                    place.come_late();
                     let next = part.after(failure, session.may_retry(), self.tables.dialect());
                     match &next {
                         Next::Again(tries) => tokio::time::sleep(pause(*tries)).await,

@@ -60,7 +60,7 @@ impl Default for Decided {
 pub(super) struct Place<'c> {
     /// None where groups do not take turns.
     turns: Option<&'c Turns>,
-    /// Nothing has failed, and the turn has not come.
+    /// Nothing was tried, and the turn has not come.
     early: bool,
     deciding: Option<MutexGuard<'c, Decided>>,
     ending: Option<MutexGuard<'c, ()>>,
@@ -92,6 +92,11 @@ impl<'c> Place<'c> {
         if let Some(turns) = self.turns {
             turns.doubts.store(DOUBTING, Relaxed);
         }
+    }
+
+    /// Whatever is tried from now on waits for the turn first.
+    pub(super) fn come_late(&mut self) {
+        self.early = false;
     }
 
     /// Waits for the turn, and until the group in front is durable; says whether that was waited for.
@@ -182,7 +187,9 @@ impl Committing {
             return Ok((foreseen.answers, Wrote::Nothing));
         }
         if !is_in_any_order(&self.tables, &foreseen.effects) {
-            place.wait().await;
+            if place.wait().await {
+                session.refresh();
+            }
             return self.inside(session, members, false, place).await;
         }
         let (inserted, _) = apart(foreseen.effects.rows);
