@@ -108,3 +108,37 @@ async fn a_row_that_the_database_does_not_like_is_refused_alone() {
     }
     assert_eq!(check(&*store, &[]).await, 7);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_and_goes_within_a_group_meets_others_all_the_same() {
+    let url = database();
+    let store = open(&url, PostgresOptions::default()).await;
+    let owner = accounts(&store, 1).await[0];
+    let id = ids().next_id();
+    let sql = format!(
+        "INSERT INTO apportion.units (id, account_id, state, seen, revision, version) \
+         VALUES ('{id}', '{owner}', 'new', 0, 1, 1)"
+    );
+    let mut lasting = lasting(&url, sql).await;
+    // Together they would change nothing, and nobody would notice that the row is about to be there.
+    let comes = Batch::new(ids().next_id(), "come").with(unit(id, owner, None));
+    let goes = Batch::new(ids().next_id(), "go").with(Write::delete(&UNITS, id, 1));
+    let both = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.commit_many(vec![comes, goes]).await }
+    });
+    let waits = async {
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while server().psql_in(name_of(&url), sql).unwrap() != "1" {
+            assert!(!both.is_finished(), "it waits for nobody");
+            tokio::time::sleep(5 * MS).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap();
+    lasting.execute("COMMIT").await.unwrap();
+    let answers = both.await.unwrap();
+    assert!(answers[0].as_ref().is_err_and(|error| error.refusal().is_some()), "{answers:?}");
+    assert!(answers[1].is_ok(), "{answers:?}");
+    assert_eq!(rows(&*store, &UNITS).await.len(), 0);
+}

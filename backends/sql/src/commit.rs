@@ -4,7 +4,7 @@ mod ahead;
 mod part;
 mod unit;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use apportion::time::Clock;
 
 use crate::connection::{Failure, Session};
 use crate::load::{self, Wait};
+use crate::names::Dialect;
 use crate::queue::Baton;
 use crate::tables::Tables;
 use ahead::{Place, Turns};
@@ -92,8 +93,7 @@ impl Committing {
         let turns = self.turns.as_ref().filter(|_| session.may_retry());
         let mut place = Place::new(turns, baton);
         let mut answers: Answers = members.iter().map(|_| None).collect();
-        let whole = Part { members: (0..members.len()).collect(), tries: 0, stepwise: false, freed: false };
-        let mut parts = VecDeque::from([whole]);
+        let mut parts: VecDeque<Part> = self.apart(members).into_iter().map(Part::new).collect();
         let mut broken: Option<StoreError> = None;
         while let Some(part) = parts.pop_front() {
             if let Some(error) = &broken {
@@ -122,6 +122,33 @@ impl Committing {
             }
         }
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+    }
+
+    /// The places of members that may share a unit of work. What one inserts and another changes or deletes would leave
+    /// no trace, or another, in the database, which could not tell that somebody else has the key or a value of it at the
+    /// moment: its records would stand in the wrong order. In SQLite nobody else is there.
+    fn apart(&self, members: &[Prepared]) -> Vec<Vec<usize>> {
+        let mut runs = vec![Vec::with_capacity(members.len())];
+        let mut inserted: HashSet<(TableId, &Key)> = HashSet::new();
+        let changes = |write: &PreparedWrite| matches!(write.op, Op::Update(..) | Op::Delete(_));
+        let inserts = |write: &PreparedWrite| matches!(write.op, Op::Insert(_) | Op::Ensure(_));
+        let is_alone = self.tables.dialect() == Dialect::Sqlite
+            || !members.iter().flat_map(|member| &member.writes).any(changes);
+        for (at, member) in members.iter().enumerate() {
+            if !is_alone {
+                let mut later = member.writes.iter().filter(|write| changes(write));
+                if later.any(|write| inserted.contains(&(write.table, &write.key))) {
+                    runs.push(Vec::new());
+                    inserted.clear();
+                }
+                let new = member.writes.iter().filter(|write| inserts(write));
+                inserted.extend(new.map(|write| (write.table, &write.key)));
+            }
+            if let Some(run) = runs.last_mut() {
+                run.push(at);
+            }
+        }
+        runs
     }
 
     /// Does what follows from a failure; gives the error that ends the group.

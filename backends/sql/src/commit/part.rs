@@ -42,6 +42,11 @@ pub(super) enum Next {
 }
 
 impl Part {
+    /// Members that were not tried yet.
+    pub(super) fn new(members: Vec<usize>) -> Self {
+        Self { members, tries: 0, stepwise: false, freed: false }
+    }
+
     pub(super) fn answer(
         &self,
         answers: &mut Answers,
