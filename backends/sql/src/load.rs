@@ -111,10 +111,7 @@ pub(crate) fn foresee(
             for (table, keys) in asked {
                 making.rows(*table, keys, None);
             }
-            if !needs.receipts.is_empty() {
-                making.stored(&needs.receipts);
-            }
-            making.state();
+            making.own(needs);
         }
     }
     making.finish()
@@ -171,6 +168,11 @@ impl<'t> Making<'t> {
         for children in &needs.children {
             self.children(children.table, children.order, &children.values, needs.enough_children);
         }
+        self.own(needs);
+    }
+
+    /// What the store itself keeps: receipts, and the state.
+    fn own(&mut self, needs: &Needs) {
         if !needs.receipts.is_empty() {
             self.stored(&needs.receipts);
         }

@@ -62,6 +62,27 @@ async fn store(clock: Arc<dyn Clock>) -> (Arc<PostgresStore>, String, String) {
     (Arc::new(store.unwrap()), url, database)
 }
 
+fn pot(id: Uuid, name: &str) -> NewRow {
+    NewRow::new(&POTS).set("id", id).set("name", name)
+}
+
+/// Two pots with room.
+async fn two_pots(store: &PostgresStore) -> (Uuid, Uuid) {
+    let ids = &store.shared().ids;
+    let (one, other) = (ids.next_id(), ids.next_id());
+    let both = Batch::new(ids.next_id(), "buy").with(Write::Insert(pot(one, "kept")));
+    let both = both.with(Write::Insert(pot(other, "other")));
+    store.commit_many(vec![both]).await[0].as_ref().unwrap();
+    (one, other)
+}
+
+/// Inserts a pot, and needs room in another.
+fn plant(store: &PostgresStore, name: &str, into: Uuid) -> Batch {
+    let ids = &store.shared().ids;
+    let batch = Batch::new(ids.next_id(), "plant").with(Write::Insert(pot(ids.next_id(), name)));
+    batch.with(Write::admit(&POTS, into, "plants", 1))
+}
+
 /// Somebody who has a row.
 async fn somebody_with(url: &str, pot: Uuid) -> PgConnection {
     let mut somebody = PgConnection::connect(url).await.unwrap();
@@ -74,21 +95,14 @@ async fn somebody_with(url: &str, pot: Uuid) -> PgConnection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_waits_for_its_turn_lets_go_of_what_others_wait_for() {
     let (store, url, database) = store(Arc::new(SystemClock::new())).await;
+    let (kept, other) = two_pots(&store).await;
     let ids = &store.shared().ids;
-    let (kept, other) = (ids.next_id(), ids.next_id());
-    let pot = |id: Uuid, name: &str| Write::Insert(NewRow::new(&POTS).set("id", id).set("name", name));
-    let both = Batch::new(ids.next_id(), "buy").with(pot(kept, "kept")).with(pot(other, "other"));
-    store.commit_many(vec![both]).await[0].as_ref().unwrap();
-    let plant = |name: &str, into: Uuid| {
-        let batch = Batch::new(ids.next_id(), "plant").with(pot(ids.next_id(), name));
-        batch.with(Write::admit(&POTS, into, "plants", 1))
-    };
     // Somebody else has a row.
     let mut somebody = somebody_with(&url, kept).await;
     // A group has its turn and waits for that row; the next has inserted and waits for its turn.
-    let first = group(&store, plant("first", kept));
+    let first = group(&store, plant(&store, "first", kept));
     until(&database, "wait_event_type = 'Lock'", 1).await;
-    let second = group(&store, plant("second", other));
+    let second = group(&store, plant(&store, "second", other));
     until(&database, INSERTED, 1).await;
     // Now that somebody waits for what the second has inserted: a circle of which the database knows but a part.
     let sql = format!(
@@ -108,7 +122,6 @@ async fn a_group_that_was_ahead_sees_what_the_one_in_front_decided() {
     let (store, url, database) = store(Arc::new(SystemClock::new())).await;
     let ids = &store.shared().ids;
     let (small, id) = (ids.next_id(), ids.next_id());
-    let pot = |id: Uuid, name: &str| NewRow::new(&POTS).set("id", id).set("name", name);
     let small_one = Write::Insert(pot(small, "small").set("room", 1_i64));
     store.commit_many(vec![Batch::new(ids.next_id(), "buy").with(small_one)]).await[0].as_ref().unwrap();
     let plant = |id: Uuid, name: &str| {
@@ -134,16 +147,8 @@ async fn a_group_that_was_ahead_is_no_earlier_than_the_one_in_front() {
     let now = Timestamp::from_micros(1_713_691_952_000_000);
     let clock = Arc::new(ManualClock::new(now));
     let (store, url, database) = store(clock.clone()).await;
-    let ids = &store.shared().ids;
-    let (kept, other) = (ids.next_id(), ids.next_id());
-    let pot = |id: Uuid, name: &str| Write::Insert(NewRow::new(&POTS).set("id", id).set("name", name));
-    let both = Batch::new(ids.next_id(), "buy").with(pot(kept, "kept")).with(pot(other, "other"));
-    store.commit_many(vec![both]).await[0].as_ref().unwrap();
-    let plant = |name: &str, into: Uuid| {
-        let batch = Batch::new(ids.next_id(), "plant").with(pot(ids.next_id(), name));
-        batch.with(Write::admit(&POTS, into, "plants", 1))
-    };
-    let (first, second) = (plant("first", kept), plant("second", other));
+    let (kept, other) = two_pots(&store).await;
+    let (first, second) = (plant(&store, "first", kept), plant(&store, "second", other));
     let mut somebody = somebody_with(&url, kept).await;
     let later = now.plus(LONG);
     clock.set(later);

@@ -213,10 +213,8 @@ impl Committing {
             let rows = session.rows(&lock.statement).await?;
             if loaded.renew(&needs, lock.rows(&self.tables, rows)?) {
                 // Somebody else has changed them, whose clock may be ahead.
-                if let Some(now) = load::fetch_state(&self.tables) {
-                    let rows = session.rows(&now.statement).await?;
-                    now.absorb(&self.tables, rows, &mut loaded, &mut state)?;
-                }
+                let now = load::fetch_state(&self.tables);
+                self.take_in(session, now, &mut loaded, &mut state).await?;
                 rest = self.rest(session, members, &mut loaded, &mut state, place, &expected).await?;
             }
         }
@@ -245,10 +243,8 @@ impl Committing {
         if trusts {
             loaded.presume_parents(needs);
         }
-        if let Some(all) = load::foresee(&self.tables, needs, asked.as_deref()) {
-            let rows = session.rows(&all.statement).await?;
-            all.absorb(&self.tables, rows, &mut loaded, &mut state)?;
-        }
+        let all = load::foresee(&self.tables, needs, asked.as_deref());
+        self.take_in(session, all, &mut loaded, &mut state).await?;
         let judged = self.judged(session, members, &mut loaded, &mut state, place).await?;
         Ok(Foreseen { loaded, state, judged })
     }

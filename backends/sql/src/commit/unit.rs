@@ -7,7 +7,7 @@ use apportion::time::Timestamp;
 use super::ahead::Place;
 use super::{Committing, Wrote};
 use crate::connection::{Failure, Session};
-use crate::load::{self, State, Wait};
+use crate::load::{self, Fetch, State, Wait};
 use crate::log::Log;
 use crate::write::{Written, steps, write};
 
@@ -33,10 +33,8 @@ impl Committing {
         let mut loaded = Loaded::new();
         let mut state = State::default();
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        if let Some(lock) = load::lock(&self.tables, &needs, Wait::Long) {
-            let rows = session.rows(&lock.statement).await?;
-            lock.absorb(&self.tables, rows, &mut loaded, &mut state)?;
-        }
+        let lock = load::lock(&self.tables, &needs, Wait::Long);
+        self.take_in(session, lock, &mut loaded, &mut state).await?;
         self.fetch(session, &needs, &mut loaded, &mut state).await?;
         let Judged { answers, effects, at } =
             self.judged(session, members, &mut loaded, &mut state, place).await?;
@@ -83,7 +81,18 @@ impl Committing {
         state: &mut State,
     ) -> Result<(), Failure> {
         loaded.expect(needs);
-        if let Some(fetch) = load::fetch(&self.tables, needs) {
+        self.take_in(session, load::fetch(&self.tables, needs), loaded, state).await
+    }
+
+    /// Asks, where there is anything to ask, and takes the answers in.
+    pub(super) async fn take_in<S: Session>(
+        &self,
+        session: &mut S,
+        fetch: Option<Fetch>,
+        loaded: &mut Loaded,
+        state: &mut State,
+    ) -> Result<(), Failure> {
+        if let Some(fetch) = fetch {
             let rows = session.rows(&fetch.statement).await?;
             fetch.absorb(&self.tables, rows, loaded, state)?;
         }
