@@ -2,6 +2,7 @@
 
 mod ahead;
 mod part;
+mod turns;
 mod unit;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -18,8 +19,8 @@ use crate::load::{self, Wait};
 use crate::names::Dialect;
 use crate::queue::Baton;
 use crate::tables::Tables;
-use ahead::{Place, Turns};
 use part::{Next, Part, lost, not_given, not_tried, refused_row};
+use turns::{Place, Turns};
 
 /// How groups are committed.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod ddl;
 mod ended;
 mod feed;
 mod gather;
+mod last;
 mod load;
 mod log;
 mod migrations;

@@ -52,10 +52,12 @@ impl Default for State {
     }
 }
 
-struct Making<'t> {
+pub(crate) struct Making<'t> {
     tables: &'t Tables,
-    union: Union,
+    pub(crate) union: Union,
     wants: Vec<Want>,
+    /// The names of the queries that lock.
+    locking: Vec<String>,
 }
 
 /// Whether a row that somebody else has locked is waited for.
@@ -125,8 +127,8 @@ pub(crate) fn fetch_state(tables: &Tables) -> Option<Fetch> {
 }
 
 impl<'t> Making<'t> {
-    fn new(tables: &'t Tables) -> Self {
-        Self { tables, union: Union::new(&tables.names), wants: Vec::new() }
+    pub(crate) fn new(tables: &'t Tables) -> Self {
+        Self { tables, union: Union::new(&tables.names), wants: Vec::new(), locking: Vec::new() }
     }
 
     fn want(&mut self, want: Want, columns: Vec<crate::union::Selected>, from: String) {
@@ -134,7 +136,19 @@ impl<'t> Making<'t> {
         self.wants.push(want);
     }
 
-    fn finish(self) -> Option<Fetch> {
+    /// Names a query that counts the rows of all that lock, and so can be answered when all of them are locked.
+    pub(crate) fn locked_rows(&mut self) -> Option<String> {
+        let rows: Vec<_> = self.locking.iter().map(|name| format!("SELECT 1 FROM {name}")).collect();
+        let all = rows.join(" UNION ALL ");
+        (!rows.is_empty()).then(|| self.union.with(&format!("SELECT count(*) AS n FROM ({all}) x")))
+    }
+
+    /// How many parts there are.
+    pub(crate) fn parts(&self) -> usize {
+        self.wants.len()
+    }
+
+    pub(crate) fn finish(self) -> Option<Fetch> {
         (!self.union.is_empty()).then(|| Fetch { statement: self.union.finish(), wants: self.wants })
     }
 
@@ -148,7 +162,7 @@ impl<'t> Making<'t> {
     }
 
     /// The rows that the group changes or guards; locked where it is said how others are waited for.
-    fn locked(&mut self, needs: &Needs, wait: Option<Wait>) {
+    pub(crate) fn locked(&mut self, needs: &Needs, wait: Option<Wait>) {
         for locks in &needs.locks {
             self.rows(locks.table, &locks.keys, wait.map(|wait| (locks.lock, wait)));
         }
@@ -198,7 +212,10 @@ impl<'t> Making<'t> {
                     "SELECT t.* FROM {rows} CROSS JOIN LATERAL (SELECT * FROM {name} t WHERE {} FOR {how}{skip}) t",
                     Tables::matches(info, &info.key)
                 );
-                format!("FROM {} t", self.union.with(&locked))
+                let name = self.union.with(&locked);
+                let from = format!("FROM {name} t");
+                self.locking.push(name);
+                from
             }
         };
         self.want(Want::Row(table), self.tables.row_columns(info, "t"), from);
@@ -318,6 +335,7 @@ impl Fetch {
     ) -> Result<Vec<(TableId, Key, Row)>, StoreError> {
         let mut rows = Vec::with_capacity(answers.len());
         for mut fetched in answers {
+            // What is asked beside it comes behind.
             if let Some(Want::Row(table)) = self.wants.get(fetched.branch) {
                 let row = Tables::row(tables.schema.table(*table), &mut fetched.values)?;
                 rows.push((*table, row.key(), row));

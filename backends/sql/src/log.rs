@@ -62,8 +62,7 @@ impl Log {
                 let head = session.rows(statement).await?;
                 let stand = head.first().map(|row| Own::new("kernel_head", row).bool()).transpose()?;
                 if stand == Some(false) {
-                    // The head is ours, and what waits comes first.
-                    session.execute(&stamp(tables)).await?;
+                    stamp_what_waits(session, tables).await?;
                 }
                 return Ok(stand == Some(true));
             }
@@ -71,6 +70,11 @@ impl Log {
         }
         Ok(self.positions == Positions::Given)
     }
+}
+
+/// Gives positions to what waits for them, where the head is ours: it comes first.
+pub(crate) async fn stamp_what_waits<S: Session>(session: &mut S, tables: &Tables) -> Result<(), Failure> {
+    session.execute(&stamp(tables)).await.map(drop)
 }
 
 /// The head when records stand behind it.
@@ -83,7 +87,7 @@ fn behind(head: Cursor, records: &[Record]) -> Cursor {
 /// Receipts and records, without positions.
 fn arrive(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
     let mut params = Params::new(&tables.names);
-    let receipts = insert_receipts(tables, &mut params, effects, at);
+    let receipts = insert_receipts(tables, &mut params, effects, at, "");
     let arrival = next_arrival(tables);
     let feed = insert_feed(tables, &mut params, &effects.records, "a.arrival", "NULL", " CROSS JOIN a");
     params.statement(format!("WITH r AS ({receipts}), a AS ({arrival}) {feed}"))
@@ -92,20 +96,36 @@ fn arrive(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
 /// Receipts and records, with positions where that is right: whether it is can only be said here. A row that this
 /// transaction had to wait for may have changed since it fetched what it knows, more than once, and those records come
 /// first. They were committed before the row was given, so this statement sees whether they wait.
+fn arrive_and_stand(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
+    let mut union = Union::new(&tables.names);
+    let taken = stand(tables, &mut union, effects, at, "");
+    union.part(vec![("d.free".into(), Cell::Of(Kind::Bool))], format!("FROM {taken} d"));
+    union.finish()
+}
+
+/// The parts of a statement that write receipts and records, with positions where no record waits for one; they begin
+/// when what `when` says can be answered, a ` WHERE` or nothing. Gives the name of a query that has `free` in its row where that is so; it has none where
+/// somebody else has the head.
 ///
 /// The head is taken last, when nothing else is waited for, and is not waited for either: nobody waits long for whoever
-/// has it. Its row tells whether positions were given; there is none where somebody else has it.
-fn arrive_and_stand(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
+/// has it.
+pub(crate) fn stand(
+    tables: &Tables,
+    union: &mut Union,
+    effects: &Effects,
+    at: Timestamp,
+    when: &str,
+) -> String {
     let (head, feed) = (tables.names.table("kernel_head"), tables.names.table("kernel_feed"));
-    let mut union = Union::new(&tables.names);
-    let receipts = insert_receipts(tables, &mut union.params, effects, at);
+    let receipts = insert_receipts(tables, &mut union.params, effects, at, when);
     // Another process may be committing one of the batches, and is waited for here.
     let receipts = union.with(&format!("{receipts} RETURNING batch"));
     let taken = union.with(&format!(
         "SELECT h.position, NOT EXISTS (SELECT 1 FROM {feed} f WHERE f.position IS NULL) AS free FROM {head} h \
          WHERE h.id = 1 AND (SELECT count(*) FROM {receipts}) > 0 FOR UPDATE OF h SKIP LOCKED"
     ));
-    let arrival = union.with(&next_arrival(tables));
+    let arrival =
+        union.with(&format!("{} WHERE (SELECT count(*) FROM {receipts}) > 0", next_arrival(tables)));
     let insert = insert_feed(
         tables,
         &mut union.params,
@@ -123,8 +143,7 @@ fn arrive_and_stand(tables: &Tables, effects: &Effects, at: Timestamp) -> Statem
         "UPDATE {head} AS h SET position = d.position + {count}, batch = {batch}, \
          last_at = greatest(h.last_at, {at}) FROM {taken} d WHERE h.id = 1 AND d.free"
     ));
-    union.part(vec![("d.free".into(), Cell::Of(Kind::Bool))], format!("FROM {taken} d"));
-    union.finish()
+    taken
 }
 
 fn next_arrival(tables: &Tables) -> String {
@@ -133,11 +152,17 @@ fn next_arrival(tables: &Tables) -> String {
 
 fn receipts(tables: &Tables, effects: &Effects, at: Timestamp) -> Statement {
     let mut params = Params::new(&tables.names);
-    let sql = insert_receipts(tables, &mut params, effects, at);
+    let sql = insert_receipts(tables, &mut params, effects, at, "");
     params.statement(sql)
 }
 
-fn insert_receipts(tables: &Tables, params: &mut Params, effects: &Effects, at: Timestamp) -> String {
+fn insert_receipts(
+    tables: &Tables,
+    params: &mut Params,
+    effects: &Effects,
+    at: Timestamp,
+    when: &str,
+) -> String {
     let receipts = effects.receipts.iter();
     let (ids, prints): (Vec<_>, Vec<_>) = receipts
         .map(|receipt| {
@@ -150,7 +175,7 @@ fn insert_receipts(tables: &Tables, params: &mut Params, effects: &Effects, at: 
     let rows = source(params, tables.dialect(), given);
     let name = tables.names.table("kernel_receipts");
     // In the order of the ids, so that two processes that repeat the same batches do not wait in a circle.
-    format!("INSERT INTO {name} (batch, at, fingerprint) SELECT s.c0, {at}, s.c1 FROM {rows} ORDER BY s.c0")
+    format!("INSERT INTO {name} (batch, at, fingerprint) SELECT s.c0, {at}, s.c1 FROM {rows}{when} ORDER BY s.c0")
 }
 
 fn feed(tables: &Tables, records: &[Record], head: Cursor) -> Statement {

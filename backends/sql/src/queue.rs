@@ -15,6 +15,9 @@ use uuid::Uuid;
 
 use crate::writer::{Entry, Job, Writer};
 
+/// How many groups may be under way at once where each lets the next begin.
+pub(crate) const MAX_OVERLAP: usize = 3;
+
 /// Commits groups of batches: what a backend does with what has waited.
 #[async_trait]
 pub trait GroupCommit: Send + Sync {

@@ -19,7 +19,7 @@ pub(crate) struct Written {
 }
 
 /// A part of a statement, and how many rows it must change.
-type Part = (String, usize);
+pub(crate) type Part = (String, usize);
 
 /// The statements that write these effects, in an order in which the database allows them wherever there is a simple
 /// one: what is deleted goes children first, what is inserted comes parents first, and updates stand between, or
@@ -44,6 +44,18 @@ pub(crate) fn write(tables: &Tables, effects: &[RowEffect]) -> Vec<Written> {
     let inserts = together(tables, &of_tables, |params, info, some| insert(tables, params, info, some));
     let (first, second) = if lets_go(tables, effects) { (updates, deletes) } else { (deletes, updates) };
     first.into_iter().chain(second).chain(inserts).collect()
+}
+
+/// The parts of a larger statement that update rows, table by table, each a query that answers once for each row; they
+/// begin when the condition `when` can be answered.
+pub(crate) fn updates(tables: &Tables, params: &mut Params, effects: &[RowEffect], when: &str) -> Vec<Part> {
+    let of_tables = effects.chunk_by(|one, other| one.table == other.table);
+    let parts = of_tables.filter_map(|some| {
+        let info = tables.schema.table(some.first()?.table);
+        let (sql, rows) = update(tables, params, info, some)?;
+        Some((format!("{sql} AND {when} RETURNING 1"), rows))
+    });
+    parts.collect()
 }
 
 impl Written {

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::queue::{Baton, Call, GroupCommit, Passed, QueueOptions, Ticket, Waiting, unavailable};
+use crate::queue::{Baton, Call, GroupCommit, MAX_OVERLAP, Passed, QueueOptions, Ticket, Waiting, unavailable};
 
 /// The longest that a group waits for the callers of the last one to come back.
 const MAX_LINGER: Duration = Duration::from_millis(5);
@@ -25,6 +25,8 @@ const MAX_DOUBT: u32 = 6;
 const FORGIVEN_AFTER: u32 = 64;
 /// From so many callers on a group may begin before the last has ended.
 const WORTH_OVERLAPPING: usize = 32;
+/// And another before that.
+const WORTH_OVERLAPPING_TWICE: usize = 128;
 /// How often a group lets other tasks run first, so that those callers can come back.
 const YIELDS: usize = 16;
 
@@ -209,22 +211,27 @@ impl Writer {
         }
     }
 
-    /// How many batches the next group has at most. Where groups overlap the callers are halved, so that each half works
-    /// while the other is being made durable.
+    /// How many batches the next group has at most. Where groups overlap they share the callers, so that some work while
+    /// others are being made durable.
     fn most(&self) -> usize {
-        if self.overlaps() { self.pace.known.div_ceil(2).min(self.max_group) } else { self.max_group }
+        if self.overlap() > 1 { self.pace.known.div_ceil(self.overlap()).min(self.max_group) } else { self.max_group }
     }
 
-    /// Whether a group is worth beginning before the last has ended: the fewer callers there are, the better they share one
-    /// commit.
-    fn overlaps(&self) -> bool {
-        self.early && self.pace.known >= WORTH_OVERLAPPING
+    /// How many groups are worth having under way at once: the fewer callers there are, the better they share one commit.
+    fn overlap(&self) -> usize {
+        match self.pace.known {
+            _ if !self.early => 1,
+            ..WORTH_OVERLAPPING => 1,
+            ..WORTH_OVERLAPPING_TWICE => 2,
+            _ => MAX_OVERLAP,
+        }
     }
 
     /// Whether another group may begin.
     fn is_free(&self) -> bool {
         let overlapping = self.lanes.len() > self.holding;
-        self.holding < self.max_lanes && (!overlapping || self.max_lanes > 1 || self.overlaps())
+        self.holding < self.max_lanes
+            && (!overlapping || self.max_lanes > 1 || self.lanes.len() < self.overlap())
     }
 
     /// Callers that were answered together come back one by one. Without a short wait the first would be committed

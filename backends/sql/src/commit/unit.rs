@@ -4,7 +4,7 @@ use apportion::store::eval::{Effects, Group, Loaded, Needs};
 use apportion::store::{Prepared, Receipt, StoreError, Value};
 use apportion::time::Timestamp;
 
-use super::ahead::Place;
+use super::turns::Place;
 use super::{Committing, Wrote};
 use crate::connection::{Failure, Session};
 use crate::load::{self, Fetch, State, Wait};
@@ -19,6 +19,14 @@ pub(super) struct Judged {
     pub(super) answers: Vec<Result<Receipt, StoreError>>,
     pub(super) effects: Effects,
     pub(super) at: Timestamp,
+}
+
+/// Whether records are made of what is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Records {
+    Made,
+    /// It is judged again.
+    Left,
 }
 
 impl Committing {
@@ -37,7 +45,7 @@ impl Committing {
         self.take_in(session, lock, &mut loaded, &mut state).await?;
         self.fetch(session, &needs, &mut loaded, &mut state).await?;
         let Judged { answers, effects, at } =
-            self.judged(session, members, &mut loaded, &mut state, place).await?;
+            self.judged(session, members, &mut loaded, &mut state, place, Records::Made).await?;
         if effects.receipts.is_empty() {
             return Ok((answers, Wrote::Nothing));
         }
@@ -47,6 +55,7 @@ impl Committing {
         place.pass();
         let wrote = self.log(session, &effects, at, &state).write(session, &self.tables).await?;
         place.decided(at, effects.rows);
+        place.written();
         Ok((answers, Wrote::of(wrote)))
     }
 
@@ -58,19 +67,33 @@ impl Committing {
         loaded: &mut Loaded,
         state: &mut State,
         place: &Place<'_>,
+        records: Records,
     ) -> Result<Judged, Failure> {
         for _ in 0..MAX_FETCHES {
-            let at = place.time(self.clock.now().max(state.last_at));
-            let (answers, effects) = self.judge(loaded, members, at);
+            let judged = self.judge_at(loaded, members, state, place, records);
             match loaded.misses() {
                 Some(more) => self.fetch(session, &more, loaded, state).await?,
-                None => return Ok(Judged { answers, effects, at }),
+                None => return Ok(judged),
             }
         }
         Err(Failure::Store(StoreError::Unavailable {
             reason: "what the group needs could not be fetched".into(),
             source: None,
         }))
+    }
+
+    /// Judges from what is known, at the time that it is in the group's place.
+    pub(super) fn judge_at(
+        &self,
+        loaded: &Loaded,
+        members: &[&Prepared],
+        state: &State,
+        place: &Place<'_>,
+        records: Records,
+    ) -> Judged {
+        let at = place.time(self.clock.now().max(state.last_at));
+        let (answers, effects) = self.judge(loaded, members, at, records);
+        Judged { answers, effects, at }
     }
 
     async fn fetch<S: Session>(
@@ -104,8 +127,12 @@ impl Committing {
         loaded: &Loaded,
         members: &[&Prepared],
         at: Timestamp,
+        records: Records,
     ) -> (Vec<Result<Receipt, StoreError>>, Effects) {
         let mut group = Group::new(&self.tables.schema, loaded, at, None);
+        if records == Records::Left {
+            group = group.without_records();
+        }
         let answers = members.iter().map(|member| group.judge(member)).collect();
         (answers, group.finish())
     }
@@ -118,7 +145,7 @@ impl Committing {
         let mut stages = Vec::with_capacity(member.writes.len());
         for count in 1..=member.writes.len() {
             prefix.writes = member.writes.get(..count)?.to_vec();
-            stages.push(self.judge(loaded, &[&prefix], at).1.rows);
+            stages.push(self.judge(loaded, &[&prefix], at, Records::Left).1.rows);
         }
         Some(steps(stages).iter().flat_map(|step| write(&self.tables, step)).collect())
     }
@@ -134,16 +161,7 @@ impl Committing {
                 [_] => vec![Value::Int(i64::try_from(session.execute(statement).await?).unwrap_or(-1))],
                 _ => session.rows(statement).await?.pop().map_or_else(Vec::new, |told| told.values),
             };
-            let expected: Vec<_> =
-                rows.iter().map(|rows| Value::Int(i64::try_from(*rows).unwrap_or(i64::MAX))).collect();
-            if changed != expected {
-                return Err(Failure::Store(StoreError::corrupt(
-                    "the database",
-                    None,
-                    "",
-                    format!("a statement for {rows:?} rows changed {changed:?}"),
-                )));
-            }
+            changed_as_expected(rows, &changed)?;
         }
         Ok(())
     }
@@ -159,4 +177,18 @@ impl Committing {
         let gives = self.stamps && session.may_retry();
         Log::new(&self.tables, effects, at, state.head, gives)
     }
+}
+
+/// Fails where the parts of a statement have changed other numbers of rows than they must.
+pub(super) fn changed_as_expected(expected: &[usize], changed: &[Value]) -> Result<(), Failure> {
+    let rows = expected.iter().map(|rows| Value::Int(i64::try_from(*rows).unwrap_or(i64::MAX)));
+    if rows.eq(changed.iter().cloned()) {
+        return Ok(());
+    }
+    Err(Failure::Store(StoreError::corrupt(
+        "the database",
+        None,
+        "",
+        format!("a statement for {expected:?} rows changed {changed:?}"),
+    )))
 }

@@ -142,6 +142,11 @@ impl Loaded {
         (!needs.is_empty()).then_some(needs)
     }
 
+    /// Whether something was asked and not known since [`misses`](Loaded::misses) was last called.
+    pub fn has_missed(&self) -> bool {
+        self.missed.borrow().is_some()
+    }
+
     fn miss<T>(&self, note: impl FnOnce(&mut Collected)) -> Result<T, StoreError> {
         note(&mut self.missed.borrow_mut());
         Err(StoreError::Unavailable { reason: "not everything was fetched".into(), source: None })

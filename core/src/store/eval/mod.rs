@@ -72,6 +72,8 @@ pub struct Group<'a, S: Source + ?Sized> {
     head: Option<u64>,
     shared: Shared,
     receipts: FxHashMap<Uuid, Stored>,
+    /// Whether records are made.
+    recording: bool,
     records: Vec<Record>,
     accepted: Vec<Receipt>,
 }
@@ -126,9 +128,17 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
             head,
             shared: Shared::default(),
             receipts: FxHashMap::default(),
+            recording: true,
             records: Vec::new(),
             accepted: Vec::new(),
         }
+    }
+
+    /// Makes no records: for a backend that only wants to know what would become of the rows, and judges again before
+    /// it commits. No receipt has a position then.
+    pub fn without_records(mut self) -> Self {
+        self.recording = false;
+        self
     }
 
     /// Judges one batch. Where it is refused or cannot be judged the group is as before.
@@ -145,7 +155,7 @@ impl<'a, S: Source + ?Sized> Group<'a, S> {
                 cause,
             })?;
         }
-        let changes = self.changes(&member);
+        let changes = if self.recording { self.changes(&member) } else { Vec::new() };
         let position = if changes.is_empty() { None } else { self.next_position() };
         let receipt = Receipt {
             batch: batch.id,

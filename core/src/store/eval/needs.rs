@@ -181,6 +181,16 @@ impl Collected {
         }
     }
 
+    /// Whether anything is needed.
+    pub(super) fn is_some(&self) -> bool {
+        !(self.locks.is_empty()
+            && self.rows.is_empty()
+            && self.parents.is_empty()
+            && self.owners.is_empty()
+            && self.children.is_empty()
+            && self.receipts.is_empty())
+    }
+
     pub(super) fn finish(mut self) -> Needs {
         // What is locked is known in full.
         for (table, (locked, _)) in &self.locks {
