@@ -1,6 +1,7 @@
 //! Committing a group: lock, judge, write, log, one commit.
 
 mod ahead;
+mod known;
 mod part;
 mod turns;
 mod unit;
@@ -282,10 +283,10 @@ impl Committing {
         if !ahead && place.wait().await {
             session.refresh();
         }
-        session.begin().await?;
         let done = if ahead {
             self.ahead(session, &mine, place).await
         } else {
+            session.begin().await?;
             self.inside(session, &mine, part.stepwise, place).await
         };
         match done {

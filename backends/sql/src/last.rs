@@ -4,7 +4,7 @@ use apportion::store::eval::{Effects, Needs, RowEffect};
 use apportion::store::{Key, Kind, Row, StoreError, TableId, Value};
 use apportion::time::Timestamp;
 
-use crate::load::{Fetch, Making, Wait};
+use crate::load::{Fetch, Making, Wait, last_at};
 use crate::log::stand;
 use crate::statement::{Cell, Fetched};
 use crate::tables::Tables;
@@ -30,6 +30,8 @@ pub(crate) struct Done {
     pub(crate) rows: Vec<(TableId, Key, Row)>,
     /// Whether the records have positions; none where somebody else has the head.
     pub(crate) stand: Option<bool>,
+    /// The time of the last commit before it.
+    pub(crate) last_at: Timestamp,
     /// How many rows each of its parts had to update.
     pub(crate) expected: Vec<usize>,
     /// How many it did.
@@ -58,7 +60,9 @@ impl Last {
             updates(tables, &mut union.params, changed, &when).into_iter().unzip();
         let counts: Vec<_> = texts.iter().map(|text| union.with(text)).collect();
         let taken = stand(tables, union, effects, at, &format!(" WHERE {when}"));
-        let mut columns = vec![("d.free".into(), Cell::Of(Kind::Bool))];
+        let head = tables.names.table("kernel_head");
+        let last_at = format!("(SELECT {} FROM {head} h WHERE h.id = 1)", last_at(tables));
+        let mut columns = vec![("d.free".into(), Cell::Of(Kind::Bool)), (last_at, Cell::Of(Kind::Time))];
         let int = Cell::Of(Kind::Int);
         columns.extend(counts.iter().map(|name| (format!("(SELECT count(*) FROM {name})"), int)));
         union.part(columns, format!("FROM (VALUES (1)) x LEFT JOIN {taken} d ON true"));
@@ -77,7 +81,17 @@ impl Last {
             Some(Value::Bool(free)) => Some(free),
             _ => None,
         };
+        let last_at = match values.next() {
+            Some(Value::Time(at)) => at,
+            _ => Timestamp::MIN,
+        };
         let changed = values.collect();
-        Ok(Done { rows: self.fetch.rows(tables, answers)?, stand, expected: self.updated.clone(), changed })
+        Ok(Done {
+            last_at,
+            rows: self.fetch.rows(tables, answers)?,
+            stand,
+            expected: self.updated.clone(),
+            changed,
+        })
     }
 }

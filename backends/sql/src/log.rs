@@ -175,7 +175,9 @@ fn insert_receipts(
     let rows = source(params, tables.dialect(), given);
     let name = tables.names.table("kernel_receipts");
     // In the order of the ids, so that two processes that repeat the same batches do not wait in a circle.
-    format!("INSERT INTO {name} (batch, at, fingerprint) SELECT s.c0, {at}, s.c1 FROM {rows}{when} ORDER BY s.c0")
+    format!(
+        "INSERT INTO {name} (batch, at, fingerprint) SELECT s.c0, {at}, s.c1 FROM {rows}{when} ORDER BY s.c0"
+    )
 }
 
 fn feed(tables: &Tables, records: &[Record], head: Cursor) -> Statement {

@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::queue::{Baton, Call, GroupCommit, MAX_OVERLAP, Passed, QueueOptions, Ticket, Waiting, unavailable};
+use crate::queue::{
+    Baton, Call, GroupCommit, MAX_OVERLAP, Passed, QueueOptions, Ticket, Waiting, unavailable,
+};
 
 /// The longest that a group waits for the callers of the last one to come back.
 const MAX_LINGER: Duration = Duration::from_millis(5);
@@ -214,7 +216,11 @@ impl Writer {
     /// How many batches the next group has at most. Where groups overlap they share the callers, so that some work while
     /// others are being made durable.
     fn most(&self) -> usize {
-        if self.overlap() > 1 { self.pace.known.div_ceil(self.overlap()).min(self.max_group) } else { self.max_group }
+        if self.overlap() > 1 {
+            self.pace.known.div_ceil(self.overlap()).min(self.max_group)
+        } else {
+            self.max_group
+        }
     }
 
     /// How many groups are worth having under way at once: the fewer callers there are, the better they share one commit.

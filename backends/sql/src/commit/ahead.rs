@@ -16,8 +16,8 @@ use super::turns::Place;
 use super::unit::{Judged, Records, changed_as_expected};
 use super::{Committing, Wrote};
 use crate::connection::{Failure, Session};
-use crate::last::{Done, Last};
-use crate::load::{self, State, Wait};
+use crate::last::Last;
+use crate::load::{self, Fetch, State, Wait};
 use crate::log::stamp_what_waits;
 use crate::tables::Tables;
 use crate::write::write;
@@ -31,15 +31,13 @@ impl Committing {
         place: &mut Place<'_>,
     ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        let mut trusts = place.trusts();
-        let mut seen = self.foresee(session, members, &needs, place, trusts).await?;
-        if trusts && seen.judged.answers.iter().any(Result::is_err) {
-            // What a member is refused for first can be something that was taken for granted.
-            place.distrust();
-            trusts = false;
-            seen = self.foresee(session, members, &needs, place, false).await?;
-        }
-        let Foreseen { mut loaded, mut state, judged: foreseen } = seen;
+        let trust = Trust { new: place.trusts(), known: place.is_among_itself() };
+        // What can be judged from what is known is, while the unit of work begins.
+        let guess = async { self.guess(members, &needs, place, trust) };
+        let (begun, guess) = join(session.begin(), guess).await;
+        begun?;
+        let seen = self.foresee(session, members, guess, place, trust).await?;
+        let Foreseen { mut loaded, state, judged: foreseen, asked } = seen;
         if foreseen.effects.receipts.is_empty() {
             return Ok((foreseen.answers, Wrote::Nothing));
         }
@@ -51,7 +49,7 @@ impl Committing {
         }
         let (inserted, _) = apart(foreseen.effects.rows);
         let statements = write(&self.tables, &inserted);
-        let expected = Expected { inserted, accepted: trusts };
+        let expected = Expected { inserted, asked, trust };
         let until = Place::patience();
         // What is left to do is settled while the rows are on their way.
         let settling = async {
@@ -60,21 +58,25 @@ impl Committing {
             self.settle(members, &needs, &mut loaded, &state, place, &expected)
         };
         let (written, settled) = join(self.run(session, &statements), settling).await;
-        if trusts && matches!(written, Err(Failure::Constraint(_))) {
+        let ended = async {
+            written?;
+            let settled = settled?;
+            place.end_soon(until).await?;
+            match settled {
+                Settled::Last(answers, last) => {
+                    let wrote = self.together(session, &needs, &mut loaded, &last, place).await?;
+                    Ok((answers, wrote))
+                }
+                Settled::Rest(rest) => {
+                    self.in_steps(session, members, &needs, (loaded, state), place, (rest, &expected)).await
+                }
+            }
+        };
+        let ended = ended.await;
+        if trust.new && matches!(ended, Err(Failure::Constraint(_))) {
             place.distrust();
         }
-        written?;
-        let settled = settled?;
-        place.end_soon(until).await?;
-        match settled {
-            Settled::Last(answers, last) => {
-                let done = last.read(&self.tables, session.rows(last.statement()).await?)?;
-                self.together(session, &needs, &mut loaded, done, place).await.map(|wrote| (answers, wrote))
-            }
-            Settled::Rest(rest) => {
-                self.in_steps(session, members, &needs, (loaded, state), place, (rest, &expected)).await
-            }
-        }
+        ended
     }
 
     /// What is left to do, as far as it can be told from what is known.
@@ -93,13 +95,13 @@ impl Committing {
             return Ok(Settled::Rest(None));
         }
         let rest = self.left(judged, expected)?;
-        if !place.is_among_itself() || moves_references(&self.tables, &rest.changed) {
+        if !expected.trust.known || moves_references(&self.tables, &rest.changed) {
             return Ok(Settled::Rest(Some(rest)));
         }
         let Some(last) = Last::new(&self.tables, needs, &rest.changed, &rest.effects, rest.at) else {
             return Ok(Settled::Rest(Some(rest)));
         };
-        place.decided(rest.at, rest.changed);
+        place.decided(rest.at, &rest.changed, Some((needs, loaded)));
         Ok(Settled::Last(rest.answers, last))
     }
 
@@ -109,9 +111,11 @@ impl Committing {
         session: &mut S,
         needs: &Needs,
         loaded: &mut Loaded,
-        done: Done,
+        last: &Last,
         place: &Place<'_>,
     ) -> Result<Wrote, Failure> {
+        let done = last.read(&self.tables, session.rows(last.statement()).await?)?;
+        place.saw(done.last_at);
         if loaded.renew(needs, done.rows) {
             place.met_a_stranger();
             return Err(Failure::Serialization);
@@ -149,8 +153,7 @@ impl Committing {
             Some(rest) if !differs => rest,
             _ => {
                 let made = Records::Made;
-                let judged =
-                    self.judged(session, members, &mut loaded, &mut state, place, made).await?;
+                let judged = self.judged(session, members, &mut loaded, &mut state, place, made).await?;
                 self.left(judged, expected)?
             }
         };
@@ -160,7 +163,7 @@ impl Committing {
         }
         self.run(session, &write(&self.tables, &changed)).await?;
         let wrote = self.log(session, &effects, at, &state).write(session, &self.tables).await?;
-        place.decided(at, changed);
+        place.decided(at, &changed, Some((needs, &loaded)));
         place.written();
         Ok((answers, Wrote::of(wrote)))
     }
@@ -170,36 +173,96 @@ impl Committing {
         let Judged { answers, mut effects, at } = judged;
         let in_any_order = is_in_any_order(&self.tables, &effects);
         let (to_insert, changed) = apart(std::mem::take(&mut effects.rows));
-        let refuses = expected.accepted && answers.iter().any(Result::is_err);
+        // Of whom not everything was asked, it would not be certain.
+        let refused = answers.iter().enumerate().filter(|(_, answer)| answer.is_err());
+        let refuses = refused.map(|(at, _)| at).any(|at| !expected.asked.contains(&at));
         if refuses || !in_any_order || !are_same(&expected.inserted, &to_insert) {
             return Err(Failure::Serialization);
         }
         Ok(Rest { answers, at, changed, effects })
     }
 
-    /// Judges before anything is locked. Where it `trusts`, what is inserted is taken for new, and what it refers to for
-    /// there.
+    /// Judges from what is known; with what must be asked first, where that is not enough.
+    fn guess(&self, members: &[&Prepared], needs: &Needs, place: &Place<'_>, trust: Trust) -> Guess {
+        let mut loaded = Loaded::new();
+        loaded.expect(needs);
+        let unknown = if trust.known { place.presume(&mut loaded, needs) } else { needs.clone() };
+        if !trust.new {
+            return Guess { loaded, ask: load::foresee(&self.tables, &unknown, None), judged: None };
+        }
+        loaded.presume_parents(needs);
+        let ensured = ensured(members);
+        if !(unknown.locks.is_empty() && ensured.is_empty() && place.has_seen()) {
+            return Guess {
+                loaded,
+                ask: load::foresee(&self.tables, &unknown, Some(&ensured)),
+                judged: None,
+            };
+        }
+        // The receipt of a batch that is repeated would be met at the end.
+        let judged = self.judge_at(&loaded, members, &State::default(), place, Records::Left);
+        Guess { loaded, ask: None, judged: Some(judged) }
+    }
+
+    /// Judges before anything is locked.
+    ///
+    /// What is taken for granted can be what a member is refused for. So whoever is refused is judged again, over all that
+    /// there is to ask for it.
     async fn foresee<S: Session>(
         &self,
         session: &mut S,
         members: &[&Prepared],
-        needs: &Needs,
+        guess: Guess,
         place: &Place<'_>,
-        trusts: bool,
+        trust: Trust,
     ) -> Result<Foreseen, Failure> {
-        let mut loaded = Loaded::new();
+        let Guess { mut loaded, ask, judged: mut guessed } = guess;
         let mut state = State::default();
-        loaded.expect(needs);
-        let asked = trusts.then(|| ensured(members));
-        if trusts {
-            loaded.presume_parents(needs);
+        self.take_in(session, ask, &mut loaded, &mut state).await?;
+        let mut asked = BTreeSet::new();
+        if !trust.new && !trust.known {
+            asked.extend(0..members.len());
         }
-        let all = load::foresee(&self.tables, needs, asked.as_deref());
-        self.take_in(session, all, &mut loaded, &mut state).await?;
-        let left = Records::Left;
-        let judged = self.judged(session, members, &mut loaded, &mut state, place, left).await?;
-        Ok(Foreseen { loaded, state, judged })
+        loop {
+            let judged = match guessed.take().filter(|_| !loaded.has_missed()) {
+                Some(judged) => judged,
+                None => {
+                    let left = Records::Left;
+                    self.judged(session, members, &mut loaded, &mut state, place, left).await?
+                }
+            };
+            place.saw(state.last_at);
+            let refused = judged.answers.iter().enumerate().filter(|(_, answer)| answer.is_err());
+            let doubtful: Vec<_> = refused.map(|(at, _)| at).filter(|at| !asked.contains(at)).collect();
+            if doubtful.is_empty() {
+                return Ok(Foreseen { loaded, state, judged, asked });
+            }
+            let some = doubtful.iter().filter_map(|at| members.get(*at).copied());
+            let needs = Needs::of(&self.tables.schema, some);
+            loaded.expect_anew(&needs);
+            let all = load::foresee(&self.tables, &needs, None);
+            self.take_in(session, all, &mut loaded, &mut state).await?;
+            asked.extend(doubtful);
+        }
     }
+}
+
+/// What is taken for granted.
+#[derive(Clone, Copy)]
+struct Trust {
+    /// Rows that are inserted are new, and those that they refer to are there.
+    new: bool,
+    /// Nobody else changes the rows that the last groups changed or guarded.
+    known: bool,
+}
+
+/// What is known before anything was asked.
+struct Guess {
+    loaded: Loaded,
+    /// What must be asked.
+    ask: Option<Fetch>,
+    /// None where something must be.
+    judged: Option<Judged>,
 }
 
 /// What was seen before anything was locked.
@@ -207,14 +270,18 @@ struct Foreseen {
     loaded: Loaded,
     state: State,
     judged: Judged,
+    /// The members of whom everything was asked.
+    asked: BTreeSet<usize>,
 }
 
 /// What must still be so when it is judged again.
 struct Expected {
     /// The rows that are inserted.
     inserted: Vec<RowEffect>,
-    /// Everything is accepted: something was taken for granted, and a refusal would not be certain.
-    accepted: bool,
+    /// The members that may be refused.
+    asked: BTreeSet<usize>,
+    /// What was taken for granted.
+    trust: Trust,
 }
 
 /// What is left to be done once rows are inserted.

@@ -1,18 +1,19 @@
 //! Whose turn it is: the groups of a store decide one after the other, and become durable in that order.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
+use std::sync::{MutexGuard as Guard, PoisonError};
 use std::time::Duration;
 
-use apportion::store::eval::{Loaded, Needs, RowEffect};
+use apportion::store::eval::{Loaded, Needs, RowEffect, Source as _};
 use apportion::store::{Op, Prepared};
 use apportion::time::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::known::Known;
 use crate::connection::Failure;
-use crate::queue::{Baton, MAX_OVERLAP};
+use crate::queue::Baton;
 
 /// How long a group that has inserted rows waits for its turn. Others may wait for those rows, and whoever has the turn for
 /// others: no database sees that circle, so it is cut here.
@@ -22,10 +23,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const DOUBTING: u32 = 64;
 
 /// Whose turn it is, of the groups of a store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Turns {
     /// Held by the group that decides: from where it judges for good to where others may build on that.
     deciding: Mutex<Decided>,
+    /// What groups have decided of rows. Only who decides changes it.
+    known: std::sync::Mutex<Known>,
+    /// The time of the last commit that a group has seen, in microseconds.
+    latest: AtomicI64,
     /// For how many more groups is looked up what the database would tell.
     doubts: AtomicU32,
     /// How many more groups lock what they were judged over before they write, since somebody else changes it.
@@ -34,19 +39,37 @@ pub(super) struct Turns {
     undone: AtomicBool,
 }
 
-/// What the last groups decided, which is about to be durable.
+/// What the last group decided, which is about to be durable.
 #[derive(Debug)]
 struct Decided {
     at: Timestamp,
-    /// The rows that each changes, as many groups as may be under way at once; the last is the latest.
-    changed: VecDeque<Vec<RowEffect>>,
-    /// Where the last is.
+    /// Where it is.
     last: Option<watch::Receiver<Stage>>,
 }
 
 impl Default for Decided {
     fn default() -> Self {
-        Self { at: Timestamp::MIN, changed: VecDeque::new(), last: None }
+        Self { at: Timestamp::MIN, last: None }
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            deciding: Mutex::default(),
+            known: std::sync::Mutex::default(),
+            latest: AtomicI64::new(i64::MIN),
+            doubts: AtomicU32::new(0),
+            strangers: AtomicU32::new(0),
+            undone: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Turns {
+    fn known(&self) -> Guard<'_, Known> {
+        // A row is put in one step.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,6 +131,7 @@ impl<'c> Place<'c> {
     pub(super) fn met_a_stranger(&self) {
         if let Some(turns) = self.turns {
             turns.strangers.store(DOUBTING, Relaxed);
+            turns.undone.store(true, Relaxed);
         }
     }
 
@@ -134,7 +158,7 @@ impl<'c> Place<'c> {
         if let (Some(turns), None) = (self.turns, &self.stage) {
             let mut decided = turns.deciding.lock().await;
             if turns.undone.swap(false, Relaxed) {
-                decided.changed.clear();
+                turns.known().clear();
             }
             let (stage, behind) = watch::channel(Stage::Writing);
             self.front = decided.last.replace(behind);
@@ -182,26 +206,59 @@ impl<'c> Place<'c> {
         }
     }
 
-    /// A group's time, no earlier than that of the group in front.
+    /// A group's time, no earlier than that of the group in front, and of any commit that was seen.
     pub(super) fn time(&self, at: Timestamp) -> Timestamp {
-        self.deciding.as_ref().map_or(at, |decided| at.max(decided.at))
+        let (Some(turns), Some(decided)) = (self.turns, &self.deciding) else { return at };
+        at.max(decided.at).max(Timestamp::from_micros(turns.latest.load(Relaxed)))
     }
 
-    /// Takes what the groups in front decided for what there is.
-    pub(super) fn presume(&self, loaded: &mut Loaded, needs: &Needs) {
-        for changed in self.deciding.iter().flat_map(|decided| &decided.changed) {
-            loaded.presume(needs, changed);
+    /// There is a commit of this time.
+    pub(super) fn saw(&self, at: Timestamp) {
+        if let Some(turns) = self.turns {
+            turns.latest.fetch_max(at.as_micros(), Relaxed);
         }
     }
 
+    /// Whether the time of some commit is known.
+    pub(super) fn has_seen(&self) -> bool {
+        self.turns.is_some_and(|turns| turns.latest.load(Relaxed) > i64::MIN)
+    }
+
+    /// Takes what groups in front have decided for what there is, of the rows that are to be locked. Gives what is needed
+    /// beside.
+    pub(super) fn presume(&self, loaded: &mut Loaded, needs: &Needs) -> Needs {
+        let mut others = needs.clone();
+        let Some(turns) = self.turns else { return others };
+        let known = turns.known();
+        for locks in &mut others.locks {
+            locks.keys.retain(|key| {
+                let row = known.row(locks.table, key);
+                row.inspect(|row| loaded.presume(locks.table, key, row)).is_none()
+            });
+        }
+        others.locks.retain(|locks| !locks.keys.is_empty());
+        others
+    }
+
     /// Lets the next group decide, over what this one decided.
-    pub(super) fn decided(&mut self, at: Timestamp, changed: Vec<RowEffect>) {
-        if let Some(mut decided) = self.deciding.take() {
-            decided.at = at;
-            decided.changed.push_back(changed);
-            if decided.changed.len() > MAX_OVERLAP {
-                decided.changed.pop_front();
+    pub(super) fn decided(
+        &mut self,
+        at: Timestamp,
+        changed: &[RowEffect],
+        guarded: Option<(&Needs, &Loaded)>,
+    ) {
+        let (Some(turns), Some(mut decided)) = (self.turns, self.deciding.take()) else { return };
+        decided.at = at;
+        let mut known = turns.known();
+        if let Some((needs, loaded)) = guarded {
+            for locks in &needs.locks {
+                for key in &locks.keys {
+                    known.put(locks.table, key.clone(), loaded.row(locks.table, key).ok().flatten());
+                }
             }
+        }
+        for effect in changed {
+            known.put(effect.table, effect.key.clone(), effect.after.clone());
         }
     }
 

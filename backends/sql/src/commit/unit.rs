@@ -54,7 +54,8 @@ impl Committing {
         self.run(session, &statements).await?;
         place.pass();
         let wrote = self.log(session, &effects, at, &state).write(session, &self.tables).await?;
-        place.decided(at, effects.rows);
+        let changed: Vec<_> = effects.rows.into_iter().filter(|effect| effect.before.is_some()).collect();
+        place.decided(at, &changed, None);
         place.written();
         Ok((answers, Wrote::of(wrote)))
     }

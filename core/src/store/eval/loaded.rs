@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
+use super::Source;
 use super::needs::{Collected, Needs};
-use super::{RowEffect, Source};
 use crate::store::error::StoreError;
 use crate::store::log::Stored;
 use crate::store::row::{Key, Row};
@@ -81,21 +81,29 @@ impl Loaded {
         }
     }
 
-    /// Takes what is about to be committed for what there is, of the rows of `needs.locks`: to judge before they can be
-    /// locked. Whether it was right, [`renew`](Loaded::renew) tells.
-    pub fn presume(&mut self, needs: &Needs, effects: &[RowEffect]) {
-        for effect in effects {
-            let locked = needs.locks.iter().find(|locks| locks.table == effect.table);
-            if locked.is_none_or(|locks| locks.keys.binary_search(&effect.key).is_err()) {
-                continue;
-            }
-            let Some(after) = &effect.after else { continue };
-            if let Some(Some(known)) = self.rows.get_mut(&(effect.table, effect.key.clone()))
-                && known.version() < after.version()
-            {
-                *known = Arc::clone(after);
+    /// Takes a row of `needs.locks` for what is there, to judge before it can be locked, unless a later version of it is
+    /// known. Whether it was right, [`renew`](Loaded::renew) tells.
+    pub fn presume(&mut self, table: TableId, key: &Key, row: &Arc<Row>) {
+        if let Some(known) = self.rows.get_mut(&(table, key.clone()))
+            && known.as_ref().is_none_or(|known| known.version() < row.version())
+        {
+            *known = Some(Arc::clone(row));
+        }
+    }
+
+    /// Forgets what was presumed of this: it is asked for now, and where no answer is put for it, there is none.
+    pub fn expect_anew(&mut self, needs: &Needs) {
+        for parents in &needs.parents {
+            for key in &parents.keys {
+                self.present.remove(&(parents.table, key.clone()));
             }
         }
+        for locks in &needs.locks {
+            for key in &locks.keys {
+                self.rows.remove(&(locks.table, key.clone()));
+            }
+        }
+        self.expect(needs);
     }
 
     /// Takes rows that are locked now in place of what was known of them, and says whether anything is different. A
@@ -210,6 +218,7 @@ impl Source for Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::eval::KeysOf;
     use crate::store::{Batch, Column, Fixed, Prepared, Schema, Table, Write};
 
     static POTS: Table = Table::new(
@@ -262,22 +271,33 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_about_to_be_committed_only_what_is_later_and_to_be_locked_is_presumed() {
-        let effect =
-            |table, number, after: Option<Row>| RowEffect::new(table, key(number), None, after.map(Arc::new));
-        for (after, now) in [(Some(pot(1, 9, 6)), 9), (Some(pot(1, 9, 4)), 3), (None, 3)] {
-            let (table, needs, mut loaded) = known();
-            // Another pot is nobody's business here, and neither is one that was not there.
-            let effects = [
-                effect(table, 1, after),
-                effect(table, 2, Some(pot(2, 1, 1))),
-                effect(table, 7, Some(pot(7, 1, 1))),
-            ];
-            loaded.presume(&needs, &effects);
-            assert_eq!(plants(&loaded, table, 1), Some(now));
-            assert_eq!(plants(&loaded, table, 2), None);
-            assert!(loaded.misses().is_none());
-            assert!(loaded.row(table, &key(7)).is_err());
+    fn a_row_that_is_to_be_locked_is_presumed_where_none_or_an_earlier_one_is_known() {
+        for (number, row, now) in [
+            (1, pot(1, 9, 6), Some(9)),
+            (1, pot(1, 9, 5), Some(3)),
+            (1, pot(1, 9, 4), Some(3)),
+            (2, pot(2, 1, 1), Some(1)),
+        ] {
+            let (table, _, mut loaded) = known();
+            loaded.presume(table, &key(number), &Arc::new(row));
+            assert_eq!(plants(&loaded, table, number), now);
         }
+        // Another pot is nobody's business here.
+        let (table, _, mut loaded) = known();
+        loaded.presume(table, &key(7), &Arc::new(pot(7, 1, 1)));
+        assert!(loaded.row(table, &key(7)).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_for_anew_is_not_there_before_it_is_answered() {
+        let (table, mut needs, mut loaded) = known();
+        needs.parents =
+            needs.locks.iter().map(|locks| locks.keys.clone()).map(|keys| KeysOf { table, keys }).collect();
+        loaded.presume_parents(&needs);
+        loaded.expect_anew(&needs);
+        assert_eq!(plants(&loaded, table, 1), None);
+        assert!(!loaded.exists(table, &key(1)).unwrap());
+        loaded.put_row(table, key(1), pot(1, 4, 2));
+        assert_eq!(plants(&loaded, table, 1), Some(4));
     }
 }
