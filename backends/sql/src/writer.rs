@@ -246,7 +246,7 @@ impl Writer {
     async fn linger(&mut self) {
         let others = self.flying.load(Ordering::Relaxed);
         let known = self.pace.known.saturating_sub(others).min(self.most());
-        let enough = known - known / 8;
+        let enough = known - known / 32;
         for _ in 0..YIELDS {
             if self.backlog.len() >= known || self.ended {
                 self.doubt = Doubt::default();

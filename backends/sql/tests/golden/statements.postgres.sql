@@ -24,7 +24,9 @@ WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) S
   WHERE f.position IS NULL) AS free
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 AND (SELECT count(*)
-  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival
+  WHERE (SELECT count(*)
+  FROM w0) > 0), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
   CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
   FROM w1 d
@@ -57,7 +59,9 @@ WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) S
   WHERE f.position IS NULL) AS free
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 AND (SELECT count(*)
-  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival
+  WHERE (SELECT count(*)
+  FROM w0) > 0), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
   CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
   FROM w1 d
@@ -131,7 +135,9 @@ WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) S
   WHERE f.position IS NULL) AS free
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 AND (SELECT count(*)
-  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival
+  WHERE (SELECT count(*)
+  FROM w0) > 0), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
   CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
   FROM w1 d
@@ -166,7 +172,9 @@ WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) S
   WHERE f.position IS NULL) AS free
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 AND (SELECT count(*)
-  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival
+  WHERE (SELECT count(*)
+  FROM w0) > 0), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
   CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
   FROM w1 d
@@ -426,21 +434,30 @@ WITH w0 AS (SELECT t.*
   FROM unnest($1::uuid[]) WITH ORDINALITY AS s(c0, n)
   CROSS JOIN LATERAL (SELECT *
   FROM "apportion"."plants" t
-  WHERE t."id" = s.c0 FOR SHARE) t) SELECT 0::bigint, t."age", t."revision", t."version", t."id", t."name"
-  FROM w0 t;
-WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $1, s.c1
-  FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
-  ORDER BY s.c0 RETURNING batch), w1 AS (SELECT h.position, NOT EXISTS (SELECT 1
+  WHERE t."id" = s.c0 FOR SHARE) t), w1 AS (SELECT count(*) AS n
+  FROM (SELECT 1
+  FROM w0) x), w2 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) SELECT s.c0, $2, s.c1
+  FROM unnest($3::uuid[], $4::uuid[]) WITH ORDINALITY AS s(c0, c1, n)
+  WHERE (SELECT n
+  FROM w1) >= 0
+  ORDER BY s.c0 RETURNING batch), w3 AS (SELECT h.position, NOT EXISTS (SELECT 1
   FROM "apportion"."kernel_feed" f
   WHERE f.position IS NULL) AS free
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 AND (SELECT count(*)
-  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
-  FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
-  CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
-  FROM w1 d
-  WHERE h.id = 1 AND d.free) SELECT 0::bigint, d.free
-  FROM w1 d;
+  FROM w2) > 0 FOR UPDATE OF h SKIP LOCKED), w4 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival
+  WHERE (SELECT count(*)
+  FROM w2) > 0), w5 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM unnest($5::uuid[], $6::timestamptz[], $7::uuid[], $8::text[], $9::uuid[], $10::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
+  CROSS JOIN w4 a LEFT JOIN w3 d ON true), w6 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $11, batch = $12, last_at = greatest(h.last_at, $13)
+  FROM w3 d
+  WHERE h.id = 1 AND d.free) SELECT 0::bigint, NULL::boolean, t."age", t."revision", t."version", t."id", NULL::timestamptz, t."name"
+  FROM w0 t
+  UNION ALL SELECT 1::bigint, d.free, NULL::bigint, NULL::bigint, NULL::bigint, NULL::uuid, (SELECT greatest(h.last_at, (SELECT max(r.at)
+  FROM "apportion"."kernel_receipts" r))
+  FROM "apportion"."kernel_head" h
+  WHERE h.id = 1), NULL::text
+  FROM (VALUES (1)) x LEFT JOIN w3 d ON true;
 commit;
 -- while records wait for positions
 begin;
@@ -474,7 +491,9 @@ WITH w0 AS (INSERT INTO "apportion"."kernel_receipts" (batch, at, fingerprint) S
   WHERE f.position IS NULL) AS free
   FROM "apportion"."kernel_head" h
   WHERE h.id = 1 AND (SELECT count(*)
-  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
+  FROM w0) > 0 FOR UPDATE OF h SKIP LOCKED), w2 AS (SELECT nextval('"apportion"."kernel_arrivals"') AS arrival
+  WHERE (SELECT count(*)
+  FROM w0) > 0), w3 AS (INSERT INTO "apportion"."kernel_feed" (batch, arrival, place, position, at, actor, operation, fingerprint, changes) SELECT s.c0, a.arrival, s.n, CASE WHEN d.free THEN d.position + s.n END, s.c1, s.c2, s.c3, s.c4, s.c5
   FROM unnest($4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::uuid[], $9::bytea[]) WITH ORDINALITY AS s(c0, c1, c2, c3, c4, c5, n)
   CROSS JOIN w2 a LEFT JOIN w1 d ON true), w4 AS (UPDATE "apportion"."kernel_head" AS h SET position = d.position + $10, batch = $11, last_at = greatest(h.last_at, $12)
   FROM w1 d
