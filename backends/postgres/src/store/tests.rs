@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+mod known;
+
 static POTS: Table = Table::new(
     "pots",
     &[

@@ -218,8 +218,9 @@ impl Source for Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::eval::KeysOf;
+    use crate::store::eval::{Effects, Group, KeysOf};
     use crate::store::{Batch, Column, Fixed, Prepared, Schema, Table, Write};
+    use crate::time::Timestamp;
 
     static POTS: Table = Table::new(
         "pots",
@@ -299,5 +300,30 @@ mod tests {
         assert!(!loaded.exists(table, &key(1)).unwrap());
         loaded.put_row(table, key(1), pot(1, 4, 2));
         assert_eq!(plants(&loaded, table, 1), Some(4));
+    }
+
+    #[test]
+    fn a_group_without_records_does_the_same_to_the_rows() {
+        let schema = Schema::new(&[&POTS]).unwrap();
+        let (_, _, loaded) = known();
+        let batch = Batch::new(Uuid::from_u128(0x018f_0000_0000_7000_8000_0000_0000_0001), "plant");
+        let prepared =
+            schema.prepare(batch.with(Write::admit(&POTS, Uuid::from_u128(1), "plants", 1))).unwrap();
+        let mut loaded = loaded;
+        loaded.expect(&Needs::of(&schema, [&prepared]));
+        let judged = |group: Group<'_, Loaded>| {
+            let mut group = group;
+            let answer = group.judge(&prepared).unwrap();
+            (answer, group.finish())
+        };
+        let group = || Group::new(&schema, &loaded, Timestamp::EPOCH, None);
+        let (with, without) = (judged(group()), judged(group().without_records()));
+        assert_eq!((with.1.records.len(), without.1.records.len()), (1, 0));
+        assert_eq!(with.0, without.0);
+        let rows =
+            |effects: Effects| effects.rows.into_iter().map(|row| (row.key, row.after)).collect::<Vec<_>>();
+        let rows = (rows(with.1), rows(without.1));
+        assert_eq!(rows.0, rows.1);
+        assert_eq!(rows.0.len(), 1);
     }
 }
