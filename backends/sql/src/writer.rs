@@ -25,9 +25,9 @@ const MIN_LINGER: Duration = Duration::from_millis(1);
 const MAX_DOUBT: u32 = 6;
 /// After so many groups that were not waited for it is tried again.
 const FORGIVEN_AFTER: u32 = 64;
-/// From so many callers on a group may begin before the last has ended.
+/// From so many callers on a group may begin before the last has ended,
 const WORTH_OVERLAPPING: usize = 32;
-/// And another before that.
+/// and from so many on another one before that.
 const WORTH_OVERLAPPING_TWICE: usize = 128;
 /// How often a group lets other tasks run first, so that those callers can come back.
 const YIELDS: usize = 16;
@@ -216,20 +216,18 @@ impl Writer {
     /// How many batches the next group has at most. Where groups overlap they share the callers, so that some work while
     /// others are being made durable.
     fn most(&self) -> usize {
-        if self.overlap() > 1 {
-            self.pace.known.div_ceil(self.overlap()).min(self.max_group)
-        } else {
-            self.max_group
+        match self.overlap() {
+            1 => self.max_group,
+            groups => self.pace.known.div_ceil(groups).min(self.max_group),
         }
     }
 
     /// How many groups are worth having under way at once: the fewer callers there are, the better they share one commit.
     fn overlap(&self) -> usize {
         match self.pace.known {
-            _ if !self.early => 1,
-            ..WORTH_OVERLAPPING => 1,
-            ..WORTH_OVERLAPPING_TWICE => 2,
-            _ => MAX_OVERLAP,
+            WORTH_OVERLAPPING..WORTH_OVERLAPPING_TWICE if self.early => 2,
+            WORTH_OVERLAPPING_TWICE.. if self.early => MAX_OVERLAP,
+            _ => 1,
         }
     }
 
@@ -241,7 +239,7 @@ impl Writer {
     }
 
     /// Callers that were answered together come back one by one. Without a short wait the first would be committed
-    /// alone, and the others would wait for its sync. So a group waits until most of those are there who were known when the
+    /// alone, and the others would wait for its sync. So a group waits until nearly all of those are there who were known when the
     /// last one ended, but for a quarter of the time that it took at most, and less where waiting was in vain.
     async fn linger(&mut self) {
         let others = self.flying.load(Ordering::Relaxed);

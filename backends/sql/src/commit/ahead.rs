@@ -174,9 +174,12 @@ impl Committing {
         let in_any_order = is_in_any_order(&self.tables, &effects);
         let (to_insert, changed) = apart(std::mem::take(&mut effects.rows));
         // Of whom not everything was asked, it would not be certain.
-        let refused = answers.iter().enumerate().filter(|(_, answer)| answer.is_err());
-        let refuses = refused.map(|(at, _)| at).any(|at| !expected.asked.contains(&at));
-        if refuses || !in_any_order || !are_same(&expected.inserted, &to_insert) {
+        let is_doubtful =
+            |(at, answer): (usize, &Result<_, _>)| answer.is_err() && !expected.asked.contains(&at);
+        if answers.iter().enumerate().any(is_doubtful)
+            || !in_any_order
+            || !are_same(&expected.inserted, &to_insert)
+        {
             return Err(Failure::Serialization);
         }
         Ok(Rest { answers, at, changed, effects })
@@ -224,12 +227,11 @@ impl Committing {
             asked.extend(0..members.len());
         }
         loop {
-            let judged = match guessed.take().filter(|_| !loaded.has_missed()) {
-                Some(judged) => judged,
-                None => {
-                    let left = Records::Left;
-                    self.judged(session, members, &mut loaded, &mut state, place, left).await?
-                }
+            let judged = if let Some(judged) = guessed.take().filter(|_| !loaded.has_missed()) {
+                judged
+            } else {
+                let left = Records::Left;
+                self.judged(session, members, &mut loaded, &mut state, place, left).await?
             };
             place.saw(state.last_at);
             let refused = judged.answers.iter().enumerate().filter(|(_, answer)| answer.is_err());

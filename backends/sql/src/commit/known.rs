@@ -46,8 +46,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use apportion::store::{Batch, Column, NewRow, Op, Schema, Table, Write};
     use uuid::Uuid;
 
