@@ -43,7 +43,7 @@ pub struct PostgresStore {
     gather: Arc<Gather>,
 }
 
-/// How many statements look rows up at once, before further calls are put together.
+/// How many statements look rows up at once, where one takes long.
 const LOOKING_UP: usize = 2;
 
 /// Answers reads.

@@ -1,18 +1,24 @@
 //! Callers whose look-ups are answered together: [`Gather`].
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use apportion::store::{Query, Reads, StoreError};
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// How many look-ups go into one statement.
 const MAX_QUERIES: usize = 1024;
 
 /// How often a lane lets other tasks run before it takes what waits.
-const YIELDS: usize = 4;
+const YIELDS: usize = 16;
+
+/// How long a statement takes before what waits is no longer left to it.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Answers queries: what a backend does with what was gathered.
 #[async_trait]
@@ -24,8 +30,8 @@ pub trait Answering: Send + Sync {
 /// Answers calls that look rows up by their keys, those that wait in one round trip.
 ///
 /// A look-up costs little but its round trip, and hundreds of callers have hundreds of them. So a call that comes while
-/// so many statements are under way waits for the next, together with whatever else waits; one that comes alone is
-/// asked at once. Calls with scans are never put together: a short one would wait for a long one.
+/// a statement is under way waits for the next, together with whatever else waits; one that comes alone is asked at once. A
+/// statement that takes long is not waited for, while no more than so many are under way. Calls with scans are never put together: a short one would wait for a long one.
 pub struct Gather {
     answering: Arc<dyn Answering>,
     runtime: Handle,
@@ -53,10 +59,10 @@ impl fmt::Debug for Gather {
 }
 
 impl Gather {
-    /// Gathers calls while `lanes` statements are under way.
+    /// Gathers calls while a statement is under way, and has at most so many `lanes` of them at once.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime. Its timer must be enabled.
     pub fn new(answering: Arc<dyn Answering>, lanes: usize) -> Arc<Self> {
         let (runtime, waiting) = (Handle::current(), Mutex::default());
         Arc::new(Self { answering, runtime, lanes: lanes.max(1), waiting })
@@ -72,7 +78,7 @@ impl Gather {
         let may_begin = {
             let mut waiting = self.lock();
             waiting.calls.push(Call { queries, answer });
-            let free = waiting.lanes < self.lanes;
+            let free = waiting.lanes == 0;
             waiting.lanes += usize::from(free);
             free
         };
@@ -100,6 +106,19 @@ impl Gather {
         };
         let count = waiting.calls.iter().take_while(fits).count();
         waiting.calls.drain(..count).collect()
+    }
+
+    /// Begins another lane for what waits, where there may be one more.
+    fn help(self: &Arc<Self>) {
+        let may_begin = {
+            let mut waiting = self.lock();
+            let needed = !waiting.calls.is_empty() && waiting.lanes < self.lanes;
+            waiting.lanes += usize::from(needed);
+            needed
+        };
+        if may_begin {
+            Lane::begin(self);
+        }
     }
 
     /// Answers some calls together.
@@ -158,7 +177,10 @@ impl Lane {
                 self.ended = true;
                 return;
             }
-            self.gather.together(calls).await;
+            let mut answering = pin!(self.gather.together(calls));
+            while timeout(PATIENCE, answering.as_mut()).await.is_err() {
+                self.gather.help();
+            }
         }
     }
 }

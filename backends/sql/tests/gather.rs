@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use apportion::store::{Answer, Column, Query, Reads, Scan, StoreError, Table};
 use apportion::time::Timestamp;
@@ -134,6 +135,27 @@ async fn no_more_statements_are_under_way_than_there_are_lanes() {
     assert!(fake.most_under_way.load(Ordering::SeqCst) <= 2);
     // A lane that had nothing to do has ended, and another one begins.
     assert_eq!(numbers(call(&gather, vec![get(50)])).await, [50]);
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_long_is_not_waited_for_while_there_may_be_another() {
+    let (fake, gather) = start(2);
+    let first = call(&gather, vec![get(1)]);
+    settle().await;
+    let second = call(&gather, vec![get(2)]);
+    settle().await;
+    while fake.statements() != [1, 1] {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Both take long, and there may be no third.
+    let third = call(&gather, vec![get(3)]);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(fake.statements(), [1, 1]);
+    fake.gate.add_permits(3);
+    for (at, called) in (1..).zip([first, second, third]) {
+        assert_eq!(numbers(called).await, [at]);
+    }
+    assert_eq!(fake.most_under_way.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
