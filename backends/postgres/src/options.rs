@@ -64,8 +64,8 @@ pub struct PostgresOptions {
     pub max_group: usize,
     /// How many calls may wait before further ones wait for room: 4,096.
     pub queue: usize,
-    /// How many groups may be under way at once: 1, beside which the next one inserts its rows. More of them wait for one
-    /// another's rows in the database.
+    /// How many groups may be under way at once: 1, beside which the next ones insert their rows. More of them wait for
+    /// one another's rows in the database.
     pub lanes: usize,
     /// What opening does about tables that are not as declared: it makes them.
     pub migrate: Migrate,

@@ -1,9 +1,10 @@
 //! Working ahead: what a group does before the one in front of it is durable.
 //!
-//! The rows that a group inserts are most of its work, and nobody waits for them. So it looks everything up without
-//! locking it, judges, and inserts, while the group in front is still being made durable. When its turn comes it locks what
-//! it changes or guards, and judges again over what is there now, under all locks. Where the same rows are to be inserted
-//! what is left is little: the counters, the log, the commit. Where not, it is undone and begins again, in its turn.
+//! The rows that a group inserts are most of its work, and nobody waits for them. So it judges over rows as the last groups
+//! left them, asks for what is not known of them, and inserts, while the group in front is still being made durable. Meanwhile it
+//! judges again, by what that one has decided. What is left is one statement, which locks what the group changes or guards,
+//! updates, and writes the log ([`Last`]), and the commit. Where what it locks is not as it was judged over, or other rows would
+//! have to be inserted, it is undone and begins again, in its turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,10 +51,9 @@ impl Committing {
         let (inserted, _) = apart(foreseen.effects.rows);
         let statements = write(&self.tables, &inserted);
         let expected = Expected { inserted, asked, trust };
-        let until = Place::patience();
         // What is left to do is settled while the rows are on their way.
         let settling = async {
-            place.decide_soon(until).await?;
+            place.decide_soon().await?;
             place.pass();
             self.settle(members, &needs, &mut loaded, &state, place, &expected)
         };
@@ -61,7 +61,7 @@ impl Committing {
         let ended = async {
             written?;
             let settled = settled?;
-            place.end_soon(until).await?;
+            place.end_soon().await?;
             match settled {
                 Settled::Last(answers, last) => {
                     let wrote = self.together(session, &needs, &mut loaded, &last, place).await?;

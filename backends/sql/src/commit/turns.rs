@@ -9,13 +9,13 @@ use apportion::store::eval::{Loaded, Needs, RowEffect, Source as _};
 use apportion::store::{Op, Prepared};
 use apportion::time::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::known::Known;
 use crate::connection::Failure;
 use crate::queue::Baton;
 
-/// How long a group that has inserted rows waits for its turn. Others may wait for those rows, and whoever has the turn for
+/// How long a group that has inserted rows waits for its turn, and then for the group in front to write. Others may wait for those rows, and whoever has the turn for
 /// others: no database sees that circle, so it is cut here.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -168,13 +168,8 @@ impl<'c> Place<'c> {
     }
 
     /// Waits for that turn while others may wait for this group.
-    pub(super) async fn decide_soon(&mut self, until: Instant) -> Result<(), Failure> {
-        timeout_at(until, self.decide()).await.map_err(|_| Failure::Serialization)
-    }
-
-    /// Until when a group waits that inserts now.
-    pub(super) fn patience() -> Instant {
-        Instant::now() + PATIENCE
+    pub(super) async fn decide_soon(&mut self) -> Result<(), Failure> {
+        timeout(PATIENCE, self.decide()).await.map_err(|_| Failure::Serialization)
     }
 
     /// Waits until the group in front is durable.
@@ -188,9 +183,9 @@ impl<'c> Place<'c> {
 
     /// The same while others may wait for this group, and the group in front for them. Once that has written everything it
     /// waits for nobody.
-    pub(super) async fn end_soon(&mut self, until: Instant) -> Result<(), Failure> {
+    pub(super) async fn end_soon(&mut self) -> Result<(), Failure> {
         if let Some(front) = &mut self.front {
-            let written = timeout_at(until, front.wait_for(|stage| *stage == Stage::Written)).await;
+            let written = timeout(PATIENCE, front.wait_for(|stage| *stage == Stage::Written)).await;
             drop(written.map_err(|_| Failure::Serialization)?);
         }
         self.end().await;
