@@ -30,8 +30,9 @@ pub trait Answering: Send + Sync {
 /// Answers calls that look rows up by their keys, those that wait in one round trip.
 ///
 /// A look-up costs little but its round trip, and hundreds of callers have hundreds of them. So a call that comes while
-/// a statement is under way waits for the next, together with whatever else waits; one that comes alone is asked at once. A
-/// statement that takes long is not waited for, while no more than so many are under way. Calls with scans are never put together: a short one would wait for a long one.
+/// a statement is under way waits for the next, together with whatever else waits; one that comes alone is asked at once.
+/// A statement that takes long is not waited for, while no more than so many are under way. Calls with scans are never
+/// put together: a short one would wait for a long one.
 pub struct Gather {
     answering: Arc<dyn Answering>,
     runtime: Handle,

@@ -15,8 +15,8 @@ use super::known::Known;
 use crate::connection::Failure;
 use crate::queue::Baton;
 
-/// How long a group that has inserted rows waits for its turn, and then for the group in front to write. Others may wait for those rows, and whoever has the turn for
-/// others: no database sees that circle, so it is cut here.
+/// How long a group that has inserted rows waits for its turn, and then for those in front to write. Others may wait for
+/// those rows, and whoever has the turn for others: no database sees that circle, so it is cut here.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many groups look everything up once the database has refused rows.
@@ -43,13 +43,13 @@ pub(super) struct Turns {
 #[derive(Debug)]
 struct Decided {
     at: Timestamp,
-    /// Where it is.
-    last: Option<watch::Receiver<Stage>>,
+    /// Where the groups are that have decided, and perhaps not ended.
+    under_way: Vec<watch::Receiver<Stage>>,
 }
 
 impl Default for Decided {
     fn default() -> Self {
-        Self { at: Timestamp::MIN, last: None }
+        Self { at: Timestamp::MIN, under_way: Vec::new() }
     }
 }
 
@@ -89,9 +89,10 @@ pub(super) struct Place<'c> {
     /// Nothing was tried, and the turn has not come.
     early: bool,
     deciding: Option<MutexGuard<'c, Decided>>,
-    /// Where the group in front is; none before the turn, and once that has ended.
-    front: Option<watch::Receiver<Stage>>,
-    /// Tells the group behind where this one is.
+    /// Where the groups in front are that have not ended; none before the turn. All of them: one that gives up lets nobody
+    /// past those in front of it.
+    front: Vec<watch::Receiver<Stage>>,
+    /// Tells the groups behind where this one is.
     stage: Option<watch::Sender<Stage>>,
     /// The right of the next group to begin.
     baton: Option<Baton>,
@@ -99,7 +100,7 @@ pub(super) struct Place<'c> {
 
 impl<'c> Place<'c> {
     pub(super) fn new(turns: Option<&'c Turns>, baton: Option<Baton>) -> Self {
-        Self { turns, early: turns.is_some(), deciding: None, front: None, stage: None, baton }
+        Self { turns, early: turns.is_some(), deciding: None, front: Vec::new(), stage: None, baton }
     }
 
     /// Whether members are worth working ahead for: they insert, and nothing is deleted, which has to come first.
@@ -161,7 +162,9 @@ impl<'c> Place<'c> {
                 turns.known().clear();
             }
             let (stage, behind) = watch::channel(Stage::Writing);
-            self.front = decided.last.replace(behind);
+            decided.under_way.retain(|group| group.has_changed().is_ok());
+            self.front.clone_from(&decided.under_way);
+            decided.under_way.push(behind);
             self.stage = Some(stage);
             self.deciding = Some(decided);
         }
@@ -172,22 +175,24 @@ impl<'c> Place<'c> {
         timeout(PATIENCE, self.decide()).await.map_err(|_| Failure::Serialization)
     }
 
-    /// Waits until the group in front is durable.
+    /// Waits until the groups in front are durable.
     async fn end(&mut self) {
-        if let Some(front) = &mut self.front {
+        for group in &mut self.front {
             // Nobody can tell any more: it has ended.
-            while front.changed().await.is_ok() {}
+            while group.changed().await.is_ok() {}
         }
-        self.front = None;
+        self.front.clear();
     }
 
-    /// The same while others may wait for this group, and the group in front for them. Once that has written everything it
-    /// waits for nobody.
+    /// The same while others may wait for this group, and those in front for them. Who has written everything waits for
+    /// nobody.
     pub(super) async fn end_soon(&mut self) -> Result<(), Failure> {
-        if let Some(front) = &mut self.front {
-            let written = timeout(PATIENCE, front.wait_for(|stage| *stage == Stage::Written)).await;
-            drop(written.map_err(|_| Failure::Serialization)?);
-        }
+        let written = async {
+            for group in &mut self.front {
+                drop(group.wait_for(|stage| *stage == Stage::Written).await);
+            }
+        };
+        timeout(PATIENCE, written).await.map_err(|_| Failure::Serialization)?;
         self.end().await;
         Ok(())
     }
@@ -266,7 +271,7 @@ impl<'c> Place<'c> {
 
     /// The commit has been answered.
     pub(super) fn ended(&mut self) {
-        self.front = None;
+        self.front.clear();
         self.stage = None;
     }
 }
@@ -274,4 +279,38 @@ impl<'c> Place<'c> {
 /// Whether a number of groups is over; otherwise one more of them is.
 fn is_over(groups: &AtomicU32) -> bool {
     groups.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    async fn decided(turns: &Turns) -> Place<'_> {
+        let mut place = Place::new(Some(turns), None);
+        place.decide_soon().await.unwrap();
+        place.decided(Timestamp::EPOCH, &[], None);
+        place
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_or_is_lost_lets_nobody_past_those_in_front() {
+        let turns = Turns::default();
+        let mut first = decided(&turns).await;
+        let mut second = decided(&turns).await;
+        let third = decided(&turns).await;
+        let mut last = decided(&turns).await;
+        second.come_late();
+        drop(third);
+        assert!(last.end_soon().now_or_never().is_none(), "the first has not written");
+        first.written();
+        assert!(last.end_soon().now_or_never().is_none(), "the first is not durable");
+        first.ended();
+        assert!(last.end_soon().now_or_never().unwrap().is_ok());
+        // Who gave up comes last now.
+        assert!(second.wait().now_or_never().is_none());
+        last.ended();
+        assert_eq!(second.wait().now_or_never(), Some(false), "it has its turn already");
+    }
 }
