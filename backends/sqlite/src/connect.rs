@@ -127,6 +127,7 @@ impl Connector {
             .pragma("fullfsync", "ON")
             .pragma("checkpoint_fullfsync", "ON")
             .pragma("journal_size_limit", self.log_bytes.to_string())
+            .pragma("wal_autocheckpoint", (self.log_bytes / 4 / 4096).max(1).to_string())
     }
 
     /// A pool of connections that only read.

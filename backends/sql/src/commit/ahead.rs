@@ -32,7 +32,9 @@ impl Committing {
         place: &mut Place<'_>,
     ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        let trust = Trust { new: place.trusts(), known: place.is_among_itself() };
+        let mut trust = Trust { new: place.trusts(), known: place.is_among_itself(), last: false };
+        // Mostly the group in front has decided by now, and what is judged is judged for good.
+        trust.last = trust.known && place.decide_now();
         // What can be judged from what is known is, while the unit of work begins.
         let guess = async { self.guess(members, &needs, place, trust) };
         let (begun, guess) = join(session.begin(), guess).await;
@@ -43,19 +45,23 @@ impl Committing {
             return Ok((foreseen.answers, Wrote::Nothing));
         }
         if !is_in_any_order(&self.tables, &foreseen.effects) {
-            if place.wait().await {
-                session.refresh();
-            }
+            place.wait().await;
+            session.refresh();
             return self.inside(session, members, false, place).await;
         }
-        let (inserted, _) = apart(foreseen.effects.rows);
+        let Judged { answers, mut effects, at } = foreseen;
+        let (inserted, changed) = apart(std::mem::take(&mut effects.rows));
         let statements = write(&self.tables, &inserted);
         let expected = Expected { inserted, asked, trust };
         // What is left to do is settled while the rows are on their way.
         let settling = async {
+            let mut rest = trust.last.then_some(Rest { answers, at, changed, effects });
             place.decide_soon().await?;
             place.pass();
-            self.settle(members, &needs, &mut loaded, &state, place, &expected)
+            if rest.is_none() {
+                rest = self.judge_again(members, &needs, &mut loaded, &state, place, &expected)?;
+            }
+            Ok::<_, Failure>(self.settle(&needs, &loaded, place, trust, rest))
         };
         let (written, settled) = join(self.run(session, &statements), settling).await;
         let ended = async {
@@ -79,30 +85,39 @@ impl Committing {
         ended
     }
 
-    /// What is left to do, as far as it can be told from what is known.
-    fn settle(
+    /// Judges by what the groups in front have decided. None where more must be known.
+    fn judge_again(
         &self,
         members: &[&Prepared],
         needs: &Needs,
         loaded: &mut Loaded,
         state: &State,
-        place: &mut Place<'_>,
+        place: &Place<'_>,
         expected: &Expected,
-    ) -> Result<Settled, Failure> {
+    ) -> Result<Option<Rest>, Failure> {
         place.presume(loaded, needs);
         let judged = self.judge_at(loaded, members, state, place, Records::Made);
-        if loaded.has_missed() {
-            return Ok(Settled::Rest(None));
-        }
-        let rest = self.left(judged, expected)?;
-        if !expected.trust.known || moves_references(&self.tables, &rest.changed) {
-            return Ok(Settled::Rest(Some(rest)));
+        if loaded.has_missed() { Ok(None) } else { self.left(judged, expected).map(Some) }
+    }
+
+    /// How what is left is done.
+    fn settle(
+        &self,
+        needs: &Needs,
+        loaded: &Loaded,
+        place: &mut Place<'_>,
+        trust: Trust,
+        rest: Option<Rest>,
+    ) -> Settled {
+        let Some(rest) = rest else { return Settled::Rest(None) };
+        if !trust.known || moves_references(&self.tables, &rest.changed) {
+            return Settled::Rest(Some(rest));
         }
         let Some(last) = Last::new(&self.tables, needs, &rest.changed, &rest.effects, rest.at) else {
-            return Ok(Settled::Rest(Some(rest)));
+            return Settled::Rest(Some(rest));
         };
         place.decided(rest.at, &rest.changed, Some((needs, loaded)));
-        Ok(Settled::Last(rest.answers, last))
+        Settled::Last(rest.answers, last)
     }
 
     /// The end of a group that has written everything together.
@@ -203,7 +218,7 @@ impl Committing {
             };
         }
         // The receipt of a batch that is repeated would be met at the end.
-        let judged = self.judge_at(&loaded, members, &State::default(), place, Records::Left);
+        let judged = self.judge_at(&loaded, members, &State::default(), place, trust.records());
         Guess { loaded, ask: None, judged: Some(judged) }
     }
 
@@ -230,8 +245,8 @@ impl Committing {
             let judged = if let Some(judged) = guessed.take().filter(|_| !loaded.has_missed()) {
                 judged
             } else {
-                let left = Records::Left;
-                self.judged(session, members, &mut loaded, &mut state, place, left).await?
+                let records = trust.records();
+                self.judged(session, members, &mut loaded, &mut state, place, records).await?
             };
             place.saw(state.last_at);
             let refused = judged.answers.iter().enumerate().filter(|(_, answer)| answer.is_err());
@@ -244,6 +259,10 @@ impl Committing {
             loaded.expect_anew(&needs);
             let all = load::foresee(&self.tables, &needs, None);
             self.take_in(session, all, &mut loaded, &mut state).await?;
+            if trust.last {
+                // What those in front have decided cannot be seen yet.
+                place.presume(&mut loaded, &needs);
+            }
             asked.extend(doubtful);
         }
     }
@@ -256,6 +275,14 @@ struct Trust {
     new: bool,
     /// Nobody else changes the rows that the last groups changed or guarded.
     known: bool,
+    /// What is judged is not judged again: the groups in front have decided.
+    last: bool,
+}
+
+impl Trust {
+    fn records(self) -> Records {
+        if self.last { Records::Made } else { Records::Left }
+    }
 }
 
 /// What is known before anything was asked.

@@ -157,17 +157,31 @@ impl<'c> Place<'c> {
     async fn decide(&mut self) {
         self.early = false;
         if let (Some(turns), None) = (self.turns, &self.stage) {
-            let mut decided = turns.deciding.lock().await;
-            if turns.undone.swap(false, Relaxed) {
-                turns.known().clear();
-            }
-            let (stage, behind) = watch::channel(Stage::Writing);
-            decided.under_way.retain(|group| group.has_changed().is_ok());
-            self.front.clone_from(&decided.under_way);
-            decided.under_way.push(behind);
-            self.stage = Some(stage);
-            self.deciding = Some(decided);
+            self.decides(turns, turns.deciding.lock().await);
         }
+    }
+
+    /// Takes the turn where nobody has it; says whether this group has it now.
+    pub(super) fn decide_now(&mut self) -> bool {
+        if let (Some(turns), None) = (self.turns, &self.stage)
+            && let Ok(decided) = turns.deciding.try_lock()
+        {
+            self.early = false;
+            self.decides(turns, decided);
+        }
+        self.deciding.is_some()
+    }
+
+    fn decides(&mut self, turns: &Turns, mut decided: MutexGuard<'c, Decided>) {
+        if turns.undone.swap(false, Relaxed) {
+            turns.known().clear();
+        }
+        let (stage, behind) = watch::channel(Stage::Writing);
+        decided.under_way.retain(|group| group.has_changed().is_ok());
+        self.front.clone_from(&decided.under_way);
+        decided.under_way.push(behind);
+        self.stage = Some(stage);
+        self.deciding = Some(decided);
     }
 
     /// Waits for that turn while others may wait for this group.
