@@ -1,8 +1,8 @@
 //! Working ahead: what a group does before the one in front of it is durable.
 //!
 //! The rows that a group inserts are most of its work, and nobody waits for them. So it judges over rows as the last groups
-//! left them, asks for what is not known of them, and inserts, while the group in front is still being made durable. Meanwhile it
-//! judges again, by what that one has decided. What is left is one statement, which locks what the group changes or guards,
+//! left them, asks for what is not known of them, and inserts, while the group in front is still being made durable. Where that
+//! one had not decided yet, it judges again meanwhile, by what that one decides. What is left is one statement, which locks what the group changes or guards,
 //! updates, and writes the log ([`Last`]), and the commit. Where what it locks is not as it was judged over, or other rows would
 //! have to be inserted, it is undone and begins again, in its turn.
 
@@ -32,15 +32,15 @@ impl Committing {
         place: &mut Place<'_>,
     ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        let mut trust = Trust { new: place.trusts(), known: place.is_among_itself(), last: false };
+        let mut trust = Trust { new: place.trusts(), known: place.is_among_itself(), for_good: false };
         // Mostly the group in front has decided by now, and what is judged is judged for good.
-        trust.last = trust.known && place.decide_now();
+        trust.for_good = trust.known && place.decide_now();
         // What can be judged from what is known is, while the unit of work begins.
         let guess = async { self.guess(members, &needs, place, trust) };
         let (begun, guess) = join(session.begin(), guess).await;
         begun?;
         let seen = self.foresee(session, members, guess, place, trust).await?;
-        let Foreseen { mut loaded, state, judged: foreseen, asked } = seen;
+        let Foreseen { mut loaded, state, judged: foreseen, asked, for_good } = seen;
         if foreseen.effects.receipts.is_empty() {
             return Ok((foreseen.answers, Wrote::Nothing));
         }
@@ -52,10 +52,10 @@ impl Committing {
         let Judged { answers, mut effects, at } = foreseen;
         let (inserted, changed) = apart(std::mem::take(&mut effects.rows));
         let statements = write(&self.tables, &inserted);
-        let expected = Expected { inserted, asked, trust };
+        let expected = Expected { inserted, asked };
         // What is left to do is settled while the rows are on their way.
         let settling = async {
-            let mut rest = trust.last.then_some(Rest { answers, at, changed, effects });
+            let mut rest = for_good.then_some(Rest { answers, at, changed, effects });
             place.decide_soon().await?;
             place.pass();
             if rest.is_none() {
@@ -238,6 +238,7 @@ impl Committing {
         let mut state = State::default();
         self.take_in(session, ask, &mut loaded, &mut state).await?;
         let mut asked = BTreeSet::new();
+        let mut records = trust.records();
         if !trust.new && !trust.known {
             asked.extend(0..members.len());
         }
@@ -245,25 +246,23 @@ impl Committing {
             let judged = if let Some(judged) = guessed.take().filter(|_| !loaded.has_missed()) {
                 judged
             } else {
-                let records = trust.records();
                 self.judged(session, members, &mut loaded, &mut state, place, records).await?
             };
             place.saw(state.last_at);
             let refused = judged.answers.iter().enumerate().filter(|(_, answer)| answer.is_err());
             let doubtful: Vec<_> = refused.map(|(at, _)| at).filter(|at| !asked.contains(at)).collect();
             if doubtful.is_empty() {
-                return Ok(Foreseen { loaded, state, judged, asked });
+                let for_good = records == Records::Made;
+                return Ok(Foreseen { loaded, state, judged, asked, for_good });
             }
             let some = doubtful.iter().filter_map(|at| members.get(*at).copied());
             let needs = Needs::of(&self.tables.schema, some);
             loaded.expect_anew(&needs);
             let all = load::foresee(&self.tables, &needs, None);
             self.take_in(session, all, &mut loaded, &mut state).await?;
-            if trust.last {
-                // What those in front have decided cannot be seen yet.
-                place.presume(&mut loaded, &needs);
-            }
             asked.extend(doubtful);
+            // It is seen without what those in front have decided, by which it is judged again.
+            records = Records::Left;
         }
     }
 }
@@ -275,13 +274,13 @@ struct Trust {
     new: bool,
     /// Nobody else changes the rows that the last groups changed or guarded.
     known: bool,
-    /// What is judged is not judged again: the groups in front have decided.
-    last: bool,
+    /// What is judged is not judged again, unless something has to be asked for: the groups in front have decided.
+    for_good: bool,
 }
 
 impl Trust {
     fn records(self) -> Records {
-        if self.last { Records::Made } else { Records::Left }
+        if self.for_good { Records::Made } else { Records::Left }
     }
 }
 
@@ -301,6 +300,8 @@ struct Foreseen {
     judged: Judged,
     /// The members of whom everything was asked.
     asked: BTreeSet<usize>,
+    /// It is not judged again.
+    for_good: bool,
 }
 
 /// What must still be so when it is judged again.
@@ -309,8 +310,6 @@ struct Expected {
     inserted: Vec<RowEffect>,
     /// The members that may be refused.
     asked: BTreeSet<usize>,
-    /// What was taken for granted.
-    trust: Trust,
 }
 
 /// What is left to be done once rows are inserted.

@@ -309,6 +309,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_turn_is_taken_at_once_only_where_nobody_decides() {
+        let turns = Turns::default();
+        let mut first = Place::new(Some(&turns), None);
+        assert!(first.decide_now());
+        assert!(first.decide_now(), "it has it still");
+        let mut second = Place::new(Some(&turns), None);
+        assert!(!second.decide_now());
+        first.decided(Timestamp::EPOCH, &[], None);
+        assert!(!first.decide_now(), "it has decided");
+        assert!(second.decide_now());
+        assert!(second.end_soon().now_or_never().is_none(), "the first is in front of it");
+        assert!(!Place::new(None, None).decide_now(), "there are no turns");
+    }
+
+    #[tokio::test]
     async fn who_gives_up_or_is_lost_lets_nobody_past_those_in_front() {
         let turns = Turns::default();
         let mut first = decided(&turns).await;

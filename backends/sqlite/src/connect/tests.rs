@@ -19,7 +19,7 @@ async fn setting(connection: &mut impl Connection, pragma: &str, kind: Kind) -> 
 }
 
 #[tokio::test]
-async fn every_connection_that_writes_syncs_as_the_durability_says_and_has_a_log() {
+async fn every_connection_that_writes_syncs_as_the_durability_says_and_has_a_log_of_a_size() {
     const TEXT: Kind = Kind::Text { max_bytes: 100 };
     for (durability, level) in [(Durability::Full, 2), (Durability::ProcessCrash, 1)] {
         let folder = tempfile::tempdir().unwrap();
@@ -44,5 +44,10 @@ async fn every_connection_that_writes_syncs_as_the_durability_says_and_has_a_log
         assert_eq!(found.get::<i64, _>(0), level);
         let found = connection.fetch_one("PRAGMA journal_mode").await.unwrap();
         assert_eq!(found.get::<&str, _>(0), "wal");
+        // 16 MiB.
+        for pages in ["page_size", "wal_autocheckpoint"] {
+            let found = connection.fetch_one(AssertSqlSafe(format!("PRAGMA {pages}"))).await.unwrap();
+            assert_eq!(found.get::<i64, _>(0), 4096, "{pages}");
+        }
     }
 }
