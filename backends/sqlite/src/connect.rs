@@ -58,9 +58,8 @@ impl Connector {
     /// How many pages are in the log when it is moved into the file, where no reader holds it back: a quarter of what it may
     /// take. What is written again and again is moved once, and a commit waits for that less often, than with the thousand that
     /// SQLite would begin at.
-    const fn pages_in_log(&self) -> u64 {
-        let pages = self.log_bytes / 4 / PAGE_BYTES;
-        if pages == 0 { 1 } else { pages }
+    fn pages_in_log(&self) -> u64 {
+        (self.log_bytes / 4 / PAGE_BYTES).max(1)
     }
 
     /// What the log takes.

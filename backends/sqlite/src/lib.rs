@@ -66,15 +66,16 @@
 //! than [`SqliteOptions::lock_timeout`] is told that the store is unavailable, and nothing happened. The file must lie
 //! on a local filesystem: its log needs shared memory.
 //!
-//! A caller that goes away tears nothing: its batch happens whole or not at all. What is in the log is moved into the file from 16 MiB
-//! on, as far as no reader still needs it, and the log is cut when it has grown beyond 64 MiB, for which the writer waits a quarter of a second for those who read it. A snapshot keeps it
-//! from being cut for as long as it lives, a minute at most.
+//! A caller that goes away tears nothing: its batch happens whole or not at all. What is in the log is moved into the file
+//! from 16 MiB on, as far as no reader still needs it, and the log is cut when it has grown beyond 64 MiB, for which the
+//! writer waits a quarter of a second for those who read it. A snapshot keeps it from being cut for as long as it lives, a
+//! minute at most.
 //!
 //! # How SQLite is compiled
 //!
 //! The driver compiles SQLite into the application, with flags that the application may add to. These two in its
-//! `.cargo/config.toml` take a lock of the whole process from every allocation and every page, which was an eighth of the processor time of a
-//! launch here; without them everything works the same:
+//! `.cargo/config.toml` take a lock of the whole process from every allocation and every page, which was an eighth of the
+//! processor time of a launch here; without them everything works the same:
 //!
 //! ```toml
 //! [env]

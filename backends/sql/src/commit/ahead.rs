@@ -2,9 +2,9 @@
 //!
 //! The rows that a group inserts are most of its work, and nobody waits for them. So it judges over rows as the last groups
 //! left them, asks for what is not known of them, and inserts, while the group in front is still being made durable. Where that
-//! one had not decided yet, it judges again meanwhile, by what that one decides. What is left is one statement, which locks what the group changes or guards,
-//! updates, and writes the log ([`Last`]), and the commit. Where what it locks is not as it was judged over, or other rows would
-//! have to be inserted, it is undone and begins again, in its turn.
+//! one had not decided yet, it judges again meanwhile, by what that one decides. What is left is one statement, which locks what
+//! the group changes or guards, updates, and writes the log ([`Last`]), and the commit. Where what it locks is not as it was
+//! judged over, or other rows would have to be inserted, it is undone and begins again, in its turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,15 +32,15 @@ impl Committing {
         place: &mut Place<'_>,
     ) -> Result<(Vec<Result<Receipt, StoreError>>, Wrote), Failure> {
         let needs = Needs::of(&self.tables.schema, members.iter().copied());
-        let mut trust = Trust { new: place.trusts(), known: place.is_among_itself(), for_good: false };
+        let trust = Trust { new: place.trusts(), known: place.is_among_itself() };
         // Mostly the group in front has decided by now, and what is judged is judged for good.
-        trust.for_good = trust.known && place.decide_now();
+        let records = if trust.known && place.decide_now() { Records::Made } else { Records::Left };
         // What can be judged from what is known is, while the unit of work begins.
-        let guess = async { self.guess(members, &needs, place, trust) };
+        let guess = async { self.guess(members, &needs, place, trust, records) };
         let (begun, guess) = join(session.begin(), guess).await;
         begun?;
         let seen = self.foresee(session, members, guess, place, trust).await?;
-        let Foreseen { mut loaded, state, judged: foreseen, asked, for_good } = seen;
+        let Foreseen { mut loaded, state, judged: foreseen, asked, records } = seen;
         if foreseen.effects.receipts.is_empty() {
             return Ok((foreseen.answers, Wrote::Nothing));
         }
@@ -49,18 +49,17 @@ impl Committing {
             session.refresh();
             return self.inside(session, members, false, place).await;
         }
-        let Judged { answers, mut effects, at } = foreseen;
-        let (inserted, changed) = apart(std::mem::take(&mut effects.rows));
+        let (inserted, rest) = apart(foreseen);
         let statements = write(&self.tables, &inserted);
         let expected = Expected { inserted, asked };
         // What is left to do is settled while the rows are on their way.
         let settling = async {
-            let mut rest = for_good.then_some(Rest { answers, at, changed, effects });
             place.decide_soon().await?;
             place.pass();
-            if rest.is_none() {
-                rest = self.judge_again(members, &needs, &mut loaded, &state, place, &expected)?;
-            }
+            let rest = match records {
+                Records::Made => Some(rest),
+                Records::Left => self.judge_again(members, &needs, &mut loaded, &state, place, &expected)?,
+            };
             Ok::<_, Failure>(self.settle(&needs, &loaded, place, trust, rest))
         };
         let (written, settled) = join(self.run(session, &statements), settling).await;
@@ -185,41 +184,45 @@ impl Committing {
 
     /// What is left to do of what was judged, once everything is inserted that is expected.
     fn left(&self, judged: Judged, expected: &Expected) -> Result<Rest, Failure> {
-        let Judged { answers, mut effects, at } = judged;
-        let in_any_order = is_in_any_order(&self.tables, &effects);
-        let (to_insert, changed) = apart(std::mem::take(&mut effects.rows));
+        let in_any_order = is_in_any_order(&self.tables, &judged.effects);
+        let (to_insert, rest) = apart(judged);
         // Of whom not everything was asked, it would not be certain.
         let is_doubtful =
             |(at, answer): (usize, &Result<_, _>)| answer.is_err() && !expected.asked.contains(&at);
-        if answers.iter().enumerate().any(is_doubtful)
+        if rest.answers.iter().enumerate().any(is_doubtful)
             || !in_any_order
             || !are_same(&expected.inserted, &to_insert)
         {
             return Err(Failure::Serialization);
         }
-        Ok(Rest { answers, at, changed, effects })
+        Ok(rest)
     }
 
     /// Judges from what is known; with what must be asked first, where that is not enough.
-    fn guess(&self, members: &[&Prepared], needs: &Needs, place: &Place<'_>, trust: Trust) -> Guess {
+    fn guess(
+        &self,
+        members: &[&Prepared],
+        needs: &Needs,
+        place: &Place<'_>,
+        trust: Trust,
+        records: Records,
+    ) -> Guess {
         let mut loaded = Loaded::new();
         loaded.expect(needs);
         let unknown = if trust.known { place.presume(&mut loaded, needs) } else { needs.clone() };
         if !trust.new {
-            return Guess { loaded, ask: load::foresee(&self.tables, &unknown, None), judged: None };
+            let ask = load::foresee(&self.tables, &unknown, None);
+            return Guess { loaded, ask, judged: None, records };
         }
         loaded.presume_parents(needs);
         let ensured = ensured(members);
         if !(unknown.locks.is_empty() && ensured.is_empty() && place.has_seen()) {
-            return Guess {
-                loaded,
-                ask: load::foresee(&self.tables, &unknown, Some(&ensured)),
-                judged: None,
-            };
+            let ask = load::foresee(&self.tables, &unknown, Some(&ensured));
+            return Guess { loaded, ask, judged: None, records };
         }
         // The receipt of a batch that is repeated would be met at the end.
-        let judged = self.judge_at(&loaded, members, &State::default(), place, trust.records());
-        Guess { loaded, ask: None, judged: Some(judged) }
+        let judged = self.judge_at(&loaded, members, &State::default(), place, records);
+        Guess { loaded, ask: None, judged: Some(judged), records }
     }
 
     /// Judges before anything is locked.
@@ -234,11 +237,10 @@ impl Committing {
         place: &Place<'_>,
         trust: Trust,
     ) -> Result<Foreseen, Failure> {
-        let Guess { mut loaded, ask, judged: mut guessed } = guess;
+        let Guess { mut loaded, ask, judged: mut guessed, mut records } = guess;
         let mut state = State::default();
         self.take_in(session, ask, &mut loaded, &mut state).await?;
         let mut asked = BTreeSet::new();
-        let mut records = trust.records();
         if !trust.new && !trust.known {
             asked.extend(0..members.len());
         }
@@ -252,8 +254,7 @@ impl Committing {
             let refused = judged.answers.iter().enumerate().filter(|(_, answer)| answer.is_err());
             let doubtful: Vec<_> = refused.map(|(at, _)| at).filter(|at| !asked.contains(at)).collect();
             if doubtful.is_empty() {
-                let for_good = records == Records::Made;
-                return Ok(Foreseen { loaded, state, judged, asked, for_good });
+                return Ok(Foreseen { loaded, state, judged, asked, records });
             }
             let some = doubtful.iter().filter_map(|at| members.get(*at).copied());
             let needs = Needs::of(&self.tables.schema, some);
@@ -274,14 +275,6 @@ struct Trust {
     new: bool,
     /// Nobody else changes the rows that the last groups changed or guarded.
     known: bool,
-    /// What is judged is not judged again, unless something has to be asked for: the groups in front have decided.
-    for_good: bool,
-}
-
-impl Trust {
-    fn records(self) -> Records {
-        if self.for_good { Records::Made } else { Records::Left }
-    }
 }
 
 /// What is known before anything was asked.
@@ -291,6 +284,8 @@ struct Guess {
     ask: Option<Fetch>,
     /// None where something must be.
     judged: Option<Judged>,
+    /// Left where it is judged again.
+    records: Records,
 }
 
 /// What was seen before anything was locked.
@@ -300,8 +295,8 @@ struct Foreseen {
     judged: Judged,
     /// The members of whom everything was asked.
     asked: BTreeSet<usize>,
-    /// It is not judged again.
-    for_good: bool,
+    /// Left where it is judged again.
+    records: Records,
 }
 
 /// What must still be so when it is judged again.
@@ -339,9 +334,12 @@ fn ensured(members: &[&Prepared]) -> Vec<(TableId, Vec<Key>)> {
     keys.into_iter().map(|(table, keys)| (table, keys.into_iter().collect())).collect()
 }
 
-/// Rows that are inserted, and others.
-fn apart(rows: Vec<RowEffect>) -> (Vec<RowEffect>, Vec<RowEffect>) {
-    rows.into_iter().partition(|effect| effect.before.is_none())
+/// The rows that are inserted, and what is left to be done then.
+fn apart(judged: Judged) -> (Vec<RowEffect>, Rest) {
+    let Judged { answers, mut effects, at } = judged;
+    let rows = std::mem::take(&mut effects.rows).into_iter();
+    let (inserted, changed) = rows.partition(|effect| effect.before.is_none());
+    (inserted, Rest { answers, at, changed, effects })
 }
 
 fn are_same(some: &[RowEffect], others: &[RowEffect]) -> bool {

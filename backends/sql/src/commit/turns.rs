@@ -155,7 +155,6 @@ impl<'c> Place<'c> {
 
     /// Waits for the turn to decide.
     async fn decide(&mut self) {
-        self.early = false;
         if let (Some(turns), None) = (self.turns, &self.stage) {
             self.decides(turns, turns.deciding.lock().await);
         }
@@ -166,13 +165,13 @@ impl<'c> Place<'c> {
         if let (Some(turns), None) = (self.turns, &self.stage)
             && let Ok(decided) = turns.deciding.try_lock()
         {
-            self.early = false;
             self.decides(turns, decided);
         }
         self.deciding.is_some()
     }
 
     fn decides(&mut self, turns: &Turns, mut decided: MutexGuard<'c, Decided>) {
+        self.early = false;
         if turns.undone.swap(false, Relaxed) {
             turns.known().clear();
         }
