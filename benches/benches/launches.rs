@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use benches::by_hand::ByHand;
+use benches::by_hand::{ByHand, Choice};
 use benches::launches::{Bench, Figures, Load};
 use benches::server::Server;
 use benches::stores::{Failed, GROUPS, SCHEMA, SYNC_AT_LEAST, Stores};
@@ -44,7 +44,7 @@ fn postgres(criterion: &mut Criterion) {
         .block_on(async {
             let ours = Bench::new(Stores::postgres(&url, SCHEMA).await?, CALLERS).await?;
             ours.run(Load::new(1, 1)).await?;
-            Ok::<_, Failed>((ours, ByHand::new(&url, CALLERS, 64).await?))
+            Ok::<_, Failed>((ours, ByHand::new(&url, Choice::Found, CALLERS, 64).await?))
         })
         .unwrap();
     let mut group = group(criterion, "durable launches, Postgres");

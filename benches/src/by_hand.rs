@@ -1,10 +1,13 @@
 //! What a careful person writes without this library: [`ByHand`], a launch as one transaction, statement by statement.
 //!
 //! It writes the same rows as a launch of the control plane, into the same tables, with the same guarantees: a limit is
-//! part of the UPDATE that charges it, what was read is locked, a repeated request finds its receipt. Where the two
-//! differ it is spared something: it reads no view of the nodes but takes the next one in turn, so that launches do
-//! not meet on a node or GPU; it picks ports without looking; its records are not yet in order, which somebody
-//! would have to see to.
+//! part of the UPDATE that charges it, what was read is locked, a repeated request finds its receipt, and there is a launch
+//! where there is room for it. Where the two differ it is spared something: it takes the first node that nobody else
+//! is using instead of the best one; its records are not yet in order, which somebody would have to see to.
+//!
+//! [`Choice::Told`] is spared the search for a place, too, which nothing real can be.
+
+mod statements;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -15,25 +18,43 @@ use apportion::id::{IdSource, TimeOrderedIds};
 use apportion::time::{Clock, SystemClock};
 use chrono::{DateTime, Utc};
 use sqlx_core::error::{DatabaseError, Error};
-use sqlx_core::query::{Query, query};
-use sqlx_core::query_as::query_as;
 use sqlx_core::query_scalar::query_scalar;
-use sqlx_postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx_postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
 use uuid::Uuid;
 
 use crate::launches::{Figures, Launcher, Load, run};
 use crate::stores::{Accounts, Failed, Fixture, SCHEMA, Stores};
+use statements::{Asked, Place, Statement, access, active, find, ledger, nodes, take, take_of};
 
-/// The schema of its own copy of the tables.
-const OWN_SCHEMA: &str = "by_hand";
 /// How often a transaction is tried that met another one.
 const ATTEMPTS: u64 = 8;
-/// What a launch takes of processor time and memory.
-const AMOUNT: i64 = 10;
-/// What a launch takes of a GPU.
-const MILLI: i64 = 10;
 /// The first port of a node.
 const FIRST_PORT: usize = 20_000;
+/// How many a node has.
+const PORTS: usize = 40_000;
+/// So many values of the random part of an id are told apart.
+const RANDOM: u64 = 1 << 30;
+
+/// How a launch by hand comes to its node, GPU and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It finds them: the first node with room that nobody else is putting something on at the moment, the fullest GPU
+    /// of it that has a share left, and a port that is free.
+    Found,
+    /// It is told them, the next ones in turn, so that launches never meet. It looks for nothing, and fails where
+    /// they are taken: the least that the writes can cost.
+    Told,
+}
+
+impl Choice {
+    /// The schema of its own copy of the tables.
+    const fn schema(self) -> &'static str {
+        match self {
+            Self::Found => "by_hand",
+            Self::Told => "by_hand_told",
+        }
+    }
+}
 
 /// Launches by a transaction that was written by hand, on its own copy of the tables.
 #[derive(Clone, Debug)]
@@ -41,6 +62,7 @@ pub struct ByHand(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    choice: Choice,
     pool: PgPool,
     fixture: Fixture,
     nodes: Vec<(Uuid, Vec<Uuid>)>,
@@ -52,39 +74,25 @@ struct Inner {
     commits: AtomicU64,
 }
 
-/// What is taken for one launch.
-struct Taken<'t> {
-    nth: usize,
-    owner: Uuid,
-    node: Uuid,
-    gpu: Uuid,
-    port: i64,
-    id: Uuid,
-    changes: &'t [u8],
-}
-
-type Statement<'q> = Query<'q, Postgres, PgArguments>;
-
 impl ByHand {
     /// Makes the same accounts and nodes in a schema of the database in which the store launched something before, with
     /// at most so many connections.
-    pub async fn new(url: &str, callers: usize, connections: u32) -> Result<Self, Failed> {
-        let fixture = Fixture::new(Stores::postgres(url, OWN_SCHEMA).await?, callers).await?;
+    pub async fn new(url: &str, choice: Choice, callers: usize, connections: u32) -> Result<Self, Failed> {
+        let fixture = Fixture::new(Stores::postgres(url, choice.schema()).await?, callers).await?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             // It is the same server on the same machine: there is nothing to be found out before each use.
             .test_before_acquire(false)
-            .connect_with(PgConnectOptions::from_str(url)?.options([("search_path", OWN_SCHEMA)]))
+            .connect_with(PgConnectOptions::from_str(url)?.options([("search_path", choice.schema())]))
             .await?;
-        let sql = "SELECT node_id, array_agg(id ORDER BY slot) FROM gpus GROUP BY node_id ORDER BY node_id";
-        let nodes = query_as::<Postgres, (Uuid, Vec<Uuid>)>(sql).fetch_all(&pool).await?;
+        let nodes = nodes().fetch_all(&pool).await?;
         debug_assert_eq!(SCHEMA, "apportion", "the statement names it");
         let sql = "SELECT changes FROM apportion.kernel_feed WHERE operation = 'instance.launch' LIMIT 1";
         let changes = query_scalar::<Postgres, Vec<u8>>(sql).fetch_one(&pool).await?;
         let clock = SystemClock::new();
         let ids = TimeOrderedIds::new(Arc::new(SystemClock::new()));
         let (numbers, commits) = (Arc::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { pool, fixture, nodes, changes, ids, clock, numbers, commits })))
+        Ok(Self(Arc::new(Inner { choice, pool, fixture, nodes, changes, ids, clock, numbers, commits })))
     }
 
     /// Does these launches.
@@ -103,20 +111,11 @@ impl Launcher for ByHand {
     async fn launch(&self, caller: usize, nth: usize, full: bool) -> Result<(), Failed> {
         let inner = &self.0;
         let accounts: &Accounts = &inner.fixture.accounts;
-        let (node, gpus) = inner.nodes.get(nth % inner.nodes.len()).ok_or("there are no nodes")?;
-        let turn = nth / inner.nodes.len();
-        let taken = Taken {
-            nth,
-            owner: accounts.of(caller, full)?.uuid(),
-            node: *node,
-            gpu: *gpus.get(turn % gpus.len()).ok_or("there are no gpus")?,
-            port: i64::try_from(FIRST_PORT + turn)?,
-            id: inner.ids.next_id(),
-            changes: &inner.changes,
-        };
+        let owner = accounts.of(caller, full)?.uuid();
+        let asked = Asked { nth, owner, id: inner.ids.next_id(), changes: &inner.changes };
         let mut attempt = 1;
         let launched = loop {
-            match inner.launch(&taken).await {
+            match inner.launch(&asked).await {
                 Err(error) if met_another(&error) && attempt < ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(attempt)).await;
                     attempt += 1;
@@ -133,45 +132,71 @@ impl Launcher for ByHand {
 }
 
 impl Inner {
-    /// One transaction; whether there was room for it within the quota.
-    async fn launch(&self, taken: &Taken<'_>) -> Result<bool, Error> {
+    /// One transaction; whether there was room for it within the quota. Where there is none for it on a node it fails.
+    async fn launch(&self, asked: &Asked<'_>) -> Result<bool, Error> {
         let now = DateTime::<Utc>::from(self.clock.now());
         let mut transaction = self.pool.begin().await?;
         let connection: &mut PgConnection = &mut transaction;
-        let allowed = query_scalar::<Postgres, i64>(
-            "SELECT revision FROM user_access WHERE user_id = $1 AND state = 'active' FOR SHARE",
-        );
-        if allowed.bind(taken.owner).fetch_optional(&mut *connection).await?.is_none() {
+        if access(asked.owner).fetch_optional(&mut *connection).await?.is_none() {
             return Ok(false);
         }
-        // A limit is part of what charges it. The account is the caller's own, so that nobody waits for it.
-        if !changed_one(taken.quota(), connection).await? {
+        if !changed_one(asked.quota(), connection).await? {
             transaction.rollback().await?;
             return Ok(false);
         }
-        let active = query_scalar::<Postgres, i64>(
-            "SELECT revision FROM node_lifecycles WHERE node_id = $1 AND state = 'active' FOR SHARE",
-        );
-        let active = active.bind(taken.node).fetch_optional(&mut *connection).await?.is_some();
-        if !active
-            || !changed_one(taken.ledger(), connection).await?
-            || !changed_one(taken.gpu(), connection).await?
-        {
-            return Err(Error::RowNotFound);
-        }
-        taken.instance(now).execute(&mut *connection).await?;
-        for child in [taken.binding(self.ids.next_id(), now), taken.port(self.ids.next_id(), now)] {
-            child.execute(&mut *connection).await?;
-        }
-        for other in [taken.grant(self.ids.next_id(), now), taken.log(self.ids.next_id(), now)] {
+        let to = self.place(asked, connection).await?;
+        asked.instance(to, now).execute(&mut *connection).await?;
+        asked.binding(to, self.ids.next_id(), now).execute(&mut *connection).await?;
+        self.port(asked, to, now, connection).await?;
+        for other in [asked.grant(to, self.ids.next_id(), now), asked.log(to, self.ids.next_id(), now)] {
             other.execute(&mut *connection).await?;
         }
-        for last in [taken.receipt(now), taken.record(now)] {
+        for last in [asked.receipt(now), asked.record(now)] {
             last.execute(&mut *connection).await?;
         }
         transaction.commit().await?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Charges a node and one of its GPUs.
+    async fn place(&self, asked: &Asked<'_>, connection: &mut PgConnection) -> Result<Place, Error> {
+        let (node, told) = match self.choice {
+            Choice::Found => (find().fetch_one(&mut *connection).await?, None),
+            Choice::Told => {
+                let (turn, at) = (asked.nth / self.nodes.len(), asked.nth % self.nodes.len());
+                let (node, gpus) = self.nodes.get(at).ok_or(Error::RowNotFound)?;
+                active(*node).fetch_one(&mut *connection).await?;
+                (*node, Some(gpus.get(turn % gpus.len()).ok_or(Error::RowNotFound)?))
+            }
+        };
+        if !changed_one(ledger(node), connection).await? {
+            return Err(Error::RowNotFound);
+        }
+        let take = told.map_or_else(|| take_of(node), |gpu| take(*gpu));
+        Ok(Place { node, gpu: take.fetch_one(&mut *connection).await? })
+    }
+
+    /// Takes a port of the node.
+    async fn port(
+        &self,
+        asked: &Asked<'_>,
+        on: Place,
+        now: DateTime<Utc>,
+        connection: &mut PgConnection,
+    ) -> Result<(), Error> {
+        let (first, tries) = match self.choice {
+            // Any at random is rarely taken; the lowest that is free is the one that all others try as well.
+            Choice::Found => (usize::try_from(asked.id.as_u64_pair().1 % RANDOM).unwrap_or_default(), PORTS),
+            Choice::Told => (asked.nth / self.nodes.len(), 1),
+        };
+        for port in first..first + tries {
+            let port = i64::try_from(FIRST_PORT + port % PORTS).unwrap_or(i64::MAX);
+            if changed_one(asked.port(on, port, self.ids.next_id(), now), connection).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::RowNotFound)
     }
 }
 
@@ -183,126 +208,4 @@ async fn changed_one(statement: Statement<'_>, connection: &mut PgConnection) ->
 fn met_another(error: &Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     matches!(code.as_deref(), Some("40001" | "40P01"))
-}
-
-impl<'t> Taken<'t> {
-    fn quota(&self) -> Statement<'t> {
-        query(
-            "UPDATE quotas SET instances = instances + 1, gpu_milli = gpu_milli + $2, cpu_milli = cpu_milli + $3, \
-             memory_mib = memory_mib + $4, version = version + 1 \
-             WHERE account_id = $1 AND instances + 1 <= instance_limit \
-             AND (gpu_milli_limit IS NULL OR gpu_milli + $2 <= gpu_milli_limit) \
-             AND (cpu_milli_limit IS NULL OR cpu_milli + $3 <= cpu_milli_limit) \
-             AND (memory_mib_limit IS NULL OR memory_mib + $4 <= memory_mib_limit)",
-        )
-        .bind(self.owner)
-        .bind(MILLI)
-        .bind(AMOUNT)
-        .bind(AMOUNT)
-    }
-
-    fn ledger(&self) -> Statement<'t> {
-        query(
-            "UPDATE node_ledgers SET instances = instances + 1, cpu_milli = cpu_milli + $2, \
-             memory_mib = memory_mib + $3, gpu_milli = gpu_milli + $4, version = version + 1 \
-             WHERE node_id = $1 AND cpu_milli + $2 <= cpu_milli_total \
-             AND memory_mib + $3 <= memory_mib_total AND gpu_milli + $4 <= gpu_milli_total",
-        )
-        .bind(self.node)
-        .bind(AMOUNT)
-        .bind(AMOUNT)
-        .bind(MILLI)
-    }
-
-    fn gpu(&self) -> Statement<'t> {
-        query(
-            "UPDATE gpus SET used_milli = used_milli + $2, version = version + 1 \
-             WHERE id = $1 AND health = 'healthy' AND used_milli + $2 <= 1000",
-        )
-        .bind(self.gpu)
-        .bind(MILLI)
-    }
-
-    fn instance(&self, now: DateTime<Utc>) -> Statement<'t> {
-        query(
-            "INSERT INTO instances (id, owner_id, name, live_name, node_id, last_node_id, state, cpu_milli, \
-             memory_mib, storage_mib, gpu_count, gpu_milli, network_mode, request_fingerprint, created_at, \
-             updated_at, revision, version) \
-             VALUES ($1, $2, $3, $3, $4, $4, 'running', $5, $6, 0, 1, $7, 'bridge', $8, $9, $9, 1, 1)",
-        )
-        .bind(self.id)
-        .bind(self.owner)
-        .bind(format!("instance-{}", self.nth))
-        .bind(self.node)
-        .bind(AMOUNT)
-        .bind(AMOUNT)
-        .bind(MILLI)
-        .bind(self.id.simple().to_string())
-        .bind(now)
-    }
-
-    fn binding(&self, id: Uuid, now: DateTime<Utc>) -> Statement<'t> {
-        query(
-            "INSERT INTO gpu_bindings (id, gpu_id, instance_id, held_by, milli, state, created_at, revision, \
-             version) VALUES ($1, $2, $3, $3, $4, 'bound', $5, 1, 1)",
-        )
-        .bind(id)
-        .bind(self.gpu)
-        .bind(self.id)
-        .bind(MILLI)
-        .bind(now)
-    }
-
-    fn port(&self, id: Uuid, now: DateTime<Utc>) -> Statement<'t> {
-        query(
-            "INSERT INTO port_maps (id, node_id, instance_id, family, protocol, port, created_at, revision, \
-             version) VALUES ($1, $2, $3, 'ipv4', 'tcp', $4, $5, 1, 1)",
-        )
-        .bind(id)
-        .bind(self.node)
-        .bind(self.id)
-        .bind(self.port)
-        .bind(now)
-    }
-
-    fn grant(&self, id: Uuid, now: DateTime<Utc>) -> Statement<'t> {
-        query(
-            "INSERT INTO managed_instances (id, user_id, node_id, instance_id, created_at, revision, version) \
-             VALUES ($1, $2, $3, $4, $5, 1, 1)",
-        )
-        .bind(id)
-        .bind(self.owner)
-        .bind(self.node)
-        .bind(self.id)
-        .bind(now)
-    }
-
-    fn log(&self, id: Uuid, now: DateTime<Utc>) -> Statement<'t> {
-        query(
-            "INSERT INTO logs (id, title, description, actor_id, subject_kind, subject_id, timestamp, revision, \
-             version) VALUES ($1, 'instance.launch', $2, $3, 'instance', $4, $5, 1, 1)",
-        )
-        .bind(id)
-        .bind(format!("instance-{} on node {}", self.nth, self.node))
-        .bind(self.owner)
-        .bind(self.id)
-        .bind(now)
-    }
-
-    fn receipt(&self, now: DateTime<Utc>) -> Statement<'t> {
-        query("INSERT INTO kernel_receipts (batch, at, fingerprint) VALUES ($1, $2, $1)")
-            .bind(self.id)
-            .bind(now)
-    }
-
-    fn record(&self, now: DateTime<Utc>) -> Statement<'t> {
-        query(
-            "INSERT INTO kernel_feed (batch, arrival, place, at, actor, operation, fingerprint, changes) \
-             VALUES ($1, nextval('kernel_arrivals'), 1, $2, $3, 'instance.launch', $1, $4)",
-        )
-        .bind(self.id)
-        .bind(now)
-        .bind(self.owner)
-        .bind(self.changes)
-    }
 }

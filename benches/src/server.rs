@@ -16,7 +16,7 @@ use crate::stores::Failed;
 /// How many commits are timed.
 const TIMED: usize = 64;
 /// How many connections there may be.
-const CONNECTIONS: u32 = 400;
+const CONNECTIONS: u32 = 600;
 
 /// A server with the default durability (`fsync`, `synchronous_commit` and `full_page_writes` on).
 #[derive(Debug)]

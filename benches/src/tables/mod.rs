@@ -106,22 +106,22 @@ impl Size {
     }
 }
 
-/// Two that are measured side by side: a round of the one, a round of the other.
+/// Three that are measured side by side: a round of the one, then one of each other.
 pub(crate) async fn side_by_side(
     ours: &Bench,
-    other: &ByHand,
+    others: [&ByHand; 2],
     load: Load,
     rounds: usize,
-) -> Result<(Figures, Figures), Failed> {
-    let (mut one, mut two) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+) -> Result<[Figures; 3], Failed> {
+    let mut all = [const { Vec::new() }; 3];
     for round in 0..=rounds {
-        let (left, right) = (ours.run(load).await?, other.run(load).await?);
+        let figures = [ours.run(load).await?, others[0].run(load).await?, others[1].run(load).await?];
         if round > 0 {
-            one.push(left);
-            two.push(right);
+            all.iter_mut().zip(figures).for_each(|(all, figures)| all.push(figures));
         }
     }
-    Ok((median(one)?, median(two)?))
+    let [ours, one, two] = all;
+    Ok([median(ours)?, median(one)?, median(two)?])
 }
 
 /// Rounds of one alone.
@@ -164,6 +164,8 @@ pub(crate) enum Way {
     Groups,
     /// By a transaction that was written by hand.
     ByHand,
+    /// By one that is told where to go.
+    Told,
 }
 
 impl Way {
@@ -173,6 +175,7 @@ impl Way {
             Self::OneAtATime => "one at a time",
             Self::Groups => "group commit",
             Self::ByHand => "by hand",
+            Self::Told => "by hand, told where",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Durable launches on Postgres, beside a transaction that was written by hand, on the same server.
 
-use benches::by_hand::ByHand;
+use benches::by_hand::{ByHand, Choice};
 use benches::launches::{Bench, Load};
 use benches::server::Server;
 use benches::stores::{Failed, SCHEMA, Stores};
@@ -15,14 +15,16 @@ const CONNECTIONS: u32 = 256;
 /// Prints the table.
 pub(crate) async fn postgres(server: &Server, size: Size) -> Result<Vec<Launches>, Failed> {
     println!(
-        "\ndurable launches through the control plane, Postgres, and by a transaction written by hand\n"
+        "\ndurable launches through the control plane, Postgres, and by a transaction written by hand, which finds a place \
+         (the ratio is to that one) or is told one\n"
     );
     describe(server);
     let url = server.fresh_database()?;
     let ours = Bench::new(Stores::postgres(&url, SCHEMA).await?, MOST).await?;
     // What the other writes to its feed is as large as what this one writes.
     ours.run(Load::new(1, 1)).await?;
-    let by_hand = ByHand::new(&url, MOST, CONNECTIONS).await?;
+    let by_hand = ByHand::new(&url, Choice::Found, MOST, CONNECTIONS).await?;
+    let told = ByHand::new(&url, Choice::Told, MOST, CONNECTIONS).await?;
     head();
     let mut rows = Vec::new();
     for (callers, some_refused, to_reach) in [
@@ -34,14 +36,16 @@ pub(crate) async fn postgres(server: &Server, size: Size) -> Result<Vec<Launches
         (256, true, "6x"),
     ] {
         let load = size.load(callers, some_refused);
-        let (figures, compared) = side_by_side(&ours, &by_hand, load, size.rounds).await?;
+        let [figures, compared, spared] = side_by_side(&ours, [&by_hand, &told], load, size.rounds).await?;
         let row = |way, figures| Launches { callers, some_refused, way, figures, compared };
+        rows.push(row(Way::Told, spared).told(""));
         rows.push(row(Way::ByHand, compared).told(""));
         rows.push(row(Way::Groups, figures).told(to_reach));
     }
     ours.check().await?;
     by_hand.check().await?;
-    println!("\naudit of both clean");
+    told.check().await?;
+    println!("\naudit of all three clean");
     Ok(rows)
 }
 
