@@ -60,6 +60,9 @@ pub struct Figures {
     pub took: Duration,
     /// How many durable commits it took.
     pub commits: Option<u64>,
+    /// For how long the cores of the machine worked meanwhile, taken together: callers, server and whatever else there was.
+    /// Only on Linux.
+    pub worked: Option<Duration>,
 }
 
 impl Figures {
@@ -74,6 +77,12 @@ impl Figures {
     pub fn commits_each(&self) -> Option<f64> {
         self.commits.map(|commits| commits as f64 / self.launches as f64)
     }
+
+    /// Milliseconds of processor time for each answer.
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn worked_each(&self) -> Option<f64> {
+        self.worked.map(|worked| worked.as_secs_f64() * 1e3 / self.launches as f64)
+    }
 }
 
 /// Has callers launch all at once, and tells what that cost.
@@ -84,7 +93,7 @@ pub async fn run<L: Launcher>(
 ) -> Result<Figures, Failed> {
     let first = numbers.fetch_add(load.count, Ordering::Relaxed);
     let (end, next) = (first + load.count, Arc::new(AtomicUsize::new(first)));
-    let before = launcher.commits();
+    let (before, worked_before) = (launcher.commits(), worked());
     let began = now();
     let mut tasks = Vec::with_capacity(load.callers);
     for caller in 0..load.callers {
@@ -106,7 +115,8 @@ pub async fn run<L: Launcher>(
     }
     let took = began.elapsed();
     let commits = launcher.commits().zip(before).map(|(after, before)| after - before);
-    Ok(Figures { launches: load.count, took, commits })
+    let worked = worked().zip(worked_before).map(|(after, before)| after.saturating_sub(before));
+    Ok(Figures { launches: load.count, took, commits, worked })
 }
 
 /// Launches through the control plane.
@@ -168,8 +178,39 @@ impl Launcher for Bench {
     }
 }
 
+/// For how long the cores of this machine have worked since it was started, taken together.
+fn worked() -> Option<Duration> {
+    worked_by(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// The same from what Linux tells in `/proc/stat` (proc(5)): hundredths of a second in user mode, nice, system, idle,
+/// waiting for input, interrupts and soft interrupts.
+fn worked_by(stat: &str) -> Option<Duration> {
+    let first = stat.lines().next()?.strip_prefix("cpu ")?;
+    let times: Vec<u64> = first.split_whitespace().map_while(|time| time.parse().ok()).collect();
+    let [user, nice, system, _idle, _waiting, interrupts, soft, ..] = times.as_slice() else { return None };
+    Some(Duration::from_millis(10 * (user + nice + system + interrupts + soft)))
+}
+
 /// Wall-clock time, which is what is measured here.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures the time that passes")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_work_but_where_they_wait() {
+        let stat = "cpu  7302136 538332 1153578 3961164 57768 7 92782 10134 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        assert_eq!(
+            worked_by(stat),
+            Some(Duration::from_millis(10 * (7_302_136 + 538_332 + 1_153_578 + 7 + 92_782)))
+        );
+        for stat in ["", "cpu0 1 2 3 4 5 6 7 8 9 10\n", "cpu  1 2 3\n", "cpu  a b c d e f g\n"] {
+            assert_eq!(worked_by(stat), None, "{stat}");
+        }
+    }
 }

@@ -34,11 +34,12 @@ pub(super) fn launches(
                 format!("{store}, {}", it.name()),
                 number(it.figures.per_second()),
                 it.figures.commits_each().map_or_else(String::new, |each| format!("{each:.3}")),
+                it.figures.worked_each().map_or_else(String::new, |each| format!("{each:.2}")),
                 format!("{:.2}", it.ratio()),
             ]);
         }
     }
-    let head = ["", "launches/s", "commits a launch", "times one at a time, or by hand"];
+    let head = ["", "launches/s", "commits a launch", "CPU ms a launch", "times one at a time, or by hand"];
     page.table(&head, &rows);
     Ok(())
 }

@@ -195,15 +195,22 @@ impl Launches {
     /// Prints the row, and is it.
     fn told(self, to_reach: &str) -> Self {
         let commits = self.figures.commits_each().map_or_else(String::new, |each| format!("{each:.4}"));
+        let worked = self.figures.worked_each().map_or_else(String::new, |each| format!("{each:.3}"));
         let (name, per_second) = (self.name(), self.figures.per_second());
-        println!("{name:<44} {per_second:>11.0} {commits:>15} {:>7.2}x  {to_reach}", self.ratio());
+        println!(
+            "{name:<54} {per_second:>11.0} {commits:>15} {worked:>13} {:>7.2}x  {to_reach}",
+            self.ratio()
+        );
         self
     }
 }
 
 /// What the columns are.
 pub(crate) fn head() {
-    println!("{:<44} {:>11} {:>15} {:>8}  to reach", "", "launches/s", "commits/launch", "ratio");
+    println!(
+        "{:<54} {:>11} {:>15} {:>13} {:>8}  to reach",
+        "", "launches/s", "commits/launch", "CPU ms/launch", "ratio"
+    );
 }
 
 /// How many callers, in words.
