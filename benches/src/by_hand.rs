@@ -1,17 +1,17 @@
 //! What a careful person writes without this library: [`ByHand`], a launch as one transaction, statement by statement.
 //!
 //! It writes the same rows as a launch of the control plane, into the same tables, with the same guarantees: a limit is
-//! part of the UPDATE that charges it, what was read is locked, a repeated request finds its receipt, and there is a launch
-//! where there is room for it. Where the two differ it is spared something: it takes the first node that nobody else
-//! is using instead of the best one; its records are not yet in order, which somebody would have to see to.
+//! part of the UPDATE that charges it, what was read is locked, a repeated request finds its receipt, there is a launch
+//! where there is room for one, and a task beside it gives the records their order, without which nobody could follow
+//! them. Where the two differ it is spared something: it takes the first node that nobody else is using, not the best.
 //!
-//! [`Choice::Told`] is spared the search for a place, too, which nothing real can be.
+//! With [`Choice::Told`] it is spared the search for a place, and the order, too.
 
 mod statements;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use apportion::id::{IdSource, TimeOrderedIds};
@@ -24,8 +24,12 @@ use uuid::Uuid;
 
 use crate::launches::{Figures, Launcher, Load, run};
 use crate::stores::{Accounts, Failed, Fixture, SCHEMA, Stores};
-use statements::{Asked, Place, Statement, access, active, find, ledger, nodes, take, take_of};
+use statements::{
+    Asked, Place, Statement, access, active, find, in_order, ledger, nodes, stamp, take, take_of,
+};
 
+/// How often records are given their positions.
+const STAMPED_EVERY: Duration = Duration::from_millis(10);
 /// How often a transaction is tried that met another one.
 const ATTEMPTS: u64 = 8;
 /// The first port of a node.
@@ -42,7 +46,7 @@ pub enum Choice {
     /// of it that has a share left, and a port that is free.
     Found,
     /// It is told them, the next ones in turn, so that launches never meet. It looks for nothing, and fails where
-    /// they are taken: the least that the writes can cost.
+    /// they are taken; and its records stay without positions. The least that the other writes can cost.
     Told,
 }
 
@@ -64,6 +68,8 @@ pub struct ByHand(Arc<Inner>);
 struct Inner {
     choice: Choice,
     pool: PgPool,
+    /// For the task that gives positions: it waits for no sync, since what is lost with the server is given again.
+    stamping: PgPool,
     fixture: Fixture,
     nodes: Vec<(Uuid, Vec<Uuid>)>,
     /// What a record of a launch holds: of the size that the store writes.
@@ -79,12 +85,12 @@ impl ByHand {
     /// at most so many connections.
     pub async fn new(url: &str, choice: Choice, callers: usize, connections: u32) -> Result<Self, Failed> {
         let fixture = Fixture::new(Stores::postgres(url, choice.schema()).await?, callers).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            // It is the same server on the same machine: there is nothing to be found out before each use.
-            .test_before_acquire(false)
-            .connect_with(PgConnectOptions::from_str(url)?.options([("search_path", choice.schema())]))
-            .await?;
+        // It is the same server on the same machine: there is nothing to be found out before each use.
+        let few = PgPoolOptions::new().test_before_acquire(false);
+        let options = PgConnectOptions::from_str(url)?.options([("search_path", choice.schema())]);
+        let pool = few.clone().max_connections(connections).connect_with(options.clone()).await?;
+        let stamping =
+            few.max_connections(1).connect_with(options.options([("synchronous_commit", "off")])).await?;
         let nodes = nodes().fetch_all(&pool).await?;
         debug_assert_eq!(SCHEMA, "apportion", "the statement names it");
         let sql = "SELECT changes FROM apportion.kernel_feed WHERE operation = 'instance.launch' LIMIT 1";
@@ -92,18 +98,49 @@ impl ByHand {
         let clock = SystemClock::new();
         let ids = TimeOrderedIds::new(Arc::new(SystemClock::new()));
         let (numbers, commits) = (Arc::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { choice, pool, fixture, nodes, changes, ids, clock, numbers, commits })))
+        Ok(Self(Arc::new(Inner {
+            choice,
+            pool,
+            stamping,
+            fixture,
+            nodes,
+            changes,
+            ids,
+            clock,
+            numbers,
+            commits,
+        })))
     }
 
     /// Does these launches.
     pub async fn run(&self, load: Load) -> Result<Figures, Failed> {
-        run(self, &self.0.numbers, load).await
+        let launching = run(self, &self.0.numbers, load);
+        if self.0.choice == Choice::Told {
+            return launching.await;
+        }
+        let (inner, over) = (Arc::clone(&self.0), Arc::new(AtomicBool::new(false)));
+        let ends = Arc::clone(&over);
+        let stamping = tokio::spawn(async move { inner.keep_stamping(&ends).await });
+        let figures = launching.await;
+        over.store(true, Ordering::Relaxed);
+        stamping.await??;
+        figures
     }
 
-    /// Fails where a counter is not its recount: what is written here must be what the control plane writes.
+    /// Fails where a counter is not its recount, or records are not in order: what is written here must be what the control
+    /// plane writes.
     pub async fn check(&self) -> Result<(), Failed> {
-        let clean = self.0.fixture.plane.audit().await?.is_clean();
-        if clean { Ok(()) } else { Err("the audit found a drift in what was written by hand".into()) }
+        let plane = &self.0.fixture.plane;
+        if !plane.audit().await?.is_clean() {
+            return Err("the audit found a drift in what was written by hand".into());
+        }
+        let in_order = in_order().fetch_one(&self.0.pool).await?;
+        let to_be = self.0.choice == Choice::Found;
+        if in_order == to_be {
+            Ok(())
+        } else {
+            Err("records written by hand have gaps in their order".into())
+        }
     }
 }
 
@@ -157,6 +194,18 @@ impl Inner {
         transaction.commit().await?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Gives records their positions, again and again, and once more when it is told to end.
+    async fn keep_stamping(&self, over: &AtomicBool) -> Result<(), Error> {
+        loop {
+            let last = over.load(Ordering::Relaxed);
+            stamp().execute(&self.stamping).await?;
+            if last {
+                return Ok(());
+            }
+            tokio::time::sleep(STAMPED_EVERY).await;
+        }
     }
 
     /// Charges a node and one of its GPUs.

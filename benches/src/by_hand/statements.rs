@@ -49,6 +49,22 @@ pub(super) fn active<'q>(node: Uuid) -> Asks<'q, i64> {
         .bind(node)
 }
 
+/// Gives the records that have none their positions in the feed, in the order in which they arrived. For one at a time.
+pub(super) fn stamp<'q>() -> Statement<'q> {
+    query(
+        "WITH n AS (SELECT batch, row_number() OVER (ORDER BY arrival) AS k FROM kernel_feed WHERE position IS NULL), \
+         s AS (UPDATE kernel_feed f SET position = h.position + n.k FROM n, kernel_head h \
+         WHERE f.batch = n.batch AND h.id = 1 RETURNING f.position, f.batch), \
+         l AS (SELECT position, batch FROM s ORDER BY position DESC LIMIT 1) \
+         UPDATE kernel_head h SET position = l.position, batch = l.batch FROM l WHERE h.id = 1",
+    )
+}
+
+/// Whether every record has its position, without gaps.
+pub(super) fn in_order<'q>() -> Asks<'q, bool> {
+    query_scalar("SELECT count(*) = max(position) FROM kernel_feed")
+}
+
 /// Finds a node with room, the first that nobody else is putting something on, and locks it. All that is asked for is of
 /// one size, so that what a node has left of its GPUs one of them has.
 pub(super) fn find<'q>() -> Asks<'q, Uuid> {

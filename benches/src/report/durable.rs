@@ -21,8 +21,8 @@ pub(super) fn launches(
         "A launch through the whole control plane: the instance, its quota, a hundredth of a GPU, a port, a grant and the log, \
          eleven rows, durable before it is answered. A commit to a file that takes less than {} ms is delayed to take \
          that long, and a lone commit of the Postgres server takes {:.1} ms. By hand is one transaction of careful statements that \
-         writes the same rows into the same tables: it takes the first node with room that nobody else is using, or is even told one, \
-         and keeps no order of changes.",
+         writes the same rows into the same tables: it takes the first node with room that nobody else is using, and a task beside it gives \
+         the records their order; one that is told where to go is spared both.",
         SYNC_AT_LEAST.as_millis(),
         commit.median.as_secs_f64() * 1e3
     ));

@@ -106,22 +106,26 @@ impl Size {
     }
 }
 
-/// Three that are measured side by side: a round of the one, then one of each other.
+/// Several that are measured side by side: a round of the one, then one of each other.
 pub(crate) async fn side_by_side(
     ours: &Bench,
-    others: [&ByHand; 2],
+    others: &[&ByHand],
     load: Load,
     rounds: usize,
-) -> Result<[Figures; 3], Failed> {
-    let mut all = [const { Vec::new() }; 3];
+) -> Result<(Figures, Vec<Figures>), Failed> {
+    let mut all = vec![Vec::with_capacity(rounds); 1 + others.len()];
     for round in 0..=rounds {
-        let figures = [ours.run(load).await?, others[0].run(load).await?, others[1].run(load).await?];
+        let mut figures = vec![ours.run(load).await?];
+        for other in others {
+            figures.push(other.run(load).await?);
+        }
         if round > 0 {
             all.iter_mut().zip(figures).for_each(|(all, figures)| all.push(figures));
         }
     }
-    let [ours, one, two] = all;
-    Ok([median(ours)?, median(one)?, median(two)?])
+    let mut medians = all.into_iter().map(median);
+    let ours = medians.next().ok_or("nothing was measured")??;
+    Ok((ours, medians.collect::<Result<_, _>>()?))
 }
 
 /// Rounds of one alone.
