@@ -36,8 +36,6 @@ const ATTEMPTS: u64 = 8;
 const FIRST_PORT: usize = 20_000;
 /// How many a node has.
 const PORTS: usize = 40_000;
-/// So many values of the random part of an id are told apart.
-const RANDOM: u64 = 1 << 30;
 
 /// How a launch by hand comes to its node, GPU and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +229,10 @@ impl Inner {
     ) -> Result<(), Error> {
         let (first, tries) = match self.choice {
             // Any at random is rarely taken; the lowest that is free is the one that all others try as well.
-            Choice::Found => (usize::try_from(asked.id.as_u64_pair().1 % RANDOM).unwrap_or_default(), PORTS),
+            Choice::Found => {
+                let [.., high, low] = asked.id.into_bytes();
+                (usize::from(u16::from_be_bytes([high, low])), PORTS)
+            }
             Choice::Told => (asked.nth / self.nodes.len(), 1),
         };
         for port in first..first + tries {
